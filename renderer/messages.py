@@ -1,0 +1,123 @@
+"""What the window and the renderer say: a request is a slice of the document, an answer a picture or a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from session import Scene
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """Make the picture of a scene for a view. Ids grow; within a view only the newest request is answered for sure."""
+
+    view: str
+    id: int
+    scene: Scene
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of the network as it was last run."""
+
+    name: str
+    width: int
+    height: int
+    channels: int
+    dtype: str  # "float32", "float16"
+    rows: tuple[int, ...]  # rows of w that it reads
+    sampling_rate: float | None = None  # samples per image width, alias-free networks
+    cutoff: float | None = None  # designed cutoff, cycles per image width
+    stopband: float | None = None  # where the designed filter ends, cycles per image width
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts about the loaded network."""
+
+    path: str  # as the scene names it
+    name: str  # short, for the title
+    file: str  # the very file that was read (newest snapshot of a run folder, cached download)
+    digest: str  # SHA-256
+    family: str  # "StyleGAN3-T", "StyleGAN3-R", "StyleGAN2"
+    z_dim: int
+    c_dim: int
+    w_dim: int
+    num_ws: int
+    resolution: int
+    channels: int
+    parameters: int
+    layers: tuple[LayerInfo, ...]
+    row_names: tuple[str, ...]  # one for each row of w: which layers read it
+    has_noise: bool
+    has_transform: bool
+    device: str  # "cpu", "cuda:0"
+    device_name: str  # "CPU, 2 threads", "NVIDIA H200"
+    precision: str  # "float32", "mixed"
+    kernels: str  # which implementation of the ops runs, and why
+    channel_order: str  # "rgb" or "bgr"
+    weights: tuple[str, ...]  # which of G_ema, G the file has
+    note: str = ""  # one sentence worth knowing, e.g. "random weights: not trained yet"
+
+
+@dataclass(frozen=True)
+class MapStats:
+    """Mean, standard deviation and largest magnitude of a captured map; of all channels and of those shown."""
+
+    mean: float
+    std: float
+    largest: float
+    shown_mean: float
+    shown_std: float
+    shown_largest: float
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """A finished picture. `frame` is uint8 [H, W, 4] RGBA, valid until the next frame of the same view is taken."""
+
+    view: str
+    id: int
+    scene: Scene
+    frame: np.ndarray
+    model: ModelInfo
+    stats: MapStats
+    timing: Mapping[str, float]  # milliseconds a stage: "model", "mapping", "synthesis", "picture", "total"
+    readings: Mapping[str, np.ndarray] = field(default_factory=dict)  # small named arrays for plots, 64 KB at most
+    shown_class: int | None = None  # the class that made it, of a class-conditional network
+    proposal: Scene | None = None  # a changed scene that the window may put into the document
+    reused: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
+
+
+@dataclass(frozen=True)
+class RenderFailure:
+    """Why there is no picture: one sentence for the person, the traceback to copy."""
+
+    view: str
+    id: int
+    scene: Scene
+    problem: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class RenderProgress:
+    """Something slow is under way, e.g. a download; `fraction` from 0 to 1, or None where it is not known."""
+
+    view: str
+    id: int
+    what: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class RendererLost:
+    """The renderer's process ended by itself and a new one is being started; nothing of the document is lost."""
+
+    why: str
+
+
+Answer = RenderResult | RenderFailure | RenderProgress | RendererLost

@@ -1,0 +1,131 @@
+"""Session <-> YAML: files that a person can read and mend; every complaint names the place and the bound."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from session.document import Session
+from session.fields import Field, FieldError, Part, check, describe, suggest
+
+VERSION = 1
+LARGEST = 16 * 2**20  # bytes; a session is some kilobytes
+
+
+class SessionError(ValueError):
+    """A session that cannot be read: one sentence with the file and the place."""
+
+
+def to_yaml(session: Session) -> str:
+    """The whole document as text; equal documents give equal text."""
+    return yaml.safe_dump({"bandlimit": VERSION, **plain(session)}, sort_keys=False, allow_unicode=True)
+
+
+def from_yaml(text: str, where: str = "session") -> Session:
+    """The document that a text describes; what is left out has its default. Raises SessionError."""
+    try:
+        tree = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f" at line {line + 1}" if line is not None else ""
+        raise SessionError(f"{where} is not readable YAML{place}: mend it, or start from a new session.") from error
+    if not isinstance(tree, dict) or "bandlimit" not in tree:
+        raise SessionError(f"{where} is not a Bandlimit session: its first line should be 'bandlimit: {VERSION}'.")
+    tree = dict(tree)
+    tree = upgrade(tree, tree.pop("bandlimit"), where)
+    try:
+        return part_from(Session, tree, "")
+    except FieldError as error:
+        raise SessionError(f"{where}: {error}") from error
+
+
+def upgrade(tree: dict[str, Any], version: Any, where: str) -> dict[str, Any]:
+    """A tree of an older version as one of this version. There is one version so far."""
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise SessionError(f"{where} has version {version!r}, but a session's version is a whole number from 1.")
+    if version > VERSION:
+        raise SessionError(
+            f"{where} was written by a newer Bandlimit (version {version}, here {VERSION}): update to open it."
+        )
+    return tree
+
+
+def save(path: Path, session: Session) -> None:
+    """Write the document: beside, then renamed over, so that a crash leaves the old file whole."""
+    write_beside(path, to_yaml(session).encode())
+
+
+def load(path: Path) -> Session:
+    """Read a document. Raises SessionError, also where the file cannot be read."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise SessionError(
+                f"{path} is {path.stat().st_size >> 20} MB, too large for a session: choose another file."
+            )
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SessionError(f"{path} is not a text file, so not a session: choose a .yaml file.") from error
+    except OSError as error:
+        raise SessionError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    return from_yaml(text, path.name)
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Put bytes at a path in one move; on any failure what was there stays and nothing is left behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def plain(part: Part) -> dict[str, Any]:
+    """A part as dicts, lists and scalars."""
+    return {field.name: _plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
+
+
+def part_from(kind: type, tree: Any, place: str) -> Any:
+    """A part from dicts, lists and scalars. Raises FieldError with the dotted place of what does not fit."""
+    if not isinstance(tree, dict):
+        raise FieldError(f"{place or 'the session'} must be a group of fields, not {tree!r:.60}.")
+    fields, prefix = describe(kind), f"{place}." if place else ""
+    for name in tree:
+        if name not in fields:
+            raise FieldError(f"There is no field {prefix}{name}: {suggest(str(name), tuple(fields))}")
+    values = {name: _value(fields[name], value, prefix + name) for name, value in tree.items()}
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return plain(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _value(field: Field, value: Any, place: str) -> Any:
+    if not issubclass(field.kind, Part):
+        return check(field, value, place)
+    if not field.many:
+        return part_from(field.kind, value, place)
+    if not isinstance(value, list):
+        raise FieldError(f"{place} must be a list.")
+    return tuple(part_from(field.kind, item, f"{place}[{i}]") for i, item in enumerate(value))
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without anchors: a session needs none, and they can make a small file expand without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not used in a session")
+        return super().compose_node(parent, index)

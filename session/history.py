@@ -1,0 +1,51 @@
+"""Undo over whole documents: one gesture is one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from session.document import Session
+
+STEPS = 1000
+
+
+@dataclass(frozen=True)
+class History:
+    """The document now, what it was, and what was undone. `gesture` names the edit in progress, None between edits."""
+
+    now: Session
+    past: tuple[Session, ...] = ()
+    future: tuple[Session, ...] = ()
+    gesture: str | None = None
+
+
+def edit(history: History, session: Session, gesture: str | None = None) -> History:
+    """The history with a changed document. Edits of one gesture (a drag of one slider, say) are one step of undo.
+
+    An unchanged document is no edit; without a gesture every edit is a step of its own.
+    """
+    if session == history.now:
+        return history
+    if gesture is not None and gesture == history.gesture:
+        return replace(history, now=session, future=())
+    past = (*history.past, history.now)[-STEPS:]
+    return History(session, past, (), gesture)
+
+
+def end_gesture(history: History) -> History:
+    """The hand has let go: the next edit is a step of its own."""
+    return replace(history, gesture=None) if history.gesture is not None else history
+
+
+def undo(history: History) -> History:
+    """One step back; at the beginning, the same history."""
+    if not history.past:
+        return end_gesture(history)
+    return History(history.past[-1], history.past[:-1], (history.now, *history.future))
+
+
+def redo(history: History) -> History:
+    """One step forward again; at the end, the same history."""
+    if not history.future:
+        return end_gesture(history)
+    return History(history.future[0], (*history.past, history.now)[-STEPS:], history.future[1:])

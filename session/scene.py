@@ -1,0 +1,187 @@
+"""One picture as a value: all that determines its pixels, and nothing else.
+
+A Scene is the document's unit and the render request at once. Every part is frozen; changing one makes a new Scene by
+`dataclasses.replace`. Units: translation in image widths, angles in degrees, speeds per second.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from session.fields import Choice, Part, Range
+from session.inspect import Inspect
+
+SEEDS = 2**32
+ROW = 100  # one step down the seed plane is this many seeds, as people know it
+Seed = Annotated[int, Range(0, SEEDS - 1), "Number from which the latent is drawn"]
+ClassIndex = Annotated[
+    int | None, Range(0, 1_000_000), "Class of a class-conditional network; empty: the one the seed draws"
+]
+
+
+@dataclass(frozen=True)
+class Model(Part):
+    """The network file."""
+
+    path: Annotated[str, "Path, URL or run folder of the network; empty is the demo network"] = ""
+    digest: Annotated[str, "SHA-256 of the file this was made with; empty takes the file as it is"] = ""
+    weights: Annotated[
+        str, Choice("G_ema", "G"), "G_ema is the average over training and looks best; G is the raw one"
+    ] = "G_ema"
+    channel_order: Annotated[str, Choice("auto", "rgb", "bgr"), "Order of the colour channels in the file"] = "auto"
+
+
+@dataclass(frozen=True)
+class Compute(Part):
+    """Where and how finely it is computed."""
+
+    device: Annotated[str, "auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one"] = "auto"
+    precision: Annotated[
+        str, Choice("auto", "float32"), "auto: half precision where the network was made for it, on a GPU"
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class Latent(Part):
+    """Where on the seed plane: seed + x + 100 y, blended between the four nearest seeds in w."""
+
+    seed: Seed = 0
+    x: Annotated[float, Range(-100, 100, "seeds", fine=0.01), "Offset along the seed plane"] = 0.0
+    y: Annotated[float, Range(-100, 100, "rows", fine=0.01), "Offset across it; one row is 100 seeds"] = 0.0
+    class_index: ClassIndex = None
+    drift_x: Annotated[float, Range(-5, 5, "seeds/s", fine=0.01), "Moves along the seed plane while playing"] = 0.0
+    drift_y: Annotated[float, Range(-5, 5, "rows/s", fine=0.01), "Moves across it while playing"] = 0.0
+    projected: Annotated[str, "File with a projected w (.npz or .npy, [1, num_ws, w_dim]) used instead of the seed"] = (
+        ""
+    )
+
+
+@dataclass(frozen=True)
+class Truncation(Part):
+    """Towards the average image."""
+
+    psi: Annotated[
+        float,
+        Range(-1, 2, fine=0.005),
+        "Pulls w towards the average image: 0 is the average, 1 leaves w alone",
+    ] = 1.0
+    cutoff: Annotated[int | None, Range(0, 64, "layers"), "How many of the first layers are pulled; empty: all"] = None
+
+
+@dataclass(frozen=True)
+class Mixing(Part):
+    """Takes the style of chosen layers from a second seed."""
+
+    seed: Annotated[int, Range(0, SEEDS - 1), "Seed whose style the chosen layers take"] = 1000
+    x: Annotated[float, Range(-100, 100, "seeds", fine=0.01), "Offset towards the next seed"] = 0.0
+    class_index: ClassIndex = None
+    layers: Annotated[tuple[int, ...], Range(0, 63), "Rows of w that come from the second seed"] = ()
+    drift: Annotated[float, Range(-5, 5, "seeds/s", fine=0.01), "Moves the second seed while playing"] = 0.0
+
+
+@dataclass(frozen=True)
+class Noise(Part):
+    """The random detail of StyleGAN2; alias-free networks have none."""
+
+    mode: Annotated[
+        str,
+        Choice("const", "random", "none"),
+        "const: the network's own; random: drawn from the seed; none: off",
+    ] = "const"
+    seed: Annotated[int, Range(0, SEEDS - 1), "Seed of random noise"] = 0
+    rate: Annotated[float, Range(0, 60, "seeds/s"), "New noise this often while playing"] = 0.0
+
+
+@dataclass(frozen=True)
+class Transform(Part):
+    """Moves, turns and scales what the network paints, at its input (Karras et al. 2021, section 3.1)."""
+
+    translate_x: Annotated[float, Range(-2, 2, "widths", fine=0.002), "To the right, in image widths"] = 0.0
+    translate_y: Annotated[float, Range(-2, 2, "widths", fine=0.002), "Down, in image widths"] = 0.0
+    rotate: Annotated[float, Range(-360, 360, "°", fine=0.5), "Counter-clockwise, in degrees"] = 0.0
+    scale: Annotated[float, Range(0.1, 10, "×", fine=0.005, log=True), "Larger than 1 enlarges"] = 1.0
+    drift_x: Annotated[
+        float,
+        Range(-1, 1, "widths/s", fine=0.001),
+        "Glides sideways while playing, and turns at half a width",
+    ] = 0.0
+    drift_y: Annotated[
+        float,
+        Range(-1, 1, "widths/s", fine=0.001),
+        "Glides up and down while playing, and turns at half a width",
+    ] = 0.0
+    spin: Annotated[float, Range(-360, 360, "°/s", fine=0.2), "Turns while playing"] = 0.0
+    growth: Annotated[
+        float,
+        Range(-2, 2, "octaves/s", fine=0.005),
+        "Doublings of the scale per second while playing; turns at half and double",
+    ] = 0.0
+    at_input: Annotated[
+        bool, "Moves the network's input, so that texture goes along; off: moves the finished picture"
+    ] = True
+    undo: Annotated[bool, "Moves the finished picture back: what still changes is the network's error"] = False
+    whole_pixels: Annotated[bool, "Rounds the translation to whole pixels of the output"] = False
+
+
+@dataclass(frozen=True)
+class Capture(Part):
+    """Which feature map is looked at."""
+
+    layer: Annotated[str, "Name of the layer; empty is the finished picture"] = ""
+    channel: Annotated[int, Range(0, 65535), "First channel shown"] = 0
+    rgb: Annotated[bool, "Three channels as red, green and blue; off: one"] = True
+
+
+@dataclass(frozen=True)
+class Scene(Part):
+    """All that determines the pixels of one picture."""
+
+    model: Annotated[Model, "The network"] = Model()
+    compute: Annotated[Compute, "Device and precision"] = Compute()
+    latent: Annotated[Latent, "Place on the seed plane"] = Latent()
+    truncation: Annotated[Truncation, "Truncation"] = Truncation()
+    mixing: Annotated[Mixing, "Style mixing"] = Mixing()
+    noise: Annotated[Noise, "Noise"] = Noise()
+    transform: Annotated[Transform, "Transform"] = Transform()
+    capture: Annotated[Capture, "Layer that is looked at"] = Capture()
+    inspect: Annotated[Inspect, "How it is looked at"] = Inspect()
+
+
+def moved(latent: Latent, dx: float, dy: float) -> Latent:
+    """The latent moved by (dx, dy) on the seed plane; `seed` becomes the nearest seed, x and y stay within a half."""
+    x, y = latent.x + dx, latent.y + dy
+    across, down = round(x), round(y)
+    seed = (latent.seed + across + ROW * down) % SEEDS
+    return replace(latent, seed=seed, x=x - across, y=y - down)
+
+
+def corners(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
+    """The seeds around a place on the plane with bilinear weights that sum to 1; none is zero, none occurs twice."""
+    column, row = math.floor(x), math.floor(y)
+    fx, fy = x - column, y - row
+    weights: dict[int, float] = {}
+    for down, wy in ((0, 1 - fy), (1, fy)):
+        for across, wx in ((0, 1 - fx), (1, fx)):
+            if wx * wy > 0:
+                place = (seed + column + across + ROW * (row + down)) % SEEDS
+                weights[place] = weights.get(place, 0.0) + wx * wy
+    return tuple(weights.items())
+
+
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+
+
+def matrix(transform: Transform, pixels: int | None = None) -> Matrix:
+    """The forward 3x3 transform in image widths, y down: a point p of the picture goes to matrix @ p.
+
+    Rotation and scale about the centre, then translation. With `whole_pixels` set and `pixels` given, the translation
+    is rounded to whole pixels of an image that wide. The network's `input.transform` is its inverse.
+    """
+    tx, ty = transform.translate_x, transform.translate_y
+    if transform.whole_pixels and pixels:
+        tx, ty = round(tx * pixels) / pixels, round(ty * pixels) / pixels
+    angle = math.radians(transform.rotate)
+    c, s = math.cos(angle) * transform.scale, math.sin(angle) * transform.scale
+    return ((c, s, tx), (-s, c, ty), (0.0, 0.0, 1.0))

@@ -1,0 +1,54 @@
+"""Where a part lives in a Scene: get and put by dotted name, or by type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from session.fields import Field, FieldError, Part, check, describe, suggest
+from session.scene import Scene
+
+P = TypeVar("P", bound=Part)
+
+
+def get(part: Any, place: str) -> Any:
+    """The value at a dotted place: get(scene, "truncation.psi"). Raises FieldError where there is no such place."""
+    for name in place.split("."):
+        _known(part, name, place)
+        part = getattr(part, name)
+    return part
+
+
+def put(part: P, place: str, value: Any) -> P:
+    """The part with the value at that place. Raises FieldError, naming the place, where it does not fit."""
+    name, _, rest = place.partition(".")
+    field = _known(part, name, place)
+    if rest:
+        return replace(part, **{name: put(getattr(part, name), rest, value)})
+    return replace(part, **{name: check(field, value, place)})
+
+
+def field_at(part: type, place: str) -> Field:
+    """The description of the field at a dotted place below a Part."""
+    name, _, rest = place.partition(".")
+    fields = describe(part)
+    if name not in fields:
+        raise FieldError(f"There is no field {place}: {suggest(name, tuple(fields))}")
+    return field_at(fields[name].kind, rest) if rest else fields[name]
+
+
+def place_of(kind: type) -> str:
+    """The name of the Scene's part of a type: place_of(Truncation) is "truncation"; of Scene itself, ""."""
+    if kind is Scene:
+        return ""
+    for name, field in describe(Scene).items():
+        if field.kind is kind:
+            return name
+    raise FieldError(f"A Scene has no part of type {kind.__name__}.")
+
+
+def _known(part: Any, name: str, place: str) -> Field:
+    if not isinstance(part, Part) or name not in describe(type(part)):
+        known = tuple(describe(type(part))) if isinstance(part, Part) else ()
+        raise FieldError(f"There is no field {place}: {suggest(name, known)}")
+    return describe(type(part))[name]

@@ -1,0 +1,102 @@
+"""Time is an argument: what a scene looks like t seconds after it started to play."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from session.document import Session
+from session.scene import SEEDS, Latent, Mixing, Noise, Scene, Transform, moved
+
+GLIDE = 0.5  # image widths from the centre at which a gliding picture turns round
+GROWTH = 1.0  # octaves of scale at which a growing picture turns round
+
+
+def scene_at(session: Session, t: float) -> Scene:
+    """The active scene at t seconds: every drift applied. The same t gives the same scene on any machine."""
+    return drifted(session.scene, t)
+
+
+def drifted(scene: Scene, t: float) -> Scene:
+    """The scene after t seconds of its own drift; a speed changes its sign where the motion turns round."""
+    if t == 0 or not moving(scene):
+        return scene
+    return replace(
+        scene,
+        latent=_latent(scene.latent, t),
+        mixing=_mixing(scene.mixing, t),
+        noise=_noise(scene.noise, t),
+        transform=_transform(scene.transform, t),
+    )
+
+
+def moving(scene: Scene) -> bool:
+    """Whether anything of the scene changes with time."""
+    latent, transform = scene.latent, scene.transform
+    return any(
+        (
+            latent.drift_x,
+            latent.drift_y,
+            scene.mixing.drift and scene.mixing.layers,
+            scene.noise.rate and scene.noise.mode == "random",
+            transform.drift_x,
+            transform.drift_y,
+            transform.spin,
+            transform.growth,
+        )
+    )
+
+
+def stopped(scene: Scene) -> Scene:
+    """The scene with every drift at zero."""
+    return replace(
+        scene,
+        latent=replace(scene.latent, drift_x=0.0, drift_y=0.0),
+        mixing=replace(scene.mixing, drift=0.0),
+        noise=replace(scene.noise, rate=0.0),
+        transform=replace(scene.transform, drift_x=0.0, drift_y=0.0, spin=0.0, growth=0.0),
+    )
+
+
+def _latent(latent: Latent, t: float) -> Latent:
+    if not (latent.drift_x or latent.drift_y):
+        return latent
+    return moved(latent, latent.drift_x * t, latent.drift_y * t)
+
+
+def _mixing(mixing: Mixing, t: float) -> Mixing:
+    x = mixing.x + mixing.drift * t
+    return replace(mixing, seed=(mixing.seed + round(x)) % SEEDS, x=x - round(x)) if mixing.drift else mixing
+
+
+def _noise(noise: Noise, t: float) -> Noise:
+    return replace(noise, seed=(noise.seed + math.floor(noise.rate * t)) % SEEDS) if noise.rate else noise
+
+
+def _transform(transform: Transform, t: float) -> Transform:
+    x, drift_x = _there_and_back(transform.translate_x, transform.drift_x, t, GLIDE)
+    y, drift_y = _there_and_back(transform.translate_y, transform.drift_y, t, GLIDE)
+    octaves, growth = _there_and_back(math.log2(transform.scale), transform.growth, t, GROWTH)
+    return replace(
+        transform,
+        translate_x=x,
+        translate_y=y,
+        drift_x=drift_x,
+        drift_y=drift_y,
+        rotate=_turned(transform.rotate, transform.spin * t),
+        scale=2.0**octaves if transform.growth else transform.scale,
+        growth=growth,
+    )
+
+
+def _turned(degrees: float, by: float) -> float:
+    return (degrees + by + 180) % 360 - 180 if by else degrees
+
+
+def _there_and_back(value: float, speed: float, t: float, bound: float) -> tuple[float, float]:
+    """Position and speed of something that moves at even speed and turns round at plus and minus `bound`."""
+    if not speed:
+        return value, speed
+    bound = max(bound, abs(value))  # what starts outside comes back first
+    phase = (value + bound + speed * t) % (4 * bound)
+    return (phase - bound, speed) if phase <= 2 * bound else (3 * bound - phase, -speed)
