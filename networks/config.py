@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+from session.fields import Choice, FieldError, Part, Range, describe, suggest
 
 ACTIVATIONS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
-ARCHITECTURES = ("orig", "skip", "resnet")
+
+# The upper bounds are far above any network that exists; they keep a damaged file from asking for the impossible.
+Size = Range(1, 2**20)
+Count = Range(0, 2**20)
+Few = Range(1, 256)
+FewOrNone = Range(0, 256)
+Small = Range(1, 32)
+Positive = Range(1e-6, 1e9)
+Unit = Range(0, 1)
+Activation = Choice(*ACTIVATIONS)
+Architecture = Choice("orig", "skip", "resnet")
+
+Resolution = Annotated[int, Range(4, 2**16), "Pixels a side of the picture"]
+Channels = Annotated[int, Size, "Colour channels of the picture: 3, or 1 for grey"]
+Classes = Annotated[int, Count, "Classes or conditioning values; 0 is unconditional"]
+Clamp = Annotated[float | None, Positive, "Largest magnitude that a convolution may put out; empty: no limit"]
+Half = Annotated[int, FewOrNone, "The highest this many resolutions run in half precision on CUDA"]
+Taps = Annotated[tuple[float, ...], "Low-pass filter of up- and downsampling"]
+ChannelBase = Annotated[int, Size, "Sets the feature maps: channel_base / resolution of them"]
+ChannelMax = Annotated[int, Size, "Feature maps of any layer at most"]
+Features = Annotated[int | None, Size, "Width of a part of the mapping network; empty: that of its output"]
+LrMultiplier = Annotated[float, Positive, "Learning rate of the mapping network against the rest"]
 
 
 @dataclass(frozen=True)
-class _Config:
-    """What the three kinds of config share: they check themselves, and travel as plain data.
-
-    Raises ValueError, naming the field and what it may hold, where an option makes no network.
-    """
+class _Config(Part):
+    """What the three kinds share: they check themselves (FieldError, a ValueError) and travel as plain data."""
 
     family: ClassVar[str] = ""
     _nested: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
-        """Bring plain data (JSON lists) to the declared types, then check every value."""
-        taps = getattr(self, "resample_filter", None)
-        if isinstance(taps, list):
-            object.__setattr__(self, "resample_filter", tuple(taps))
+        super().__post_init__()
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError where a value makes no network."""
-        raise NotImplementedError
+        """Raise FieldError where values that are each within bounds make no network together."""
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain data for JSON, with `family` first."""
@@ -41,27 +57,34 @@ class _Config:
         """Build from a published network's constructor arguments, nested (`mapping_kwargs` ...) as they come.
 
         `ada=True` starts from the defaults of stylegan2-ada-pytorch where they differ from those of stylegan3.
-        Raises ValueError for options that this family does not have.
+        Raises FieldError for options that this family does not have.
         """
+        known = describe(cls)
         flat: dict[str, Any] = dict(_ADA_DEFAULTS.get(cls.family, {})) if ada else {}
-        known = {field.name for field in fields(cls)}
-
-        def take(name: str, value: Any) -> None:
-            if name not in known:
-                raise ValueError(f"A {cls.family} network has no option {name!r}; it has {', '.join(sorted(known))}.")
-            flat[name] = value
-
         for name, value in options.items():
             if name == "class_name":
                 continue
-            if name in cls._nested:
-                if not isinstance(value, Mapping):
-                    raise ValueError(f"{name} holds the options of a part by name, not {type(value).__name__}.")
-                for inner, inner_value in value.items():
-                    prefixed = cls._nested[name] + str(inner)
-                    take(prefixed if prefixed in known else str(inner), inner_value)
-            else:
-                take(str(name), value)
+            if name not in cls._nested:
+                flat[name] = value
+                continue
+            if not isinstance(value, Mapping):
+                raise FieldError(f"{name} is a {type(value).__name__}, but must hold the options of a part by name.")
+            for inner, inner_value in value.items():
+                prefixed = cls._nested[name] + str(inner)
+                flat[prefixed if prefixed in known else str(inner)] = inner_value
+        fused = flat.get("fused_modconv_default")
+        if isinstance(fused, bool):
+            flat["fused_modconv_default"] = "always" if fused else "never"
+        return cls._build(flat)
+
+    @classmethod
+    def _build(cls, flat: Mapping[str, Any]) -> Self:
+        known = describe(cls)
+        for name in flat:
+            if name not in known:
+                raise FieldError(f"A {cls.family} network has no option {name!r}: {suggest(str(name), known)}")
+        if "img_resolution" not in flat:
+            raise FieldError(f"The options of a {cls.family} network do not say img_resolution.")
         return cls(**flat)
 
 
@@ -72,56 +95,47 @@ class StyleGAN3Config(_Config):
     family: ClassVar[str] = "stylegan3"
     _nested: ClassVar[Mapping[str, str]] = {"mapping_kwargs": "mapping_", "synthesis_kwargs": ""}
 
-    img_resolution: int
-    img_channels: int = 3
-    z_dim: int = 512
-    c_dim: int = 0  # number of classes or conditioning values; 0 is unconditional
-    w_dim: int = 512
-    mapping_num_layers: int = 2
-    mapping_lr_multiplier: float = 0.01
-    w_avg_beta: float = 0.998  # decay of the average w in training
-    channel_base: int = 32768  # a layer has channel_base / 2 / cutoff channels ...
-    channel_max: int = 512  # ... but at most this many
-    num_layers: int = 14  # without the input and ToRGB
-    num_critical: int = 2  # last layers whose cutoff is half their sampling rate
-    first_cutoff: float = 2.0
-    first_stopband: float = 2**2.1
-    last_stopband_rel: float = 2**0.3  # last stopband over last cutoff
-    margin_size: int = 10  # samples kept outside the picture on each side
-    output_scale: float = 0.25
-    num_fp16_res: int = 4  # the highest this many resolutions run in half precision on CUDA
-    conv_kernel: int = 3  # 3 for T, 1 for R
-    filter_size: int = 6  # low-pass taps = filter_size * factor
-    lrelu_upsampling: int = 2  # the non-linearity runs at this multiple of the layer's rate
-    use_radial_filters: bool = False  # R: rotationally symmetric downsampling
-    conv_clamp: float | None = 256.0
-    magnitude_ema_beta: float = 0.999  # decay of each layer's input power in training
+    img_resolution: Resolution
+    img_channels: Channels = 3
+    z_dim: Annotated[int, Size, "Length of the random input"] = 512
+    c_dim: Classes = 0
+    w_dim: Annotated[int, Size, "Length of each style vector"] = 512
+    mapping_num_layers: Annotated[int, Few, "Layers of the mapping network"] = 2
+    mapping_lr_multiplier: LrMultiplier = 0.01
+    w_avg_beta: Annotated[float, Unit, "Decay of the average w in training"] = 0.998
+    channel_base: Annotated[int, Size, "Sets the feature maps: channel_base / 2 / cutoff of them"] = 32768
+    channel_max: ChannelMax = 512
+    num_layers: Annotated[int, Few, "Layers without the input and ToRGB"] = 14
+    num_critical: Annotated[int, FewOrNone, "Last layers whose cutoff is half their sampling rate"] = 2
+    first_cutoff: Annotated[float, Positive, "Cutoff of the first layer, cycles per image width"] = 2.0
+    first_stopband: Annotated[float, Positive, "Where the first layer's filters stop all, cycles per image width"] = (
+        2**2.1
+    )
+    last_stopband_rel: Annotated[float, Positive, "Last layer's stopband over its cutoff"] = 2**0.3
+    margin_size: Annotated[int, FewOrNone, "Samples kept outside the picture on each side"] = 10
+    output_scale: Annotated[float, Positive, "Factor from ToRGB to the picture"] = 0.25
+    num_fp16_res: Half = 4
+    conv_kernel: Annotated[int, Small, "Width of the convolutions: 3 for T, 1 for R"] = 3
+    filter_size: Annotated[int, Small, "Taps of the low-pass filters for each factor of resampling"] = 6
+    lrelu_upsampling: Annotated[int, Small, "The non-linearity runs at this multiple of the layer's rate"] = 2
+    use_radial_filters: Annotated[bool, "Downsample with rotationally symmetric filters (R)"] = False
+    conv_clamp: Clamp = 256.0
+    magnitude_ema_beta: Annotated[float, Unit, "Decay of each layer's average input power in training"] = 0.999
 
     def check(self) -> None:
-        _check_sizes(self, "img_resolution", "img_channels", "z_dim", "w_dim", "channel_base", "channel_max")
-        _check_sizes(self, "num_layers", "mapping_num_layers", at_most=256)
-        _check_sizes(self, "conv_kernel", "filter_size", "lrelu_upsampling", at_most=32)
-        _check_sizes(self, "c_dim", at_least=0)
-        _check_sizes(self, "num_critical", "margin_size", "num_fp16_res", at_least=0, at_most=256)
-        _check_positive(self, "mapping_lr_multiplier", "first_cutoff", "first_stopband", "last_stopband_rel")
-        _check_positive(self, "output_scale")
-        _check_unit(self, "w_avg_beta", "magnitude_ema_beta")
-        _check_clamp(self)
-        if self.img_resolution < 4:
-            raise ValueError(
-                f"img_resolution is {self.img_resolution}; a StyleGAN3 picture has at least 4 pixels a side."
-            )
         if self.num_critical >= self.num_layers:
-            raise ValueError(f"num_critical is {self.num_critical}; it must be below num_layers, {self.num_layers}.")
+            raise FieldError(f"num_critical is {self.num_critical}, but must be below num_layers, {self.num_layers}.")
         if self.conv_kernel % 2 == 0:
-            raise ValueError(f"conv_kernel is {self.conv_kernel}; kernels have an odd size (3 for T, 1 for R).")
+            raise FieldError(f"conv_kernel is {self.conv_kernel}, but must be odd (3 for T, 1 for R).")
         if self.lrelu_upsampling & (self.lrelu_upsampling - 1):
-            raise ValueError(f"lrelu_upsampling is {self.lrelu_upsampling}; it must be a power of two.")
-        if self.img_resolution / 2 < self.first_cutoff:
-            raise ValueError(
-                f"first_cutoff is {self.first_cutoff}, above the {self.img_resolution / 2} cycles that "
-                f"{self.img_resolution} pixels can hold."
+            raise FieldError(f"lrelu_upsampling is {self.lrelu_upsampling}, but must be a power of two.")
+        if self.img_resolution < 2 * self.first_cutoff:
+            raise FieldError(
+                f"first_cutoff is {self.first_cutoff:g}, but {self.img_resolution} pixels hold at most "
+                f"{self.img_resolution / 2:g} cycles."
             )
+        if self.first_stopband <= self.first_cutoff or self.last_stopband_rel <= 1:
+            raise FieldError("A stopband lies at or below its cutoff, but must lie above it.")
 
     @property
     def num_ws(self) -> int:
@@ -136,42 +150,34 @@ class StyleGAN2Config(_Config):
     family: ClassVar[str] = "stylegan2"
     _nested: ClassVar[Mapping[str, str]] = {"mapping_kwargs": "mapping_", "synthesis_kwargs": ""}
 
-    img_resolution: int
-    img_channels: int = 3
-    z_dim: int = 512
-    c_dim: int = 0  # number of classes or conditioning values; 0 is unconditional
-    w_dim: int = 512
-    mapping_num_layers: int = 8
-    mapping_embed_features: int | None = None  # None: w_dim
-    mapping_layer_features: int | None = None  # None: w_dim
-    mapping_activation: str = "lrelu"
-    mapping_lr_multiplier: float = 0.01
-    w_avg_beta: float | None = 0.998  # decay of the average w in training; None keeps none
-    channel_base: int = 32768  # a block has channel_base / resolution channels ...
-    channel_max: int = 512  # ... but at most this many
-    num_fp16_res: int = 4  # the highest this many resolutions run in half precision on CUDA
-    architecture: str = "skip"
-    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
-    conv_clamp: float | None = 256.0
-    fp16_channels_last: bool = False
-    fused_modconv_default: bool | str = True  # "inference_only": only outside of training mode
-    activation: str = "lrelu"
-    use_noise: bool = True
+    img_resolution: Resolution
+    img_channels: Channels = 3
+    z_dim: Annotated[int, Count, "Length of the random input; 0 where only the class speaks"] = 512
+    c_dim: Classes = 0
+    w_dim: Annotated[int, Size, "Length of each style vector"] = 512
+    mapping_num_layers: Annotated[int, Few, "Layers of the mapping network"] = 8
+    mapping_embed_features: Features = None
+    mapping_layer_features: Features = None
+    mapping_activation: Annotated[str, Activation] = "lrelu"
+    mapping_lr_multiplier: LrMultiplier = 0.01
+    w_avg_beta: Annotated[float | None, Unit, "Decay of the average w in training; empty keeps none"] = 0.998
+    channel_base: ChannelBase = 32768
+    channel_max: ChannelMax = 512
+    num_fp16_res: Half = 4
+    architecture: Annotated[str, Architecture, "How a picture leaves the blocks"] = "skip"
+    resample_filter: Taps = (1.0, 3.0, 3.0, 1.0)
+    conv_clamp: Clamp = 256.0
+    fp16_channels_last: Annotated[bool, "Half-precision layers keep their channels together in memory"] = False
+    fused_modconv_default: Annotated[
+        str, Choice("always", "never", "inference_only"), "When styles are folded into the weights"
+    ] = "always"
+    activation: Annotated[str, Activation] = "lrelu"
+    use_noise: Annotated[bool, "Layers have noise inputs"] = True
 
     def check(self) -> None:
-        _check_sizes(self, "img_resolution", "img_channels", "z_dim", "w_dim", "channel_base", "channel_max")
-        _check_sizes(self, "c_dim", at_least=0)
-        _check_sizes(self, "num_fp16_res", at_least=0, at_most=256)
-        _check_mapping(self)
-        _check_power_of_two(self)
-        _check_architecture(self, "activation")
-        _check_clamp(self)
-        if self.w_avg_beta is not None:
-            _check_unit(self, "w_avg_beta")
-        if self.fused_modconv_default not in (True, False, "inference_only"):
-            raise ValueError(
-                f"fused_modconv_default is {self.fused_modconv_default!r}; it may be true, false or 'inference_only'."
-            )
+        if self.z_dim == 0 and self.c_dim == 0:
+            raise FieldError("z_dim and c_dim are both 0, but a generator needs an input.")
+        _check_blocks(self)
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
@@ -189,7 +195,7 @@ class StyleGAN2Config(_Config):
 
     def half_precision(self, resolution: int) -> bool:
         """Whether this block runs in half precision on CUDA; the 4-pixel block never does."""
-        return resolution >= max(self.img_resolution * 2 // 2**self.num_fp16_res, 8)
+        return _half_precision(self, resolution)
 
 
 @dataclass(frozen=True)
@@ -203,42 +209,38 @@ class DiscriminatorConfig(_Config):
         "epilogue_kwargs": "epilogue_",
     }
 
-    img_resolution: int
-    img_channels: int = 3
-    c_dim: int = 0  # number of classes or conditioning values; 0 is unconditional
-    architecture: str = "resnet"
-    channel_base: int = 32768
-    channel_max: int = 512
-    num_fp16_res: int = 4
-    conv_clamp: float | None = 256.0
-    cmap_dim: int | None = None  # length of the class projection; None: channels at 4 pixels, or 0 without classes
-    activation: str = "lrelu"
-    resample_filter: tuple[float, ...] = (1, 3, 3, 1)
-    fp16_channels_last: bool = False
-    freeze_layers: int = 0  # first layers that do not train (Freeze-D)
-    mapping_num_layers: int = 8
-    mapping_embed_features: int | None = None  # None: cmap_dim
-    mapping_layer_features: int | None = None  # None: cmap_dim
-    mapping_activation: str = "lrelu"
-    mapping_lr_multiplier: float = 0.01
-    epilogue_activation: str = "lrelu"
-    mbstd_group_size: int | None = 4  # None: the whole batch is one group
-    mbstd_num_channels: int = 1  # 0 leaves minibatch standard deviation out
+    img_resolution: Resolution
+    img_channels: Channels = 3
+    c_dim: Classes = 0
+    architecture: Annotated[str, Architecture, "How a picture enters the blocks"] = "resnet"
+    channel_base: ChannelBase = 32768
+    channel_max: ChannelMax = 512
+    num_fp16_res: Half = 4
+    conv_clamp: Clamp = 256.0
+    cmap_dim: Annotated[int | None, Count, "Length of the class projection; empty: feature maps at 4 pixels"] = None
+    activation: Annotated[str, Activation] = "lrelu"
+    resample_filter: Taps = (1.0, 3.0, 3.0, 1.0)
+    fp16_channels_last: Annotated[bool, "Half-precision layers keep their channels together in memory"] = False
+    freeze_layers: Annotated[int, Count, "First layers that do not train (Freeze-D)"] = 0
+    mapping_num_layers: Annotated[int, Few, "Layers of the class network"] = 8
+    mapping_embed_features: Features = None
+    mapping_layer_features: Features = None
+    mapping_activation: Annotated[str, Activation] = "lrelu"
+    mapping_lr_multiplier: LrMultiplier = 0.01
+    epilogue_activation: Annotated[str, Activation] = "lrelu"
+    mbstd_group_size: Annotated[int | None, Size, "Pictures compared with each other; empty: the whole batch"] = 4
+    mbstd_num_channels: Annotated[int, Count, "Feature maps of minibatch standard deviation; 0 leaves it out"] = 1
 
     def check(self) -> None:
-        _check_sizes(self, "img_resolution", "img_channels", "channel_base", "channel_max")
-        _check_sizes(self, "c_dim", "freeze_layers", "mbstd_num_channels", at_least=0)
-        _check_sizes(self, "num_fp16_res", at_least=0, at_most=256)
-        if self.mbstd_group_size is not None:
-            _check_sizes(self, "mbstd_group_size")
-        if self.cmap_dim is not None:
-            _check_sizes(self, "cmap_dim", at_least=0)
+        if self.img_resolution < 8:
+            raise FieldError(f"img_resolution is {self.img_resolution}, but a discriminator needs 8 or more.")
         if self.c_dim and self.cmap_dim == 0:
-            raise ValueError("cmap_dim is 0, but a discriminator with classes needs a class projection.")
-        _check_mapping(self)
-        _check_power_of_two(self)
-        _check_architecture(self, "activation", "epilogue_activation")
-        _check_clamp(self)
+            raise FieldError("cmap_dim is 0, but a discriminator with classes needs a class projection.")
+        if self.mbstd_num_channels and self.channels(4) % self.mbstd_num_channels:
+            raise FieldError(
+                f"mbstd_num_channels is {self.mbstd_num_channels}, but must divide the {self.channels(4)} feature maps."
+            )
+        _check_blocks(self)
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
@@ -247,7 +249,7 @@ class DiscriminatorConfig(_Config):
 
     @property
     def class_dim(self) -> int:
-        """Length of the class projection: cmap_dim, or its default."""
+        """Length of the class projection: cmap_dim or its default; 0 without classes."""
         if self.c_dim == 0:
             return 0
         return self.channels(4) if self.cmap_dim is None else self.cmap_dim
@@ -258,7 +260,7 @@ class DiscriminatorConfig(_Config):
 
     def half_precision(self, resolution: int) -> bool:
         """Whether this block runs in half precision on CUDA; the epilogue never does."""
-        return resolution >= max(self.img_resolution * 2 // 2**self.num_fp16_res, 8)
+        return _half_precision(self, resolution)
 
 
 GeneratorConfig = StyleGAN3Config | StyleGAN2Config
@@ -266,20 +268,13 @@ AnyConfig = StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig
 
 
 def config_from_dict(data: Mapping[str, Any]) -> AnyConfig:
-    """The config that `to_dict` wrote. Raises ValueError where the family or an option is unknown or wrong."""
+    """The config that `to_dict` wrote. Raises FieldError where the family or an option is unknown or wrong."""
     families = {kind.family: kind for kind in (StyleGAN3Config, StyleGAN2Config, DiscriminatorConfig)}
     family = data.get("family")
     kind = families.get(family) if isinstance(family, str) else None
     if kind is None:
-        raise ValueError(f"The network family is {family!r}; it may be {', '.join(families)}.")
-    options = {name: value for name, value in data.items() if name != "family"}
-    known = {field.name for field in fields(kind)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(f"A {family} network has no option {', '.join(map(repr, unknown))}.")
-    if "img_resolution" not in options:
-        raise ValueError(f"The options of a {family} network do not say img_resolution.")
-    return kind(**options)
+        raise FieldError(f"The network family is {family!r}, but must be one of {', '.join(families)}.")
+    return kind._build({name: value for name, value in data.items() if name != "family"})
 
 
 # The published presets: stylegan3's three, then stylegan2-ada-pytorch's. Both networks have `fmaps` * 32768 as
@@ -308,10 +303,10 @@ def preset(
 
     `stylegan2` is the stylegan3 repository's, `stylegan2-ada` the one that ADA's `--cfg=stylegan2` gives. `batch`
     (images a step, over all devices) sets how slowly StyleGAN3's magnitudes are averaged: half-life 20,000 images.
-    Raises ValueError for an unknown name.
+    Raises FieldError for an unknown name.
     """
     if name not in _PRESETS:
-        raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(_PRESETS)}.")
+        raise FieldError(f"There is no preset {name!r}: {suggest(name, PRESETS)}")
     family, kernel, radial, fmaps, depth, architecture, mbstd, w_avg_beta = _PRESETS[name]
     if name == "auto" and img_resolution < 512:
         fmaps = 0.5
@@ -346,65 +341,16 @@ _ADA_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def _check_sizes(config: _Config, *names: str, at_least: int = 1, at_most: int = 2**20) -> None:
-    """Whole numbers; the bound above keeps a damaged file from asking for the impossible."""
-    for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value <= at_most:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number from {at_least} to {at_most}.")
+def _half_precision(config: StyleGAN2Config | DiscriminatorConfig, resolution: int) -> bool:
+    return resolution >= max(config.img_resolution * 2 // 2**config.num_fp16_res, 8)
 
 
-def _check_positive(config: _Config, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not _is_number(value) or not 0 < value < 1e9:
-            raise ValueError(f"{name} is {value!r}; it must be a number above 0.")
-
-
-def _check_unit(config: _Config, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not _is_number(value) or not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value!r}; it must be a number from 0 to 1.")
-
-
-def _check_clamp(config: StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig) -> None:
-    value = config.conv_clamp
-    if value is not None and not (_is_number(value) and 0 < value < math.inf):
-        raise ValueError(f"conv_clamp is {value!r}; it must be a number above 0, or none.")
-
-
-def _check_mapping(config: StyleGAN2Config | DiscriminatorConfig) -> None:
-    _check_sizes(config, "mapping_num_layers", at_most=256)
-    _check_positive(config, "mapping_lr_multiplier")
-    for name in ("mapping_embed_features", "mapping_layer_features"):
-        if getattr(config, name) is not None:
-            _check_sizes(config, name)
-    _check_choice("mapping_activation", config.mapping_activation, ACTIVATIONS)
-
-
-def _check_power_of_two(config: StyleGAN2Config | DiscriminatorConfig) -> None:
+def _check_blocks(config: StyleGAN2Config | DiscriminatorConfig) -> None:
     size = config.img_resolution
-    smallest = 8 if isinstance(config, DiscriminatorConfig) else 4
-    if size < smallest or size & (size - 1):
-        raise ValueError(f"img_resolution is {size}; it must be a power of two, {smallest} or more.")
+    if size & (size - 1):
+        raise FieldError(f"img_resolution is {size}, but must be a power of two.")
     if config.channels(size) < 1:
-        raise ValueError(f"channel_base is {config.channel_base}, which leaves no channels at {size} pixels.")
-
-
-def _check_architecture(config: StyleGAN2Config | DiscriminatorConfig, *activations: str) -> None:
-    _check_choice("architecture", config.architecture, ARCHITECTURES)
-    for name in activations:
-        _check_choice(name, getattr(config, name), ACTIVATIONS)
+        raise FieldError(f"channel_base is {config.channel_base}, which leaves no feature maps at {size} pixels.")
     taps = config.resample_filter
-    if not isinstance(taps, tuple) or not 0 < len(taps) <= 64 or not all(map(_is_number, taps)) or sum(taps) == 0:
-        raise ValueError(f"resample_filter is {taps!r}; it must be a row of 1 to 64 numbers that do not sum to 0.")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; it may be {', '.join(choices)}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not 0 < len(taps) <= 64 or sum(taps) == 0:
+        raise FieldError("resample_filter must be 1 to 64 numbers that do not sum to 0.")
