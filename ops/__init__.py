@@ -1,0 +1,29 @@
+"""The arithmetic of alias-free networks in plain torch: resampling filters, activations, modulated convolution."""
+
+from .bias_act import ACTIVATIONS, bias_act
+from .conv_resample import conv2d_resample
+from .filtered_lrelu import filtered_lrelu
+from .filters import design_lowpass_filter, setup_filter
+from .modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3
+from .upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
+
+__all__ = [
+    "ACTIVATIONS",
+    "bias_act",
+    "conv2d_resample",
+    "describe",
+    "design_lowpass_filter",
+    "downsample2d",
+    "filter2d",
+    "filtered_lrelu",
+    "modulated_conv2d_stylegan2",
+    "modulated_conv2d_stylegan3",
+    "setup_filter",
+    "upfirdn2d",
+    "upsample2d",
+]
+
+
+def describe() -> str:
+    """Which implementation of the filters runs, and why."""
+    return "plain torch: no compiled kernels are part of this version"

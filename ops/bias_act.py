@@ -1,0 +1,86 @@
+"""Add a bias, apply an activation function, scale, clamp: the pointwise end of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function of (x, alpha), with the alpha and the gain that it has by default."""
+
+    apply: Callable[[Tensor, float], Tensor]
+    alpha: float = 0.0
+    gain: float = 1.0
+
+
+# The gains keep the variance of a normally distributed signal, as published with StyleGAN2.
+ACTIVATIONS = {
+    "linear": Activation(lambda x, alpha: x),
+    "relu": Activation(lambda x, alpha: F.relu(x), gain=sqrt(2)),
+    "lrelu": Activation(lambda x, alpha: F.leaky_relu(x, alpha), alpha=0.2, gain=sqrt(2)),
+    "tanh": Activation(lambda x, alpha: torch.tanh(x)),
+    "sigmoid": Activation(lambda x, alpha: torch.sigmoid(x)),
+    "elu": Activation(lambda x, alpha: F.elu(x)),
+    "selu": Activation(lambda x, alpha: F.selu(x)),
+    "softplus": Activation(lambda x, alpha: F.softplus(x)),
+    "swish": Activation(lambda x, alpha: F.silu(x), gain=sqrt(2)),
+}
+
+
+def bias_act(
+    x: Tensor,
+    b: Tensor | None = None,
+    dim: int = 1,
+    act: str = "linear",
+    alpha: float | None = None,
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """clamp(gain * act(x + b)), with b [size of x along `dim`] and the clamp to [-clamp, clamp].
+
+    `act` is one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish; `alpha` (the slope of lrelu)
+    and `gain` are the activation's own unless given. Returns a new tensor in x's dtype.
+    Raises ValueError for an unknown activation, a bias that does not fit, or a negative clamp.
+    """
+    if act not in ACTIVATIONS:
+        raise ValueError(f"There is no activation {act!r}; choose one of {', '.join(ACTIVATIONS)}.")
+    if clamp is not None and clamp < 0:
+        raise ValueError(f"clamp must be 0 or more, or None, not {clamp}.")
+    activation = ACTIVATIONS[act]
+    alpha = activation.alpha if alpha is None else alpha
+    gain = activation.gain if gain is None else gain
+    y = x
+    if b is not None:
+        if not -x.ndim <= dim < x.ndim or b.shape != (x.shape[dim],):
+            raise ValueError(f"A bias of shape {list(b.shape)} does not fit dimension {dim} of {list(x.shape)}.")
+        shape = [1] * x.ndim
+        shape[dim] = -1
+        y = x + b.to(x.dtype).reshape(shape)
+    if not (torch.is_grad_enabled() and y.requires_grad):
+        return _in_place(y if y is not x else x.clone(), activation, alpha, gain, clamp)
+    y = activation.apply(y, alpha)
+    if gain != 1:
+        y = y * gain
+    if clamp is not None:
+        y = y.clamp(-clamp, clamp)
+    return y.clone() if y is x else y
+
+
+def _in_place(y: Tensor, activation: Activation, alpha: float, gain: float, clamp: float | None) -> Tensor:
+    """The same without gradients, in y's own memory where the function allows."""
+    if activation is ACTIVATIONS["lrelu"]:
+        F.leaky_relu_(y, alpha)
+    else:
+        y = activation.apply(y, alpha)
+    if gain != 1:
+        y.mul_(gain)
+    if clamp is not None:
+        y.clamp_(-clamp, clamp)
+    return y

@@ -1,0 +1,103 @@
+"""One filter pass over an image: raise the sampling rate, filter, lower it, without ever inserting zeros.
+
+Everything here is plain arithmetic without gradients of its own; `upfirdn2d` and `filtered_lrelu` build on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """How one axis is resampled: output m is sum_j taps[j] * u[m * down + (taps - 1) - j - before],
+
+    where u is the input with up - 1 zeros after each sample, and zeros outside.
+    """
+
+    size_in: int
+    size_out: int
+    taps: int = 1
+    up: int = 1
+    down: int = 1
+    before: int = 0
+
+    @classmethod
+    def padded(cls, size: int, taps: int, up: int, down: int, before: int, after: int) -> Span:
+        """The span of `size` samples, padded (at the raised rate) by `before` and `after`."""
+        room = size * up + before + after - taps
+        if room < 0:
+            raise ValueError(
+                f"Nothing is left of an axis of {size} samples (up {up}, padding {before} and {after}) "
+                f"after a filter of {taps} taps; use more padding or a shorter filter."
+            )
+        return cls(size, room // down + 1, taps, up, down, before)
+
+    def adjoint(self) -> Span:
+        """The transposed operation: what takes gradients of the output to gradients of the input."""
+        return Span(self.size_out, self.size_in, self.taps, self.down, self.up, self.taps - 1 - self.before)
+
+    def window(self, lo: int, hi: int) -> tuple[int, int, Span]:
+        """Which inputs [first, last) the outputs [lo, hi) need, and the span that makes just these."""
+        start = lo * self.down - self.before
+        stop = (hi - 1) * self.down + self.taps - self.before
+        first = min(max(0, -(-start // self.up)), self.size_in)
+        last = max(first, min(self.size_in, (stop - 1) // self.up + 1))
+        return first, last, Span(last - first, hi - lo, self.taps, self.up, self.down, first * self.up - start)
+
+
+def fir(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+    """Filter x [N,C,H,W] with f, true convolution: [height, width], or [taps] along both axes."""
+    if f.ndim == 2:
+        return _fir(x, f, y_span, x_span)
+    x = _fir(x, f[:, None], y_span, Span(x.shape[3], x.shape[3]))
+    return _fir(x, f[None, :], Span(x.shape[2], x.shape[2]), x_span)
+
+
+def _fir(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
+    top, bottom, ys = ys.window(0, ys.size_out)
+    left, right, xs = xs.window(0, xs.size_out)
+    if (bottom - top, right - left) != tuple(x.shape[2:]):
+        x = x[:, :, top:bottom, left:right]
+    if x.numel() == 0:
+        return x.new_zeros([x.shape[0], x.shape[1], ys.size_out, xs.size_out])
+    if f.numel() == 1 and (ys.up, xs.up) == (1, 1):
+        x = _padded(x, ys, xs)[:, :, :: ys.down, :: xs.down]
+        return x * f.reshape(())
+    if (ys.up, xs.up) == (1, 1):
+        return _lower(x, f, ys, xs)
+    if (ys.down, xs.down) == (1, 1):
+        return _raise(x, f, ys, xs)
+    fine_y = Span(ys.size_in, (ys.size_out - 1) * ys.down + 1, ys.taps, ys.up, 1, ys.before)
+    fine_x = Span(xs.size_in, (xs.size_out - 1) * xs.down + 1, xs.taps, xs.up, 1, xs.before)
+    return _raise(x, f, fine_y, fine_x)[:, :, :: ys.down, :: xs.down]
+
+
+def _padded(x: Tensor, ys: Span, xs: Span) -> Tensor:
+    pad = [n for s in (xs, ys) for n in (s.before, (s.size_out - 1) * s.down + s.taps - s.before - s.size_in)]
+    return F.pad(x, pad) if any(pad) else x
+
+
+def _lower(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
+    weight = f.flip([0, 1]).expand(x.shape[1], 1, *f.shape)
+    return F.conv2d(_padded(x, ys, xs), weight, stride=(ys.down, xs.down), groups=x.shape[1])
+
+
+def _raise(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
+    """A transposed convolution makes every output that any input touches; crop to the wanted ones."""
+    weight = f.expand(x.shape[1], 1, *f.shape)
+    crop, extra, pad = [], [], []
+    for s in (ys, xs):
+        skip = s.taps - 1 - s.before
+        surplus = (s.size_in - 1) * s.up + s.taps - skip - s.size_out
+        # The crop takes as much from both ends; what only one end wants is padded, or cut off, afterwards.
+        inside = max(0, min(skip, max(surplus, 0) + s.up - 1))
+        crop.append(inside)
+        extra.append(min(max(inside - surplus, 0), s.up - 1))
+        made = (s.size_in - 1) * s.up + s.taps - 2 * inside + extra[-1]
+        pad.append((inside - skip, s.size_out - made - (inside - skip)))
+    y = F.conv_transpose2d(x, weight, stride=(ys.up, xs.up), padding=crop, output_padding=extra, groups=x.shape[1])
+    return F.pad(y, [*pad[1], *pad[0]]) if any(pad[0] + pad[1]) else y

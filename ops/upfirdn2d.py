@@ -1,0 +1,169 @@
+"""Raise, filter and lower the sampling rate of images in one step (upfirdn), with any number of gradients."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .fir import Span, fir
+
+Scaling = int | Sequence[int]
+Padding = int | Sequence[int]
+
+
+def upfirdn2d(
+    x: Tensor,
+    f: Tensor | None,
+    up: Scaling = 1,
+    down: Scaling = 1,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+) -> Tensor:
+    """Insert up - 1 zeros after each sample, pad or crop, filter, keep every down-th sample, scale by gain.
+
+    x [N,C,H,W]; f [taps] (separable), [height, width] or None; `up` and `down` are one number or [x, y];
+    `padding` counts samples at the raised rate: one number, [x, y] or [x_before, x_after, y_before, y_after],
+    negative to crop. `flip_filter` False is true convolution, True correlation. Returns x's dtype; half
+    precision is computed in float32. Karras et al. 2020 (StyleGAN2), Appendix B.
+    Raises ValueError for arguments of another form, or if no output would remain.
+    """
+    check_images(x, "upfirdn2d")
+    check_filter(f, "upfirdn2d")
+    up_x, up_y = parse_scaling(up, "up")
+    down_x, down_y = parse_scaling(down, "down")
+    x0, x1, y0, y1 = parse_padding(padding)
+    taps_x, taps_y = filter_size(f)
+    y_span = Span.padded(x.shape[2], taps_y, up_y, down_y, y0, y1)
+    x_span = Span.padded(x.shape[3], taps_x, up_x, down_x, x0, x1)
+    return _Upfirdn2d.apply(x, prepare(f, x, gain, flip_filter), y_span, x_span)
+
+
+def filter2d(x: Tensor, f: Tensor | None, padding: Padding = 0, flip_filter: bool = False, gain: float = 1) -> Tensor:
+    """Filter without changing the size; `padding` enlarges (or crops) the aligned result. See `upfirdn2d`."""
+    return upfirdn2d(x, f, 1, 1, aligned_padding(f, padding), flip_filter, gain)
+
+
+def upsample2d(
+    x: Tensor,
+    f: Tensor | None,
+    up: Scaling = 2,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+) -> Tensor:
+    """Enlarge by `up` and keep the brightness; `padding` is relative to the aligned result. See `upfirdn2d`."""
+    up_x, up_y = parse_scaling(up, "up")
+    return upfirdn2d(x, f, up, 1, aligned_padding(f, padding, up=up), flip_filter, gain * up_x * up_y)
+
+
+def downsample2d(
+    x: Tensor,
+    f: Tensor | None,
+    down: Scaling = 2,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+) -> Tensor:
+    """Shrink by `down`; `padding` counts input samples around the aligned picture. See `upfirdn2d`."""
+    return upfirdn2d(x, f, 1, down, aligned_padding(f, padding, down=down), flip_filter, gain)
+
+
+class _Upfirdn2d(torch.autograd.Function):
+    """Linear in x, so the gradient is the adjoint resampling, and nothing but sizes is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+        ctx.f, ctx.spans = f, (y_span, x_span)
+        wide = x.to(f.dtype)
+        if wide.device.type == "cpu":
+            wide = wide.contiguous(memory_format=torch.channels_last)
+        return fir(wide, f, y_span, x_span).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        y_span, x_span = ctx.spans
+        flipped = ctx.f.flip(list(range(ctx.f.ndim)))
+        return _Upfirdn2d.apply(grads[0], flipped, y_span.adjoint(), x_span.adjoint()), None, None, None
+
+
+def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
+    """The filter as the passes want it: on x's device, in the dtype of the arithmetic, with gain and flip."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    if f is None:
+        return torch.full([1, 1], float(gain), dtype=dtype, device=x.device)
+    f = f.detach().to(device=x.device, dtype=dtype)
+    if flip:
+        f = f.flip(list(range(f.ndim)))
+    if f.ndim == 1 and gain < 0:
+        f = f.outer(f)
+    return f * gain ** (f.ndim / 2)
+
+
+def filter_size(f: Tensor | None) -> tuple[int, int]:
+    """Taps along x and along y."""
+    return (1, 1) if f is None else (f.shape[-1], f.shape[0])
+
+
+def aligned_padding(
+    f: Tensor | None, padding: Padding = 0, up: Scaling = 1, down: Scaling = 1
+) -> tuple[int, int, int, int]:
+    """`padding` plus what keeps the filter's centre on the picture, when going up and then down."""
+    check_filter(f, "the filter")
+    result = list(parse_padding(padding))
+    ups, downs = parse_scaling(up, "up"), parse_scaling(down, "down")
+    for axis, taps in enumerate(filter_size(f)):
+        u, d = ups[axis], downs[axis]
+        if u > 1 or d == 1:
+            result[2 * axis] += (taps + u - 1) // 2
+            result[2 * axis + 1] += (taps - u) // 2
+        if d > 1:
+            result[2 * axis] += (taps - d + 1) // 2
+            result[2 * axis + 1] += (taps - d) // 2
+    return result[0], result[1], result[2], result[3]
+
+
+def parse_scaling(value: Scaling, name: str) -> tuple[int, int]:
+    """One number or [x, y] -> (x, y). Raises ValueError unless both are whole and at least 1."""
+    pair = _whole(value)
+    if len(pair) == 1:
+        pair = pair * 2
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(f"{name} must be a whole number from 1, or two of them (x, y), not {value!r}.")
+    return pair[0], pair[1]
+
+
+def parse_padding(value: Padding) -> tuple[int, int, int, int]:
+    """One number, [x, y] or [x0, x1, y0, y1] -> (x0, x1, y0, y1). Raises ValueError for anything else."""
+    sides = _whole(value)
+    if len(sides) == 1:
+        sides = sides * 4
+    if len(sides) == 2:
+        sides = [sides[0], sides[0], sides[1], sides[1]]
+    if len(sides) != 4:
+        raise ValueError(f"padding must be 1, 2 (x, y) or 4 (x0, x1, y0, y1) whole numbers, not {value!r}.")
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _whole(value: Scaling | Padding) -> list[int]:
+    """The numbers as a list (NumPy's count too); empty if one of them is not whole."""
+    try:
+        return [operator.index(n) for n in (value if isinstance(value, Iterable) else [value])]
+    except TypeError:
+        return []
+
+
+def check_images(x: Tensor, name: str) -> None:
+    """Raises ValueError unless x is a batch of images [N,C,H,W] of floating-point numbers."""
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"{name} needs images [N,C,H,W] of floats, not {list(x.shape)} of {x.dtype}.")
+
+
+def check_filter(f: Tensor | None, name: str) -> None:
+    """Raises ValueError unless f is None, [taps] or [height, width]."""
+    if f is not None and (f.ndim not in (1, 2) or f.numel() == 0):
+        raise ValueError(f"{name} needs a filter [taps] or [height, width], not of shape {list(f.shape)}.")
