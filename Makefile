@@ -1,0 +1,28 @@
+# `make run` opens the program, `make test` checks it; each sets up what it needs in .venv.
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv/bin
+
+.PHONY: run test format soak clean
+
+run:
+	@$(PYTHON) tools/setup.py
+	@$(VENV)/python visualizer.py $(ARGS)
+
+test:
+	@$(PYTHON) tools/setup.py --tests
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/basedpyright
+	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile
+
+format:
+	$(VENV)/ruff format .
+	$(VENV)/ruff check --fix .
+
+soak:
+	@$(PYTHON) tools/setup.py --tests
+	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -m soak
+
+clean:
+	rm -rf .venv out .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Films: frames to a video file."""

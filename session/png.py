@@ -1,0 +1,42 @@
+"""A picture file that remembers what made it: a PNG with the session in it, so that dropping it restores all."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from session.codec import SessionError, from_yaml, to_yaml, write_beside
+from session.document import Session
+
+KEY = "bandlimit"  # name of the PNG's text chunk
+
+
+def save_png(path: Path, pixels: np.ndarray, session: Session | None = None) -> None:
+    """Write uint8 pixels [H,W,3 or 4] (or [H,W]) in one move, with the session where one is given."""
+    info = PngImagePlugin.PngInfo()
+    if session is not None:
+        info.add_text(KEY, to_yaml(session), zip=True)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format="PNG", pnginfo=info)
+    write_beside(path, data.getvalue())
+
+
+def read_session(path: Path) -> Session:
+    """The session that a PNG carries. Raises SessionError where it carries none or cannot be read."""
+    try:
+        with Image.open(path) as image:
+            text = getattr(image, "text", {}).get(KEY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SessionError(f"{path.name} is not a picture that can be read: choose another file.") from error
+    if text is None:
+        raise SessionError(f"{path.name} carries no session: only pictures saved by Bandlimit can be opened again.")
+    return from_yaml(text, path.name)
+
+
+def next_free(folder: Path, suffix: str = ".png") -> Path:
+    """The next free numbered name in a folder: 00000.png, 00001.png and so on; nothing is ever written over."""
+    numbers = [int(path.stem) for path in folder.glob(f"*{suffix}") if path.stem.isdigit()] if folder.exists() else []
+    return folder / f"{max(numbers, default=-1) + 1:05d}{suffix}"

@@ -1,0 +1,77 @@
+"""Motion is a function of time, and the seed plane has no seams."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from session import Latent, Mixing, Noise, Scene, Session, Transform
+from session.scene import SEEDS, corners, matrix, moved
+from session.slices import get, place_of, put
+from session.timeline import drifted, moving, scene_at, stopped
+
+MOVING = replace(
+    Scene(),
+    latent=Latent(seed=SEEDS - 1, drift_x=1.3, drift_y=-0.4),
+    mixing=Mixing(layers=(1,), drift=0.7),
+    noise=Noise(mode="random", rate=3),
+    transform=Transform(drift_x=0.3, drift_y=-0.2, spin=50, growth=0.4),
+)
+
+
+def weights(latent: Latent) -> dict[int, float]:
+    return dict(corners(latent.seed, latent.x, latent.y))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_moving_on_the_plane_changes_the_blend_evenly_everywhere(seed: int) -> None:
+    rng = random.Random(seed)
+    latent = Latent(seed=rng.randrange(SEEDS), x=rng.uniform(-3, 3), y=rng.uniform(-3, 3))
+    here = weights(latent)
+    assert abs(sum(here.values()) - 1) < 1e-9
+    same = weights(moved(latent, 0, 0))  # named from the nearest seed: the same place
+    near = weights(moved(latent, 1e-4, 1e-4))
+    for other, bound in ((same, 1e-9), (near, 4e-4)):
+        assert all(abs(here.get(s, 0) - other.get(s, 0)) <= bound for s in {*here, *other})
+
+
+def test_a_whole_step_is_the_next_seed_and_a_row_is_a_hundred() -> None:
+    assert moved(Latent(seed=5), 1, 0).seed == 6
+    assert moved(Latent(seed=5), 0, 1).seed == 105
+    assert moved(Latent(seed=0), -1, 0).seed == SEEDS - 1
+    assert weights(Latent(seed=7)) == {7: 1.0}
+
+
+def test_playing_on_from_a_pause_is_playing_without_one() -> None:
+    whole = drifted(MOVING, 7.25)
+    pieces = drifted(drifted(MOVING, 3.0), 4.25)
+    for place in ("latent.x", "latent.y", "transform.translate_x", "transform.translate_y", "transform.rotate"):
+        assert get(pieces, place) == pytest.approx(get(whole, place), abs=1e-9)
+    assert pieces.transform.scale == pytest.approx(whole.transform.scale)
+    assert (pieces.latent.seed, pieces.mixing.seed) == (whole.latent.seed, whole.mixing.seed)
+
+
+def test_drift_stays_within_what_the_fields_allow_however_long() -> None:
+    for t in np.linspace(0, 1e5, 500):
+        scene = scene_at(Session(scenes=(MOVING,)), float(t))  # every Part checks its bounds
+        assert abs(scene.transform.translate_x) <= 0.5 + 1e-9
+    assert moving(MOVING) and not moving(stopped(MOVING))
+    assert drifted(stopped(MOVING), 9) == stopped(MOVING)
+
+
+def test_the_matrix_is_rotation_and_scale_then_translation() -> None:
+    transform = Transform(translate_x=0.25, translate_y=-0.1, rotate=90, scale=2)
+    right = np.array(matrix(transform)) @ [1, 0, 1]  # a point to the right of the centre goes up: y points down
+    np.testing.assert_allclose(right, [0.25, -2.1, 1], atol=1e-12)
+    rounded = matrix(replace(transform, translate_x=0.26, whole_pixels=True), pixels=16)
+    assert rounded[0][2] == 4 / 16
+
+
+def test_places_lead_to_values_and_back() -> None:
+    scene = put(Scene(), "inspect.spectrum.beta", 3)
+    assert get(scene, "inspect.spectrum.beta") == 3.0
+    assert place_of(Transform) == "transform"
+    assert place_of(Scene) == ""
