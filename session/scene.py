@@ -130,6 +130,7 @@ class Capture(Part):
     """Which feature map is looked at."""
 
     layer: Annotated[str, "Name of the layer; empty is the finished picture"] = ""
+    projected_index: Annotated[int, Range(0, 100_000), "Which w of that file, from 0"] = 0
     channel: Annotated[int, Range(0, 65535), "First channel shown"] = 0
     rgb: Annotated[bool, "Three channels as red, green and blue; off: one"] = True
 

@@ -1,0 +1,17 @@
+"""The commands of visualizer.py, one file each; heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+COMMANDS = {  # name -> what it does, in one line
+    "render": "pictures from a network or a session, without a window",
+    "convert": "a published network file into a safe .safetensors file",
+    "doctor": "what this machine offers: Python, torch, devices, OpenGL, ffmpeg",
+}
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status. Mistakes are one sentence on standard error and status 2."""
+    return importlib.import_module(f"cli.{command}").main(arguments)

@@ -1,0 +1,27 @@
+"""A published network file into ours: `visualizer.py convert --source x.pkl --dest x.safetensors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.flags import Parser, fail
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser("visualizer.py convert", description=__doc__)
+    parser.add_argument("--source", required=True, help="path, URL or run folder of the network")
+    parser.add_argument("--dest", required=True, type=Path, help="the .safetensors file to write")
+    options = parser.parse_args(arguments)
+    if options.dest.suffix != ".safetensors":
+        return fail(f"{options.dest} should end in .safetensors, the one format that is written.")
+    from networks import CheckpointError, convert
+
+    try:
+        convert(options.source, options.dest)
+    except CheckpointError as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{options.dest} cannot be written ({error.strerror}): choose another place.")
+    print(f"{options.source} -> {options.dest} ({options.dest.stat().st_size / 1e6:.1f} MB)")
+    return 0

@@ -1,0 +1,91 @@
+"""What this machine offers, line by line: Python, torch, devices, kernels, OpenGL, window, ffmpeg."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Sequence
+
+from cli.flags import Parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    Parser("visualizer.py doctor", description=__doc__).parse_args(arguments)
+    checks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("Python", lambda: f"{platform.python_version()} on {platform.platform()}"),
+        ("torch", torch_version),
+        ("devices", devices),
+        ("kernels", kernels),
+        ("packages", packages),
+        ("window", window),
+        ("off-screen", off_screen),
+        ("video", video),
+        ("settings", settings),
+    )
+    broken = 0
+    for name, check in checks:
+        try:
+            line = check()
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with a machine, the other lines still help)
+            broken += 1
+            line = f"not working: {' '.join(str(error).split()) or type(error).__name__}"
+        print(f"{name:11}{line}")
+    return 1 if broken else 0
+
+
+def torch_version() -> str:
+    import torch
+
+    return f"{torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def devices() -> str:
+    import torch
+
+    found = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return ", ".join(found + (["mps"] if torch.backends.mps.is_available() else []))
+
+
+def kernels() -> str:
+    import ops
+
+    return ops.describe()
+
+
+def packages() -> str:
+    names = ("numpy", "imgui-bundle", "glfw", "PyOpenGL", "pillow", "safetensors", "imageio-ffmpeg")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def window() -> str:
+    from gui.window import Window, WindowError
+
+    try:
+        with Window("Bandlimit", (320, 200), visible=False) as opened:
+            return opened.description
+    except WindowError as error:
+        return f"none: {error}"
+
+
+def off_screen() -> str:
+    from gui.headless import Headless
+
+    with Headless((64, 64)) as screen:
+        return screen.description
+
+
+def video() -> str:
+    import imageio_ffmpeg
+
+    return f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+
+
+def settings() -> str:
+    from gui.prefs import folder
+
+    return str(folder())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

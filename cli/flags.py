@@ -1,0 +1,114 @@
+"""Every field of a Scene as a flag, and flags written as people know them: `_` and `-` alike."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from session import Scene
+from session.fields import Field, FieldError, leaves
+from session.slices import put
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes `--noise_mode` for `--noise-mode`, negative numbers as values, and says mistakes in one sentence."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        args = sys.argv[1:] if args is None else args
+        return super().parse_known_args([hyphens(word) for word in args], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def hyphens(word: str) -> str:
+    """`--projected_w=a_b.npz` -> `--projected-w=a_b.npz`: only the option's name changes."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def add_scene_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every field of a Scene: `--truncation.psi 0.7`, `--mixing.layers 0-3`, `--latent.class-index none`."""
+    group = parser.add_argument_group("every setting of the window, by its place in a session file")
+    for place, field in leaves(Scene):
+        bounds = (
+            f" ({field.range.low:g} to {field.range.high:g} {field.unit})".replace(" )", ")") if field.range else ""
+        )
+        words = f" ({', '.join(field.choice.values)})" if field.choice else ""
+        meaning = (field.meaning + bounds + words).replace("%", "%%")
+        flag = "--" + place.replace("_", "-")
+        keywords: dict[str, Any] = {"dest": f"scene {place}", "metavar": field.kind.__name__.upper(), "help": meaning}
+        keywords |= {"type": reader(field), "default": argparse.SUPPRESS}
+        if field.kind is bool:
+            keywords |= {"nargs": "?", "const": True}
+        group.add_argument(flag, **keywords)
+
+
+def apply_scene_flags(scene: Scene, options: argparse.Namespace) -> Scene:
+    """The scene with every flag that was given. Raises FieldError, naming the field and the bound."""
+    for name, value in vars(options).items():
+        if name.startswith("scene "):
+            scene = put(scene, name.removeprefix("scene "), value)
+    return scene
+
+
+def reader(field: Field) -> Callable[[str], Any]:
+    """What turns a flag's text into the field's value."""
+
+    def read(text: str) -> Any:
+        if field.optional and text.lower() in ("none", "auto", ""):
+            return None
+        if field.many:
+            return tuple(numbers(text))
+        if field.kind is bool:
+            return boolean(text)
+        return field.kind(text)
+
+    read.__name__ = {int: "whole number", float: "number", bool: "true or false"}.get(field.kind, "text")
+    return read
+
+
+def boolean(text: str) -> bool:
+    """1/0, true/false, yes/no, on/off."""
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
+
+
+def numbers(text: str) -> list[int]:
+    """`1,2,5-10` as a list of whole numbers; an empty text is an empty list."""
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if not match:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers and ranges like 1,2,5-10")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first > 1_000_000:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a range from a smaller to a larger number")
+        found += range(first, last + 1)
+    return found
+
+
+def pair(text: str) -> tuple[float, float]:
+    """`0.3,1` as two numbers."""
+    try:
+        x, y = (float(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers like 0.3,1") from None
+    return x, y
+
+
+def fail(message: str) -> int:
+    """One sentence on standard error; the exit status for a mistake."""
+    print(message, file=sys.stderr)
+    return 2
+
+
+__all__ = ["FieldError", "Parser", "add_scene_flags", "apply_scene_flags", "fail", "numbers", "pair"]

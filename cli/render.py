@@ -1,0 +1,148 @@
+"""Pictures without a window: `visualizer.py render --network x.pkl --seeds 0-7 --trunc 0.7 --outdir out`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail, numbers, pair
+from session import Scene, Session
+from session.codec import SessionError
+from session.codec import load as load_session
+from session.png import read_session, save_png
+
+
+class RenderError(RuntimeError):
+    """Why a picture could not be made: one sentence."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        scene, session = starting_scene(options)
+        jobs = list(pictures(scene, options))
+        render(jobs, session)
+    except (FieldError, SessionError, RenderError) as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{error.filename or options.outdir} cannot be written ({error.strerror}): choose another folder.")
+    return 0
+
+
+def parser() -> Parser:
+    parser = Parser("visualizer.py render", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("session", nargs="?", help="a session (.yaml) or a picture saved by Bandlimit to start from")
+    parser.add_argument("--network", help="path, URL or run folder; without it the session's, else the demo network")
+    parser.add_argument("--seeds", type=numbers, help="seeds, e.g. 0,1,4-6")
+    parser.add_argument("--trunc", type=float, metavar="PSI", help="truncation psi (default 1)")
+    parser.add_argument("--class", dest="class_index", type=int, help="class; without it, the one that each seed draws")
+    parser.add_argument("--noise-mode", choices=("const", "random", "none"), help="noise of StyleGAN2")
+    parser.add_argument("--translate", type=pair, metavar="X,Y", help="in image widths, to the right and down")
+    parser.add_argument("--rotate", type=float, metavar="DEGREES", help="counter-clockwise")
+    parser.add_argument("--projected-w", metavar="FILE", help=".npz or .npy with w [N, num_ws, w_dim] instead of seeds")
+    parser.add_argument("--outdir", type=Path, default=Path("out"), help="folder for seed0000.png ... (default out)")
+    parser.add_argument("--out", type=Path, help="one file for one picture")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps")
+    add_scene_flags(parser)
+    return parser
+
+
+def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
+    """What the session and the flags say together; flags win."""
+    session = Session()
+    if options.session:
+        path = Path(options.session)
+        session = read_session(path) if path.suffix.lower() == ".png" else load_session(path)
+    scene = session.scene
+    short = {
+        "model": {"path": options.network},
+        "compute": {"device": options.device},
+        "latent": {"class_index": options.class_index, "projected": options.projected_w},
+        "truncation": {"psi": options.trunc},
+        "noise": {"mode": options.noise_mode},
+        "transform": {"rotate": options.rotate},
+    }
+    if options.translate:
+        short["transform"] |= {"translate_x": options.translate[0], "translate_y": options.translate[1]}
+    for name, values in short.items():
+        given = {field: value for field, value in values.items() if value is not None}
+        if given:
+            scene = replace(scene, **{name: replace(getattr(scene, name), **given)})
+    if options.network:
+        scene = replace(scene, model=replace(scene.model, digest=""))
+    return apply_scene_flags(scene, options), session
+
+
+def pictures(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene, Path]]:
+    """Each picture's scene and file."""
+    projected = scene.latent.projected
+    if projected and options.seeds:
+        raise RenderError("--seeds and --projected-w name two sources for one picture: give one of them.")
+    if projected and not options.out:
+        for index in range(projected_count(Path(projected))):
+            latent = replace(scene.latent, projected_index=index)
+            yield replace(scene, latent=latent), options.outdir / f"proj{index:02d}.png"
+        return
+    seeds = options.seeds if options.seeds is not None else [scene.latent.seed]
+    if options.out and len(seeds) != 1:
+        raise RenderError(f"--out names one file, but {len(seeds)} pictures are asked for: use --outdir.")
+    for seed in seeds:
+        latent = replace(scene.latent, seed=seed) if options.seeds else scene.latent
+        yield replace(scene, latent=latent), options.out or options.outdir / f"seed{seed:04d}.png"
+
+
+def projected_count(path: Path) -> int:
+    """How many w a projection's file holds."""
+    from renderer.latents import LatentError, read_projected
+
+    try:
+        return len(read_projected(path))
+    except LatentError as error:
+        raise RenderError(str(error)) from error
+
+
+def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
+    """Make each picture by the engine that serves the window, and save it with its session."""
+    from renderer.client import InProcess
+    from renderer.messages import RenderFailure, RenderProgress, RenderRequest, RenderResult
+
+    client = InProcess()
+    told: set[str] = set()
+    try:
+        for number, (scene, path) in enumerate(jobs):
+            client.submit(RenderRequest("picture", number, scene))
+            while True:
+                answers = client.poll()
+                for answer in answers:
+                    if isinstance(answer, RenderFailure):
+                        raise RenderError(answer.problem)
+                    if isinstance(answer, RenderProgress) and answer.what not in told:
+                        told.add(answer.what)
+                        print(answer.what)
+                done = next((answer for answer in answers if isinstance(answer, RenderResult)), None)
+                if done:
+                    break
+                time.sleep(0.002)
+            for line in remarks(done, scene):
+                if line not in told:
+                    told.add(line)
+                    print(line)
+            frame = done.frame if (done.frame[..., 3] != 255).any() else done.frame[..., :3]
+            save_png(path, frame, replace(session, scenes=(scene,), active=0))
+            chosen = f", class {done.shown_class}" if done.shown_class is not None else ""
+            print(f"seed {scene.latent.seed}{chosen} -> {path}" if not scene.latent.projected else f"w -> {path}")
+    finally:
+        client.close()
+
+
+def remarks(done, scene: Scene) -> Iterator[str]:
+    """What a person should know of the network and the classes, once."""
+    model = done.model
+    yield f"{model.name}: {model.family}, {model.resolution}x{model.resolution}, on {model.device_name}"
+    if model.note:
+        yield f"Note: {model.note}"
+    if model.c_dim and scene.latent.class_index is None and not scene.latent.projected:
+        yield "Without --class each seed's own class is used: the one that the seed draws after z."
