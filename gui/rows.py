@@ -1,0 +1,135 @@
+"""One row of a panel: a label, a dot where the value differs from its default, a control, and all they share.
+
+Reset (by the dot, or the right button on label or control), tooltip, grey-out with its reason and the noted place
+stand here once, for every control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from imgui_bundle import imgui
+
+from gui import places, theme
+from session.fields import Field, Part, clamp, describe
+
+P = TypeVar("P", bound=Part)
+LABEL = 6.0  # width of the label column, em
+GUTTER = 1.0  # width of the dot's column, em
+
+Control = Callable[[Field, Any], tuple[bool, Any]]
+
+
+def em(count: float = 1.0) -> float:
+    """That many font heights in pixels, on whole pixels."""
+    return round(count * imgui.get_font_size())
+
+
+def edit(
+    part: P,
+    name: str,
+    control: Control,
+    *,
+    label: str | None = None,
+    enabled: bool = True,
+    why: str = "",
+    meaning: str = "",
+    show: Callable[[Field, Any], str] | None = None,
+    place: str = "",
+) -> P:
+    """Draw one row that edits a field and return the part, the same object where nothing was edited.
+
+    `control` draws at the cursor in the width that is left and returns (changed, value). A disabled row stays in its
+    place and says `why` in its tooltip. `place` names the row for the driver, by default the field.
+    """
+    field, value = describe(type(part))[name], getattr(part, name)
+    words = show(field, field.default) if show else str(field.default)
+    place, changed, new = place or name, False, value
+    imgui.push_id(f"{type(part).__name__}.{name}")
+    reset = _label(label_of(name) if label is None else label, place, value != field.default, enabled, words)
+    imgui.begin_disabled(not enabled)
+    imgui.begin_group()
+    imgui.set_next_item_width(-1)
+    changed, new = control(field, value)
+    imgui.end_group()
+    imgui.end_disabled()
+    places.mark(place)
+    reset = (right_clicked() and enabled) or reset
+    tooltip(meaning or field.meaning, _note(words, enabled, why))
+    imgui.pop_id()
+    if reset:
+        return replace(part, **{name: field.default}) if value != field.default else part
+    if changed and enabled:
+        new = clamp(field, new)
+        return replace(part, **{name: new}) if new != value else part
+    return part
+
+
+def label_of(name: str) -> str:
+    """A field's name as words: translate_x is "Translate x"."""
+    return name.replace("_", " ").capitalize()
+
+
+def label(text: str, enabled: bool = True) -> None:
+    """Write in the label column and put the cursor where the controls begin."""
+    left = imgui.get_cursor_pos_x()
+    imgui.align_text_to_frame_padding()
+    imgui.text_colored(theme.vec("dim" if enabled else "faint"), text)
+    imgui.same_line(left + em(LABEL) + em(GUTTER))
+
+
+def indent() -> None:
+    """Put the cursor on the controls' left edge, without a label."""
+    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL) + em(GUTTER))
+
+
+def right_clicked() -> bool:
+    """Whether the last item, disabled or not, was clicked with the right button."""
+    return imgui.is_item_hovered() and imgui.is_mouse_clicked(imgui.MouseButton_.right)
+
+
+def tooltip(text: str, note: str = "") -> None:
+    """Explain the last item after a moment's rest of the mouse; also where it is disabled."""
+    flags = imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.allow_when_disabled
+    if not (text or note) or not imgui.is_item_hovered(flags):
+        return
+    if imgui.begin_tooltip():
+        imgui.push_text_wrap_pos(em(22))
+        if text:
+            imgui.text(text)
+        if note:
+            imgui.text_colored(theme.vec("faint"), note)
+        imgui.pop_text_wrap_pos()
+        imgui.end_tooltip()
+
+
+def _label(text: str, place: str, differs: bool, enabled: bool, words: str) -> bool:
+    """The label and the dot; whether one of them asked for the default."""
+    left, reset = imgui.get_cursor_pos_x(), False
+    label(text, enabled)
+    right = imgui.get_cursor_pos_x()
+    if text and imgui.is_mouse_clicked(imgui.MouseButton_.right) and imgui.is_item_hovered():
+        reset = enabled
+    if not differs:
+        return reset
+    imgui.set_cursor_pos_x(left + em(LABEL))
+    corner, height = imgui.get_cursor_screen_pos(), imgui.get_frame_height()
+    imgui.begin_disabled(not enabled)
+    reset = imgui.invisible_button("reset", (em(GUTTER), height)) or reset
+    imgui.end_disabled()
+    hovered = imgui.is_item_hovered()
+    centre = (corner.x + em(GUTTER) / 2, corner.y + height / 2)
+    colour = theme.colour("accent" if enabled else "faint")
+    imgui.get_window_draw_list().add_circle_filled(centre, em() * (0.26 if hovered else 0.18), colour)
+    places.mark(f"{place} reset")
+    tooltip(f"Back to {words}" if words else "Back to empty")
+    imgui.same_line(right)
+    return reset
+
+
+def _note(words: str, enabled: bool, why: str) -> str:
+    if not enabled:
+        return why
+    return f"Default: {words or 'empty'}. Right-click resets."
