@@ -67,6 +67,49 @@ def edit(
     return part
 
 
+def edit_many(
+    part: P,
+    names: tuple[str, ...],
+    control: Callable[[int, float, Field, Any], tuple[bool, Any]],
+    *,
+    label: str,
+    enabled: bool = True,
+    why: str = "",
+    show: Callable[[Field, Any], str] = lambda field, value: str(value),
+) -> P:
+    """One row with a control for each of several fields; the dot, or the right button on the label, resets them all.
+
+    `control` gets the index, the width in pixels, the field and the value.
+    """
+    described = describe(type(part))
+    fields = [described[name] for name in names]
+    defaults = {field.name: field.default for field in fields}
+    differs = any(getattr(part, name) != default for name, default in defaults.items())
+    words = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
+    imgui.push_id(f"{type(part).__name__}.{'.'.join(names)}")
+    if _label(label, names[0], differs, enabled, words):
+        part = replace(part, **defaults)
+    gap = imgui.get_style().item_inner_spacing.x
+    width = (imgui.get_content_region_avail().x - gap * (len(names) - 1)) / len(names)
+    for index, field in enumerate(fields):
+        if index:
+            imgui.same_line(0, gap)
+        value = getattr(part, field.name)
+        imgui.push_id(field.name)
+        imgui.begin_disabled(not enabled)
+        changed, new = control(index, width, field, value)
+        imgui.end_disabled()
+        imgui.pop_id()
+        places.mark(field.name)
+        if right_clicked() and enabled:
+            changed, new = True, field.default
+        tooltip(field.meaning, _note(show(field, field.default), enabled, why))
+        if changed and enabled and clamp(field, new) != value:
+            part = replace(part, **{field.name: clamp(field, new)})
+    imgui.pop_id()
+    return part
+
+
 def label_of(name: str) -> str:
     """A field's name as words: translate_x is "Translate x"."""
     return name.replace("_", " ").capitalize()
