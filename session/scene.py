@@ -53,9 +53,10 @@ class Latent(Part):
     class_index: ClassIndex = None
     drift_x: Annotated[float, Range(-5, 5, "seeds/s", fine=0.01), "Moves along the seed plane while playing"] = 0.0
     drift_y: Annotated[float, Range(-5, 5, "rows/s", fine=0.01), "Moves across it while playing"] = 0.0
-    projected: Annotated[str, "File with a projected w (.npz or .npy, [1, num_ws, w_dim]) used instead of the seed"] = (
+    projected: Annotated[str, "File with a projected w (.npz or .npy, [N, num_ws, w_dim]) used instead of the seed"] = (
         ""
     )
+    projected_index: Annotated[int, Range(0, 100_000), "Which w of that file, from 0"] = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,6 @@ class Capture(Part):
     """Which feature map is looked at."""
 
     layer: Annotated[str, "Name of the layer; empty is the finished picture"] = ""
-    projected_index: Annotated[int, Range(0, 100_000), "Which w of that file, from 0"] = 0
     channel: Annotated[int, Range(0, 65535), "First channel shown"] = 0
     rgb: Annotated[bool, "Three channels as red, green and blue; off: one"] = True
 
