@@ -1,0 +1,126 @@
+"""StyleGAN3 and StyleGAN2 in two lines of Python: open a network by path or URL, and ask it for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from networks.checkpoint import Generator, Network, load_network
+from networks.contents import ChannelOrder
+from networks.download import Progress
+from networks.errors import CheckpointError, plain
+from networks.sampling import SEEDS, class_vectors, draw_latents, seeded_noise
+
+DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo.safetensors"
+
+
+class _Model:
+    """What both families share."""
+
+    family: ClassVar[str]
+
+    def __init__(
+        self,
+        source: str | Path | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        channel_order: ChannelOrder | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open a network: path, URL or run folder; without one, the demo network.
+
+        Raises CheckpointError where it cannot be read or is of the other family.
+        """
+        self.network: Network = load_network(
+            DEMO if source is None else source, device=device, channel_order=channel_order, progress=progress
+        )
+        self.G: Generator = self.network.generator
+        if not self.network.family.startswith(self.family):
+            raise CheckpointError(
+                f"{plain(self.network.path.name)} is a {self.network.family} network; open it with "
+                f"{self.network.family.partition('-')[0]}(...) instead of {self.family}(...).",
+                "foreign",
+            )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.G.parameters()).device
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the generator to another device."""
+        self.G.to(device)
+        return self
+
+    @torch.no_grad()
+    def generate(
+        self,
+        batch_size: int = 1,
+        *,
+        seed: int = 0,
+        z: Tensor | None = None,
+        c: Tensor | Sequence[int] | int | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise_mode: str = "const",
+    ) -> Tensor:
+        """Pictures [N, C, H, W] float32 in [-1, 1], channels in the order red, green, blue.
+
+        Without `z` [N, z_dim], picture k is that of seed + k: its z, and unless `c` is given the class that the
+        seed draws after z. `c` holds class indices [N], or one-hot or soft rows [N, c_dim]. With noise_mode "random"
+        the noise is drawn from seed + k too. Raises ValueError for what does not fit the network.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but must be 1 or more.")
+        count = batch_size if z is None else z.shape[0]
+        seeds = [(seed + k) % SEEDS for k in range(count)]
+        if z is None:
+            z, drawn = draw_latents(seeds, self.G.z_dim, self.G.c_dim)
+            c = drawn if c is None else c
+        w = self.map(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
+        return self._pictures(w, noise_mode, seeds)
+
+    @torch.no_grad()
+    def map(
+        self,
+        z: Tensor,
+        c: Tensor | Sequence[int] | int | None = None,
+        *,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """z [N, z_dim] and classes as in `generate` -> w [N, num_ws, w_dim]. Raises ValueError."""
+        rows = None if c is None else class_vectors(c, self.G.c_dim, z.shape[0]).to(self.device)
+        return self.G.mapping(z.to(self.device, torch.float32), rows, truncation_psi, truncation_cutoff)
+
+    @torch.no_grad()
+    def synthesize(self, w: Tensor, *, noise_mode: str = "const", seed: int = 0) -> Tensor:
+        """w [N, num_ws, w_dim], or [N, w_dim] for all layers alike -> pictures as `generate` gives them.
+
+        `seed` draws the noise of noise_mode "random": seed + k for picture k. Raises ValueError.
+        """
+        if w.ndim == 2:
+            w = w.unsqueeze(1).expand(-1, self.G.num_ws, -1)
+        return self._pictures(w.to(self.device), noise_mode, [(seed + k) % SEEDS for k in range(w.shape[0])])
+
+    def _pictures(self, w: Tensor, noise_mode: str, seeds: Sequence[int]) -> Tensor:
+        def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:
+            return torch.cat([seeded_noise(seed)(name, (1, *shape[1:])) for seed in seeds])
+
+        pictures = self.G.synthesis(w, noise_mode=noise_mode, noise=noise).clamp(-1, 1)
+        return pictures.flip(1) if self.network.channel_order == "bgr" else pictures
+
+
+class StyleGAN3(_Model):
+    """A StyleGAN3 network, T or R: `StyleGAN3("x.pkl")`, any file, URL or run folder; `StyleGAN3()` is the demo."""
+
+    family = "StyleGAN3"
+
+
+class StyleGAN2(_Model):
+    """A StyleGAN2 network, of the published PyTorch or TensorFlow programs."""
+
+    family = "StyleGAN2"
