@@ -4,7 +4,7 @@ from .bias_act import ACTIVATIONS, bias_act
 from .conv_resample import conv2d_resample
 from .filtered_lrelu import filtered_lrelu
 from .filters import design_lowpass_filter, setup_filter
-from .modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3
+from .modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3, square_weight
 from .upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "modulated_conv2d_stylegan2",
     "modulated_conv2d_stylegan3",
     "setup_filter",
+    "square_weight",
     "upfirdn2d",
     "upsample2d",
 ]
