@@ -12,7 +12,7 @@ from imgui_bundle import imgui
 
 from gui import theme
 from gui.rows import edit, edit_many, em
-from session.fields import Field, Part
+from session.fields import Field, Part, describe
 
 P = TypeVar("P", bound=Part)
 _DRAG = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_tweaks
@@ -26,9 +26,9 @@ def slider(part: P, name: str, **row: Any) -> P:
         flags = imgui.SliderFlags_.always_clamp
         if field.range and field.range.log:
             flags |= imgui.SliderFlags_.logarithmic
-        _bar(field, value)
+        edge = _bar(field, value)
         changed, new = imgui.slider_float("##slider", value, *bounds, _format(field), flags)
-        _end_bar()
+        _end_bar(edge)
         return _nudged(changed, new, value, step) if not changed else (True, _tidy(field, new))
 
     return edit(part, name, control, show=spoken, **row)
@@ -47,8 +47,10 @@ def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, st
     """Two numbers that belong together on one row, each pulled sideways like `drag`."""
 
     def control(index: int, width: float, field: Field, value: float) -> tuple[bool, float]:
+        fields = (describe(type(part))[name] for name in names)
+        widest = max(imgui.calc_text_size(f"x  {spoken(each, _bounds(each)[0])}").x for each in fields)
         imgui.set_next_item_width(width)
-        return _pull(field, value, f"{prefixes[index]}  ")
+        return _pull(field, value, f"{prefixes[index]}  ", unit=widest <= width - 4)
 
     return edit_many(part, names, control, label=label, show=spoken, **row)
 
@@ -101,9 +103,11 @@ def spoken(field: Field, value: Any) -> str:
     return number + _unit(field.unit)
 
 
-def _pull(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
+def _pull(field: Field, value: float, prefix: str = "", unit: bool = True) -> tuple[bool, float]:
+    """The number itself; without its unit where that has no room: the tooltip has it."""
     speed = _step(field) * (0.1 if imgui.get_io().key_shift else 1.0)
-    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG)
+    form = prefix + (_format(field) if unit else f"%.{_decimals(field)}f")
+    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), form, _DRAG)
     _sideways()
     return (True, _tidy(field, new)) if changed else _nudged(changed, new, value, _step(field))
 
@@ -121,7 +125,7 @@ def _step(field: Field) -> float:
     if field.range and field.range.fine:
         return field.range.fine
     low, high = _bounds(field)
-    return 10.0 ** round(math.log10((high - low) / 200))
+    return 10.0 ** math.floor(math.log10((high - low) / 200))
 
 
 def _decimals(field: Field) -> int:
@@ -150,8 +154,11 @@ def _nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, A
     return True, round(value + by, 9) if isinstance(value, float) else value + int(by)
 
 
-def _bar(field: Field, value: float) -> None:
-    """The ground of a slider and how far it is filled: from zero where the range holds zero inside, else from below."""
+def _bar(field: Field, value: float) -> float:
+    """The ground of a slider and how far it is filled: from zero where the range holds zero inside, else from below.
+
+    Returns where the value stands, in pixels from the left of the screen.
+    """
     low, high = _bounds(field)
     corner, width, height = imgui.get_cursor_screen_pos(), imgui.calc_item_width(), imgui.get_frame_height()
 
@@ -175,10 +182,19 @@ def _bar(field: Field, value: float) -> None:
     imgui.push_style_color(imgui.Col_.frame_bg_hovered, theme.vec("text", 0.06))
     imgui.push_style_color(imgui.Col_.frame_bg_active, theme.vec("text", 0.08))
     imgui.push_style_color(imgui.Col_.slider_grab, (0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.slider_grab_active, (0, 0, 0, 0))
+    return min(max(corner.x + width * along(value), corner.x + 1), right - 1)
 
 
-def _end_bar() -> None:
-    imgui.pop_style_color(4)
+def _end_bar(edge: float) -> None:
+    """Mark where the value stands, in the accent while the hand is on it."""
+    imgui.pop_style_color(5)
+    high = imgui.get_item_rect_max()
+    name = "accent" if imgui.is_item_active() else "text" if imgui.is_item_hovered() else "dim"
+    edge = round(edge)
+    imgui.get_window_draw_list().add_rect_filled(
+        (edge - 1, high.y - em(0.45)), (edge + 1, high.y), theme.colour(name), 1
+    )
 
 
 def _sideways() -> None:

@@ -51,7 +51,8 @@ def figure(
         implot.setup_axes(x, y, FIXED, FIXED)
         implot.setup_axes_limits(*_span(x_limits), *_span(y_limits), implot.Cond_.always)
         if legend:
-            implot.setup_legend(implot.Location_.north_east, implot.LegendFlags_.no_menus)
+            outside = implot.LegendFlags_.outside | implot.LegendFlags_.horizontal
+            implot.setup_legend(implot.Location_.north, outside | implot.LegendFlags_.no_menus)
         implot.setup_finish()
     try:
         yield shown
@@ -69,9 +70,9 @@ def line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int
     implot.plot_line(name, xs[:count], ys[:count], spec=implot.Spec(line_color=theme.series(colour), line_weight=1.5))
 
 
-def band(name: str, low: np.ndarray, high: np.ndarray, *, colour: int = 0) -> None:
-    """The area between two lines over the whole numbers from 0."""
-    xs = np.arange(len(low), dtype=np.float64)
+def band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, colour: int = 0) -> None:
+    """The area between two lines over the whole numbers from `start`."""
+    xs = np.arange(start, start + len(low), dtype=np.float64)
     spec = implot.Spec(fill_color=theme.series(colour), fill_alpha=0.85, line_color=theme.series(colour))
     implot.plot_shaded(name, xs, np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64), spec)
 

@@ -115,10 +115,11 @@ def label_of(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def label(text: str, enabled: bool = True) -> None:
-    """Write in the label column and put the cursor where the controls begin."""
+def label(text: str, enabled: bool = True, framed: bool = True) -> None:
+    """Write in the label column and put the cursor where the controls begin; not `framed`: what follows is text."""
     left = imgui.get_cursor_pos_x()
-    imgui.align_text_to_frame_padding()
+    if framed:
+        imgui.align_text_to_frame_padding()
     imgui.text_colored(theme.vec("dim" if enabled else "faint"), text)
     imgui.same_line(left + em(LABEL) + em(GUTTER))
 
@@ -126,6 +127,15 @@ def label(text: str, enabled: bool = True) -> None:
 def indent() -> None:
     """Put the cursor on the controls' left edge, without a label."""
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL) + em(GUTTER))
+
+
+def arrow(centre: tuple[float, float], open: bool = True) -> None:
+    """A small quiet triangle that points down, or right where what it stands for is folded."""
+    x, y, r = centre[0], centre[1], 0.22 * em()
+    points = ((x - r, y - 0.6 * r), (x + r, y - 0.6 * r), (x, y + 0.8 * r))
+    if not open:
+        points = ((x - 0.6 * r, y - r), (x + 0.8 * r, y), (x - 0.6 * r, y + r))
+    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour("dim"))
 
 
 def right_clicked() -> bool:

@@ -16,7 +16,7 @@ from imgui_bundle import imgui
 
 from gui.numbers import drag, integer, optional, pair, seed, slider, spoken
 from gui.places import PLACES, begin_frame, mark, panel, reveal
-from gui.rows import edit, em, indent, label, tooltip
+from gui.rows import arrow, edit, em, indent, label, tooltip
 from gui.words import button, buttons, command_button, fact, hint, problem, section, shortened, warning
 from session.fields import Field, Part
 
@@ -55,32 +55,55 @@ __all__ = [
 P = TypeVar("P", bound=Part)
 
 
-def checkbox(part: P, name: str, **row: Any) -> P:
-    """On or off."""
+def checkbox(part: P, name: str, *, text: str = "", **row: Any) -> P:
+    """On or off; `text` stands behind the box, where the label column is too narrow for it."""
 
     def control(field: Field, value: bool) -> tuple[bool, bool]:
-        return imgui.checkbox("##checkbox", value)
+        return imgui.checkbox(text + "##checkbox", value)
 
     return edit(part, name, control, show=lambda field, value: "on" if value else "off", **row)
 
 
 def combo(
-    part: P, name: str, *, choices: Sequence[str] | None = None, words: dict[str, str] | None = None, **row: Any
+    part: P,
+    name: str,
+    *,
+    choices: Sequence[str] | None = None,
+    words: dict[str, str] | None = None,
+    typed: bool = False,
+    **row: Any,
 ) -> P:
-    """One of a few words; `words` says what each is called, `choices` leaves only some of them."""
+    """One of a few words; `words` says what each is called, `choices` gives other ones, `typed` takes any text too."""
 
     def control(field: Field, value: str) -> tuple[bool, str]:
         options = tuple(choices if choices is not None else field.choice.values if field.choice else (value,))
         new = value
-        if imgui.begin_combo("##combo", (words or {}).get(value, value)):
+        opened = imgui.begin_combo("##combo", (words or {}).get(value, value), imgui.ComboFlags_.no_arrow_button)
+        low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+        if opened:
             for option in options:
                 if imgui.selectable((words or {}).get(option, option), option == value)[0]:
                     new = option
                 mark(f"{row.get('place') or name} {option}")
+            if typed:
+                new = _other(name, new)
             imgui.end_combo()
+        arrow((high.x - em(0.75), (low.y + high.y) / 2))
         return new != value, new
 
     return edit(part, name, control, show=lambda field, value: str((words or {}).get(value, value)), **row)
+
+
+def _other(name: str, value: str) -> str:
+    """A line in a list of choices where another word is typed."""
+    imgui.separator()
+    imgui.set_next_item_width(em(10))
+    entered, word = imgui.input_text_with_hint("##other", "other", "", imgui.InputTextFlags_.enter_returns_true)
+    mark(f"{name} other")
+    if entered and word.strip():
+        imgui.close_current_popup()
+        return word.strip()
+    return value
 
 
 _typing: dict[int, str] = {}  # text fields being typed into: the value changes when the typing is done

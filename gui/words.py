@@ -69,19 +69,29 @@ def command_button(
 
 def section(title: str, open: bool = True, meaning: str = "") -> bool:
     """A heading that folds what stands below it; whether it is open."""
-    imgui.dummy((0, rows.em(0.3)))
-    flags = imgui.TreeNodeFlags_.span_avail_width | imgui.TreeNodeFlags_.no_tree_push_on_open
-    flags |= imgui.TreeNodeFlags_.default_open if open else 0
-    shown = imgui.tree_node_ex(title, flags)
+    store, key = imgui.get_state_storage(), imgui.get_id(title)
+    shown = store.get_bool(key, open)
+    imgui.dummy((0, rows.em(0.1)))
+    corner = imgui.get_cursor_screen_pos()
+    height = imgui.get_frame_height()
+    if imgui.invisible_button(title, (max(imgui.get_content_region_avail().x, 1), height)):
+        shown = not shown
+        store.set_bool(key, shown)
+    name = "text" if imgui.is_item_hovered() else "dim"
     places.mark(title)
     rows.tooltip(meaning)
+    draw, middle = imgui.get_window_draw_list(), corner.y + height / 2
+    rows.arrow((corner.x + rows.em(0.35), middle), shown)
+    left, size = corner.x + rows.em(1), imgui.calc_text_size(title)
+    draw.add_text((left, round(middle - size.y / 2)), theme.colour(name), title)
+    line, end = round(middle), imgui.get_item_rect_max().x
+    draw.add_line((left + size.x + rows.em(0.6), line), (end, line), theme.colour("line"))
     return shown
 
 
 def fact(name: str, value: str, full: str = "") -> None:
     """One line of a table of facts; a click copies it, the tooltip shows `full`."""
-    rows.label(name)
-    imgui.align_text_to_frame_padding()
+    rows.label(name, framed=False)
     room = imgui.get_content_region_avail().x
     shown = shortened(value, room) or "–"
     imgui.text(shown)

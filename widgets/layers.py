@@ -1,0 +1,179 @@
+"""Layers: every layer of the network to look into, as a picture or as a spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from imgui_bundle import imgui
+
+from gui import plots, theme, ui
+from gui.panel import Now, Panel, View
+from renderer.messages import LayerInfo
+from session import Capture, Inspect, Picture, Scene, Spectrum
+
+ROWS = 13  # height of the table in rows, with its head
+PICTURE = "Picture"
+FULL = {"float32": "32", "float16": "16", "bfloat16": "b16", "float64": "64"}
+
+
+def draw(value: Scene, now: Now) -> Scene:
+    capture = _table(value.capture, now)
+    layer = next((layer for layer in _layers(now) if layer.name == capture.layer), None)
+    capture = _channels(capture, layer, now)
+    inspect = value.inspect
+    picture = _picture(inspect.picture, capture)
+    _stats(now)
+    spectrum, show = inspect.spectrum, inspect.show
+    if ui.section("Spectrum", open=False, meaning="Power over frequency of what is looked at"):
+        shown = replace(value, capture=capture, inspect=replace(inspect, show="spectrum"))
+        _spectrum_plots(now.view("spectrum", shown), layer, now, spectrum)
+        spectrum = _spectrum(spectrum)
+        with ui.buttons(1):
+            on = show == "spectrum"
+            if ui.button("On the canvas", "Shows the spectrum in place of the picture", active=on):
+                show = "picture" if on else "spectrum"
+    _readings(now)
+    if capture == value.capture and (picture, spectrum, show) == (inspect.picture, inspect.spectrum, inspect.show):
+        return value
+    return replace(value, capture=capture, inspect=Inspect(show, picture, spectrum))
+
+
+def _layers(now: Now) -> tuple[LayerInfo, ...]:
+    return now.model.layers if now.model else ()
+
+
+def _table(capture: Capture, now: Now) -> Capture:
+    """All layers in the order of their running; a click or the arrow keys look at one."""
+    flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_stretch_prop | imgui.TableFlags_.no_pad_outer_x
+    chosen = capture.layer
+    height = ROWS * (imgui.get_text_line_height() + 2 * imgui.get_style().cell_padding.y)
+    if imgui.begin_table("layers", 4, flags, (0, height)):
+        imgui.table_setup_scroll_freeze(0, 1)
+        for title, width in (("Layer", 5.0), ("Size", 3.4), ("Channels", 2.6), ("Bits", 1.4)):
+            imgui.table_setup_column(title, imgui.TableColumnFlags_.width_stretch, width)
+        imgui.table_headers_row()
+        last = now.model
+        size = (last.resolution, last.resolution, last.channels, "") if last else ("", "", "", "")
+        if _row(PICTURE, "", size, capture.layer == ""):
+            chosen = ""
+        for layer in _layers(now):
+            facts = (layer.width, layer.height, layer.channels, layer.dtype)
+            if _row(layer.name, layer.name, facts, capture.layer == layer.name):
+                chosen = layer.name
+        imgui.end_table()
+    ui.mark("layer")
+    return replace(capture, layer=chosen) if chosen != capture.layer else capture
+
+
+def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen: bool) -> bool:
+    width, height, channels, dtype = facts
+    imgui.table_next_row()
+    imgui.table_next_column()
+    flags = imgui.SelectableFlags_.span_all_columns | imgui.SelectableFlags_.select_on_nav
+    imgui.push_style_color(imgui.Col_.header, theme.vec("accent", 0.3))
+    pressed = imgui.selectable(f"{title}##{key}", chosen, flags)[0]
+    imgui.pop_style_color()
+    ui.mark(f"layer {title}")
+    if chosen and imgui.is_window_appearing():
+        imgui.set_scroll_here_y()
+    imgui.table_next_column()
+    imgui.text(f"{width} × {height}" if width != height else f"{width}²" if width else "")
+    imgui.table_next_column()
+    imgui.text(str(channels))
+    imgui.table_next_column()
+    imgui.text(FULL.get(dtype, dtype))
+    return pressed
+
+
+def _channels(capture: Capture, layer: LayerInfo | None, now: Now) -> Capture:
+    count = layer.channels if layer else now.model.channels if now.model and not capture.layer else 0
+    capture = ui.checkbox(capture, "rgb", label="Show", text="Three channels as colours")
+    shown = 3 if capture.rgb else 1
+    return ui.integer(capture, "channel", high=max(count - shown, 0) if count else None, label="Channel")
+
+
+def _picture(picture: Picture, capture: Capture) -> Picture:
+    picture = ui.slider(picture, "gain_db", label="Gain")
+    picture = ui.checkbox(picture, "normalize", label="", text="Normalise each channel")
+    why = "Three channels are their own colours: show one channel."
+    return ui.combo(picture, "colormap", label="Colours", enabled=not capture.rgb, why=why, place="picture.colormap")
+
+
+def _stats(now: Now) -> None:
+    """Mean, deviation and largest magnitude: of all channels, and of those shown."""
+    stats = now.result.stats if now.result else None
+    if not imgui.begin_table("stats", 3, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.no_pad_outer_x):
+        return
+    words = (("Mean", "mean"), ("Deviation", "std"), ("Largest", "largest"))
+    for title in ("", "All channels", "Shown"):
+        imgui.table_setup_column(title)
+    imgui.table_headers_row()
+    for word, name in words:
+        imgui.table_next_row()
+        for text in (word, *(_number(getattr(stats, prefix + name, None)) for prefix in ("", "shown_"))):
+            imgui.table_next_column()
+            imgui.text(text)
+    imgui.end_table()
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    text = f"{abs(value):.3f}" if abs(value) < 1000 else f"{abs(value):.3g}"
+    return ("\N{MINUS SIGN}" if value < 0 else "\N{FIGURE SPACE}") + text
+
+
+def _spectrum(spectrum: Spectrum) -> Spectrum:
+    spectrum = ui.slider(spectrum, "range_db", label="Range ±")
+    spectrum = ui.slider(spectrum, "beta", label="Kaiser β")
+    spectrum = ui.checkbox(spectrum, "all_channels", label="", text="Sum of all channels")
+    return ui.combo(spectrum, "colormap", label="Colours", place="spectrum.colormap")
+
+
+def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectrum: Spectrum) -> None:
+    """The plane and its radial profile, in cycles per image width."""
+    result = view.result if view else None
+    size = layer.width if layer else now.model.resolution if now.model else 64
+    rate = layer.sampling_rate if layer and layer.sampling_rate else float(size)
+    half = rate / 2
+    side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the axis on the left is wider than that below
+    with plots.figure(
+        "Spectrum plane",
+        x="cycles per image width",
+        y="cycles per image width",
+        height=side,
+        x_limits=(-half, half),
+        y_limits=(-half, half),
+        legend=False,
+    ) as shown:
+        if shown and view:
+            plots.image("plane", view.texture, (-half, half), (-half, half))
+    ui.hint(f"Colours span ±{spectrum.range_db:g} dB around the mean power.")
+    profile = np.asarray(result.readings.get("radial", ()), np.float64) if result else np.zeros(0)
+    span = spectrum.range_db
+    with plots.figure(
+        "Radial profile", x="cycles per image width", y="dB", height=12, x_limits=(0, half), y_limits=(-span, span)
+    ) as shown:
+        if shown and len(profile):
+            plots.line("power", profile, np.linspace(0, half, len(profile)))
+        if shown and layer and layer.cutoff is not None:
+            plots.vertical("cutoff", layer.cutoff, colour=1)
+        if shown and layer and layer.stopband is not None:
+            plots.vertical("stopband", layer.stopband, colour=3)
+
+
+def _readings(now: Now) -> None:
+    """The histogram of what is shown, where the renderer sends one."""
+    counts = now.result.readings.get("histogram") if now.result else None
+    edges = now.result.readings.get("histogram_edges") if now.result else None
+    if counts is None or edges is None or not ui.section("Histogram", open=False):
+        return
+    low, high = float(edges[0]), float(edges[-1])
+    top = plots.nice(float(np.max(counts, initial=1)))
+    with plots.figure("Histogram", x="value", y="count", height=9, x_limits=(low, high), y_limits=(0, top)) as shown:
+        if shown:
+            plots.line("shown", np.asarray(counts), (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2)
+
+
+panel = Panel("Layers", Scene, draw, dock="right", meaning="Looks into the network, layer by layer")

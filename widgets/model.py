@@ -1,0 +1,113 @@
+"""Model: which network, what it is, and where it runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from imgui_bundle import imgui
+
+from gui import ui
+from gui.panel import Now, Panel
+from renderer.messages import ModelInfo
+from session import Model, Scene
+from session.fields import Field
+
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+SNAPSHOT = re.compile(r"network-snapshot-(\d+)")
+WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
+
+
+def draw(value: Scene, now: Now) -> Scene:
+    model = ui.text(
+        value.model, "path", label="Network", empty="demo network", done=lambda path: now.ask("file.open", path)
+    )
+    with ui.buttons(4, wide=True):
+        ui.command_button(now, "file.open", label="Open…")
+        _recents(now)
+        ui.command_button(now, "file.demo", label="Demo", enabled=bool(model.path), why="The demo network is open.")
+        ui.command_button(now, "file.reload", label="Reload")
+    _status(now)
+    info = now.model
+    _facts(info)
+    only = info.weights if info else ()
+    model = ui.combo(
+        model,
+        "weights",
+        choices=only or None,
+        enabled=len(only) > 1,
+        why=f"This file holds only {only[0]}." if only else "No network has loaded yet.",
+    )
+    model = ui.combo(model, "channel_order", label="Colours", words=WORDS)
+    model = _pin(model, info)
+    compute = ui.combo(value.compute, "device", choices=DEVICES, typed=True)
+    compute = ui.combo(compute, "precision", words={"auto": "automatic", "float32": "float32 always"})
+    if model is value.model and compute is value.compute:
+        return value
+    return replace(value, model=model, compute=compute)
+
+
+def _recents(now: Now) -> None:
+    recents = [str(path) for path in now.settings.get("recents") or ()]
+    if ui.button("Recent", "Networks opened before", enabled=bool(recents), why="Nothing has been opened yet."):
+        imgui.open_popup("recents")
+    if imgui.begin_popup("recents"):
+        for path in recents:
+            if imgui.selectable(f"{ui.shortened(path, ui.em(28))}##{path}", False)[0]:
+                now.ask("file.open", path)
+            ui.mark(f"Recent {path}")
+            ui.tooltip(path)
+        imgui.end_popup()
+
+
+def _status(now: Now) -> None:
+    """One line of constant height: what is loading, what is wrong, or what is worth knowing."""
+    if now.progress is not None:
+        part = now.progress.fraction
+        words = now.progress.what if part is None else f"{now.progress.what}  {part:.0%}"
+        room = imgui.get_content_region_avail().x
+        imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_frame_height()), "")
+        low, style = imgui.get_item_rect_min(), imgui.get_style()
+        text = ui.shortened(words, room - 2 * style.frame_padding.x)
+        place = (low.x + style.frame_padding.x, low.y + style.frame_padding.y)
+        imgui.get_window_draw_list().add_text(place, imgui.get_color_u32(imgui.Col_.text), text)
+        ui.mark("progress")
+    elif now.model is None and now.problem:
+        ui.problem(now.problem)
+    elif now.model is not None and now.model.note:
+        ui.warning(now.model.note[:1].upper() + now.model.note[1:])
+
+
+def _facts(info: ModelInfo | None) -> None:
+    ui.fact("Family", info.family if info else "")
+    ui.fact("Resolution", f"{info.resolution} × {info.resolution}, {info.channels} channels" if info else "")
+    ui.fact("Parameters", f"{info.parameters / 1e6:.1f} million" if info else "")
+    ui.fact("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
+    ui.fact("Classes", (str(info.c_dim) if info.c_dim else "none") if info else "")
+    ui.fact("Layers", str(len(info.layers)) if info else "")
+    trained = SNAPSHOT.search(info.file) if info else None
+    ui.fact("Trained", f"{int(trained[1]):,} kimg".replace(",", "\u2009") if trained else "")
+    ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
+    ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
+
+
+def _pin(model: Model, info: ModelInfo | None) -> Model:
+    """Whether the session insists on the very file that was read."""
+
+    def control(field: Field, value: str) -> tuple[bool, str]:
+        text = value or (info.digest if info else "")
+        changed, on = imgui.checkbox(f"{text[:12] or '–'}##pin", bool(value))
+        return changed, (info.digest if info else "") if on else ""
+
+    return ui.edit(
+        model,
+        "digest",
+        control,
+        label="Pin SHA-256",
+        enabled=info is not None or bool(model.digest),
+        why="No network has loaded yet.",
+        show=lambda field, value: value[:12] or "any file",
+    )
+
+
+panel = Panel("Model", Scene, draw, meaning="The network and where it runs")
