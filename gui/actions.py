@@ -1,0 +1,247 @@
+"""What each command does: one function a command, called by the app after the panels of a frame are drawn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gui import dialogs, prefs, viewport
+from session import Capture, Model, Scene, Session, codec, png
+from session.fields import FieldError, check, describe
+from session.scene import moved
+
+if TYPE_CHECKING:
+    from gui.app import App
+
+JUMP = 100_000  # a random seed is below this: as good as any, and short enough to be told to somebody
+HARMLESS = ("help.keys", "help.about", "capture.picture", "capture.window")  # do not end the first motion
+
+
+def run(app: App, name: str, *arguments: Any) -> None:
+    """Carry out a command. A name that is not known is a mistake of the program, told as a toast."""
+    action = ACTIONS.get(name)
+    if action is None:
+        app.toasts.say(f"There is no command {name}.", "error")
+        return
+    if name not in HARMLESS:
+        app.touched()
+    action(app, *arguments)
+
+
+def open_network(app: App, path: str = "") -> None:
+    """Open a network by path, URL or run folder; without one, ask."""
+    if not path:
+        folder = app.prefs.browse_folder
+        app.browser.open(dialogs.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen))
+        return
+    if not path.startswith(("http://", "https://")):
+        place = Path(path).expanduser()
+        path = str(place if place.is_absolute() else Path.cwd() / place)
+        app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
+    app.prefs = prefs.with_recent(app.prefs, path)
+    put_network(app, path)
+
+
+def put_network(app: App, path: str) -> None:
+    """Put another network into the scene; what only made sense for the old one goes back to its default."""
+    scene = app.document.scene
+    if scene.model.path == path:
+        app.pictures.reload(path)
+        return
+    app.document.edit(
+        replace(
+            scene,
+            model=Model(path=path),
+            latent=replace(scene.latent, class_index=None, projected=""),
+            mixing=replace(scene.mixing, class_index=None),
+            capture=Capture(),
+        )
+    )
+
+
+def open_demo(app: App) -> None:
+    put_network(app, "")
+
+
+def reload(app: App) -> None:
+    """Read the network's file again."""
+    app.pictures.reload(app.document.scene.model.path)
+
+
+def new_session(app: App) -> None:
+    app.document.replace(Session())
+    app.toasts.say("A new session. Undo brings the old one back.")
+
+
+def open_session(app: App, path: str = "") -> None:
+    """Read a session from a YAML file or from a picture that was saved here; without a path, ask."""
+    if not path:
+        folder = app.prefs.browse_folder
+        app.browser.open(dialogs.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
+        return
+    place = Path(path)
+    try:
+        session = png.read_session(place) if place.suffix.lower() == ".png" else codec.load(place)
+    except codec.SessionError as error:
+        app.toasts.say(str(error), "error")
+        return
+    app.document.replace(session)
+    app.prefs = replace(app.prefs, browse_folder=str(place.resolve().parent))
+    app.toasts.say(f"Opened {place.name}.")
+
+
+def save_session(app: App, path: str = "") -> None:
+    """Write the session to a file; without a path, ask."""
+    if not path:
+        folder = app.prefs.browse_folder
+        app.browser.open(dialogs.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
+        return
+    try:
+        codec.save(Path(path), app.document.present)
+    except OSError as error:
+        app.toasts.say(f"{path} cannot be written ({error.strerror}): choose another folder.", "error")
+        return
+    app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
+    app.toasts.say(f"Saved {path}.")
+
+
+def quit_program(app: App) -> None:
+    app.closing = True
+
+
+def undo(app: App) -> None:
+    app.document.undo()
+
+
+def redo(app: App) -> None:
+    app.document.redo()
+
+
+def reset(app: App) -> None:
+    scene = app.document.scene
+    app.document.edit(Scene(model=scene.model, compute=scene.compute))
+
+
+def random_latent(app: App) -> None:
+    scene = app.document.scene
+    latent = replace(scene.latent, seed=random.randrange(JUMP), x=0.0, y=0.0, projected="")
+    app.document.edit(replace(scene, latent=latent))
+
+
+def snap(app: App) -> None:
+    scene = app.document.scene
+    app.document.edit(replace(scene, latent=replace(moved(scene.latent, 0, 0), x=0.0, y=0.0)))
+
+
+def play(app: App) -> None:
+    app.document.playing = not app.document.playing
+
+
+def theme(app: App) -> None:
+    app.prefs = replace(app.prefs, theme="light" if app.prefs.theme == "dark" else "dark")
+
+
+def layout(app: App) -> None:
+    defaults = prefs.Prefs()
+    kept = ("closed", "floating", "drawer", "drawer_height", "layout")
+    app.prefs = replace(app.prefs, **{name: getattr(defaults, name) for name in kept})
+    app.rebuild_layout = True
+    app.bare = False
+
+
+def panels(app: App) -> None:
+    app.bare = not app.bare
+
+
+def tool(name: str) -> Callable[[App], None]:
+    def choose(app: App) -> None:
+        app.canvas.tool = name
+
+    return choose
+
+
+def save_picture(app: App) -> None:
+    """Save the picture at its own size, with the session in it, under the next free number."""
+    result = app.pictures.canvas.result
+    if result is None:
+        app.toasts.say("There is no picture yet.", "warning")
+        return
+    session = replace(app.document.session, scenes=(result.scene,), active=0)
+    app.save_png(result.frame.copy(), session)
+
+
+def save_window(app: App) -> None:
+    app.window_wanted = True
+
+
+def keys(app: App) -> None:
+    app.showing = "" if app.showing == "keys" else "keys"
+
+
+def about(app: App) -> None:
+    app.showing = "about"
+
+
+def set_preference(app: App, name: str, value: Any) -> None:
+    """Change one preference by name."""
+    known = describe(prefs.Prefs)
+    try:
+        app.prefs = replace(app.prefs, **{name: check(known[name], value, name)})
+    except (KeyError, FieldError) as error:
+        app.toasts.say(f"The setting {name} was not changed: {error}", "error")
+
+
+def drop(app: App, path: str) -> None:
+    """Open whatever was dropped on the window."""
+    place, suffix = Path(path), Path(path).suffix.lower()
+    if place.is_dir() or suffix in dialogs.NETWORKS:
+        open_network(app, path)
+    elif suffix in dialogs.SESSIONS:
+        open_session(app, path)
+    elif suffix in (".npz", ".npy"):
+        scene = app.document.scene
+        app.document.edit(replace(scene, latent=replace(scene.latent, projected=str(place.resolve()))))
+    else:
+        app.toasts.say(
+            f"{place.name} is nothing that can be opened here: drop a network (.pkl, .pth, .safetensors), "
+            "a run folder, a session (.yaml), a picture saved here (.png) or a projected w (.npz, .npy).",
+            "warning",
+        )
+
+
+def _zoom(factor: float) -> Callable[[App], None]:
+    return lambda app: app.canvas.zoom_by(factor)
+
+
+ACTIONS: dict[str, Callable[..., None]] = {
+    "file.open": open_network,
+    "file.demo": open_demo,
+    "file.reload": reload,
+    "file.new": new_session,
+    "file.open_session": open_session,
+    "file.save_session": save_session,
+    "file.quit": quit_program,
+    "edit.undo": undo,
+    "edit.redo": redo,
+    "edit.reset": reset,
+    "edit.random": random_latent,
+    "edit.snap": snap,
+    "view.play": play,
+    "view.fit": lambda app: app.canvas.fit(),
+    "view.actual": lambda app: app.canvas.actual(),
+    "view.zoom_in": _zoom(viewport.STEP),
+    "view.zoom_out": _zoom(1 / viewport.STEP),
+    "view.layout": layout,
+    "view.theme": theme,
+    "view.panels": panels,
+    **{f"tool.{name}": tool(name) for name in ("latent", "move", "turn", "pan")},
+    "capture.picture": save_picture,
+    "capture.window": save_window,
+    "help.keys": keys,
+    "help.about": about,
+    "settings.set": set_preference,
+    "file.drop": drop,
+}

@@ -1,0 +1,337 @@
+"""One frame of the program: clock, panels, history, request, answer, canvas. Knows no window and no torch.
+
+app = App(PANELS, OtherProcess(), session, folder=config_folder())
+screen.frame(app)          # a Window or a Headless draws it as often as it likes
+app.close()
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from imgui_bundle import imgui
+
+from gui import actions, columns, dialogs, guard, keys, menu, overlay, status, theme, toasts, tools, ui
+from gui import prefs as preferences
+from gui.canvas import Canvas
+from gui.document import Document
+from gui.panel import Now, Panel
+from gui.pictures import Client, Pictures, rate
+from renderer.messages import RendererLost, RenderFailure
+from session import Scene, Session, codec, png
+
+SAVE_EVERY = 3.0  # seconds between two saves of a changing document
+MOVING, RESTING = 1 / 20, 5.0  # seconds between frames of a window to which nothing happens
+LONGEST = 0.5  # seconds of the clock that one frame may take: after a pause, motion goes on and does not jump
+ARROWS = (imgui.Key.left_arrow, imgui.Key.right_arrow, imgui.Key.up_arrow, imgui.Key.down_arrow)
+VERSION = "0.1.0"
+
+
+class App:
+    """The program without its window. The client stays the caller's; everything else is closed by `close`."""
+
+    def __init__(
+        self,
+        panels: Sequence[Panel],
+        client: Client,
+        session: Session | None = None,
+        *,
+        folder: Path,
+        first_touch_stops: bool = False,
+    ) -> None:
+        """`session` None: the one of last time, kept in `folder` with the settings. `first_touch_stops`: the document
+        moves by itself until it is touched, and a hint says what can be done."""
+        self.prefs, kept, notes = preferences.load(folder)
+        self.document = Document(session or kept or Session())
+        self.canvas = Canvas()
+        self.toasts = toasts.Toasts()
+        self.browser = dialogs.Browser()
+        self.pictures = Pictures(client, self._hear)
+        self.untouched = first_touch_stops
+        self.closing = self.bare = self.window_wanted = False
+        self.rebuild_layout = self._fresh = True
+        self.showing = ""  # "keys" or "about" while that lies over the window
+        self.last_saved = ""
+        self._panels = tuple(panels)
+        self._folder = folder
+        self._asked: list[tuple[str, tuple[Any, ...]]] = []
+        self._frames: deque[float] = deque(maxlen=120)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
+        self._writing: list[tuple[Future[Any], str]] = []
+        self._kept: tuple[preferences.Prefs, Session] = (self.prefs, self.document.present)
+        self._kept_at = time.perf_counter()
+        self._unkept = ""
+        self._looked_stale = False
+        for note in notes:
+            self.toasts.say(note, "warning")
+
+    @property
+    def theme(self) -> str:
+        return self.prefs.theme
+
+    @property
+    def scale(self) -> float:
+        return self.prefs.scale
+
+    @property
+    def title(self) -> str:
+        """What the window is called."""
+        return f"{self.pictures.model.name} – Bandlimit" if self.pictures.model else "Bandlimit"
+
+    @property
+    def scene(self) -> Scene:
+        """What the canvas is asked to show."""
+        return self.document.scene
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one frame to the next while neither input nor a picture comes."""
+        soon = self.document.moving or self.toasts.shown or self.pictures.progress or self._writing or self._asked
+        return MOVING if soon else RESTING
+
+    def ask(self, name: str, *arguments: Any) -> None:
+        """Ask for a command; it is carried out at the end of the frame."""
+        self._asked.append((name, arguments))
+
+    def drop(self, paths: Sequence[str]) -> None:
+        """Files were dropped on the window; the first counts."""
+        if paths:
+            self.ask("file.drop", paths[0])
+
+    def poll(self) -> bool:
+        """Take what the renderer has; whether anything new is to be drawn."""
+        before = self._looked_stale
+        self._looked_stale = self.pictures.stale
+        return self.pictures.poll() or self._looked_stale != before
+
+    def touched(self) -> None:
+        """A person has begun to work: what moved by itself as a greeting stops where it is."""
+        if self.untouched:
+            self.untouched = False
+            self.document.settle()
+
+    def draw(self) -> None:
+        """All of one frame."""
+        seconds = min(imgui.get_io().delta_time, LONGEST)
+        self._frames.append(time.perf_counter())
+        self.poll()
+        ui.begin_frame()
+        if any(imgui.is_mouse_clicked(button) for button in range(3)):
+            self.touched()
+        self.document.tick(seconds)
+        now = self._now()
+        for name in keys.pressed():
+            self.ask(name)
+        self._windows(now, seconds)
+        if not imgui.internal.get_active_id() and not any(imgui.is_key_down(key) for key in ARROWS):
+            self.document.end_gesture()
+        asked, self._asked = self._asked, []
+        for name, arguments in asked:
+            actions.run(self, name, *arguments)
+        self.pictures.show(self.document.scene)
+        self.pictures.forget_unused()
+        self._finish_writing()
+        if self._unkept:
+            self.toasts.say(self._unkept, "warning")
+            self._unkept = ""
+        if time.perf_counter() - self._kept_at > SAVE_EVERY:
+            self._keep(self._worker.submit)
+
+    def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
+        """The frame is painted: save it where that was asked for."""
+        if self.window_wanted:
+            self.window_wanted = False
+            self.save_png(read_pixels(), None)
+
+    def save_png(self, pixels: np.ndarray, session: Session | None) -> None:
+        """Write pixels under the next free number of the capture folder, on another thread; a toast says where."""
+        folder = self.prefs.captures
+
+        def write() -> Path:
+            path = png.next_free(folder)
+            png.save_png(path, pixels, session)
+            return path
+
+        self._writing.append((self._worker.submit(write), str(folder)))
+
+    def close(self) -> None:
+        """Keep settings and document, free the textures; needs the OpenGL context."""
+        self._worker.shutdown(wait=True)
+        self._finish_writing()
+        self._keep(lambda write, *arguments: write(*arguments))
+        self.pictures.close()
+
+    def _now(self) -> Now:
+        pictures, problem = self.pictures, self.pictures.canvas.problem
+        return Now(
+            session=self.document.session,
+            scene=self.document.scene,
+            model=pictures.model,
+            result=pictures.canvas.result,
+            problem=problem.problem if problem else "",
+            progress=pictures.progress,
+            time=self.document.time,
+            playing=self.document.playing,
+            pace=pictures.meter.pace(rate(self._frames)),
+            settings=self._settings(),
+            ask=self.ask,
+            view=pictures.view,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        settings = codec.plain(self.prefs)
+        return {**settings, "capture_folder": str(self.prefs.captures), "last_saved": self.last_saved}
+
+    def _windows(self, now: Now, seconds: float) -> None:
+        ticked = {f"tool.{name}": self.canvas.tool == name for name in tools.TOOLS}
+        ticked |= {"view.play": self.document.playing, "view.panels": not self.bare}
+        off = {name for name, can in self._possible().items() if not can}
+        top = menu.draw(now, ticked, off)
+        self._host(now, top)
+        if not self.bare:
+            draw = self._draw_panel(now)
+            for side in ("left", "right"):
+                self.prefs = columns.column(side, self._panels, self.prefs, draw, self._differs)
+            self.prefs = columns.floating(self._panels, self.prefs, draw)
+        box = self.canvas.box
+        self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3]), seconds)
+        self.browser.draw()
+        if self.showing == "keys" and not overlay.keys(True):
+            self.showing = ""
+        if self.showing == "about" and not overlay.about(True, now, VERSION):
+            self.showing = ""
+
+    def prepare(self) -> None:
+        """Before the first frame: put the windows where they were."""
+        if self._fresh:
+            self._fresh = False
+            self.rebuild_layout = not self.prefs.layout
+            if self.prefs.layout:
+                imgui.load_ini_settings_from_memory(self.prefs.layout)
+
+    def _host(self, now: Now, top: float) -> None:
+        """The ground of the window: docked columns and the canvas, the drawer at the bottom, the status line."""
+        view = imgui.get_main_viewport()
+        imgui.set_next_window_pos((view.pos.x, view.pos.y + top))
+        imgui.set_next_window_size((view.size.x, view.size.y - top))
+        imgui.push_style_var(imgui.StyleVar_.window_padding, (0, 0))
+        imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
+        imgui.push_style_color(imgui.Col_.window_bg, theme.vec("window"))
+        flags = imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_docking | imgui.WindowFlags_.no_move
+        flags |= imgui.WindowFlags_.no_bring_to_front_on_focus | imgui.WindowFlags_.no_saved_settings
+        imgui.begin("host", None, flags | imgui.WindowFlags_.no_nav_focus)
+        imgui.pop_style_var()
+        line = imgui.get_font_size() + ui.em(0.4)
+        below = line if self.bare else line + columns.drawer_height(self._panels, self.prefs)
+        size = (view.size.x, max(view.size.y - top - below, 1.0))
+        if self.bare:
+            imgui.begin_child("bare", size)
+            self._canvas(now)
+            imgui.end_child()
+        else:
+            columns.dock(size, self.rebuild_layout)
+            self.rebuild_layout = False
+            imgui.pop_style_var()
+            self.prefs = columns.drawer(self._panels, self.prefs, self._draw_panel(now), below - line)
+            imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
+        imgui.set_cursor_pos((0, size[1] + below - line))
+        status.draw(now)
+        imgui.pop_style_var()
+        imgui.end()
+        imgui.pop_style_color()
+        if not self.bare:
+            with columns.canvas_window():
+                self._canvas(now)
+
+    def _canvas(self, now: Now) -> None:
+        self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit)
+        overlay.waiting(self.canvas.box, now, self._cancel)
+        if self.untouched:
+            overlay.hint(self.canvas.box)
+        self.canvas.toolbar(self.ask)
+
+    def _draw_panel(self, now: Now) -> columns.DrawPanel:
+        """How a panel is drawn: it gets its slice, and what it returns goes into the document."""
+
+        def draw(panel: Panel) -> None:
+            before = self.document.slice_of(panel.edits)
+
+            def inside() -> Any:
+                with ui.panel(panel.title):
+                    return panel.draw(before, now)
+
+            after = guard.guarded(panel.title, inside, before)
+            if after != before:
+                self.touched()
+                active = imgui.internal.get_active_id()
+                held = any(imgui.is_key_down(key) for key in ARROWS)
+                gesture = f"{panel.title} {active}" if active else f"{panel.title} arrows" if held else None
+                self.document.edit_slice(panel.edits, after, gesture)
+
+        return draw
+
+    def _differs(self, panel: Panel) -> bool:
+        return panel.edits is not Scene and self.document.slice_of(panel.edits) != panel.edits()
+
+    def _possible(self) -> dict[str, bool]:
+        picture = self.pictures.canvas.result is not None
+        return {
+            "edit.undo": self.document.can_undo,
+            "edit.redo": self.document.can_redo,
+            "capture.picture": picture,
+            "file.demo": bool(self.scene.model.path),
+        }
+
+    def _cancel(self) -> None:
+        """Give up on a network that is loading: back to the one that is shown."""
+        result = self.pictures.canvas.result
+        if result is not None:
+            self.document.edit(replace(self.document.scene, model=result.scene.model))
+
+    def _hear(self, answer: RenderFailure | RendererLost) -> None:
+        """The renderer has trouble: say so once, quietly where it mends itself."""
+        if isinstance(answer, RendererLost):
+            self.toasts.say(f"{answer.why} It is being started again; nothing is lost.", "note")
+        else:
+            self.toasts.say(answer.problem, "error", answer.details)
+
+    def _finish_writing(self) -> None:
+        """Say which files are written."""
+        waiting: list[tuple[Future[Any], str]] = []
+        for future, folder in self._writing:
+            if not future.done():
+                waiting.append((future, folder))
+            elif (error := future.exception()) is None:
+                self.last_saved = str(future.result())
+                self.toasts.say(f"Saved {self.last_saved}")
+            else:
+                why = getattr(error, "strerror", None) or str(error)
+                self.toasts.say(f"Nothing could be saved in {folder} ({why}): choose another folder.", "error")
+        self._writing = waiting
+
+    def _keep(self, do: Callable[..., Any]) -> None:
+        """Write settings and document to the person's folder where they have changed."""
+        self._kept_at = time.perf_counter()
+        if imgui.get_io().want_save_ini_settings:
+            imgui.get_io().want_save_ini_settings = False
+            self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory())
+        present = self.document.present
+        if self.prefs != self._kept[0]:
+            do(self._write, preferences.save, self.prefs)
+        if present != self._kept[1]:
+            do(self._write, preferences.save_session, present)
+        self._kept = (self.prefs, present)
+
+    def _write(self, save: Callable[[Path, Any], None], value: Any) -> None:
+        """Save one thing; a folder that cannot be written costs a sentence at the end, not the program."""
+        try:
+            save(self._folder, value)
+        except OSError as error:
+            self._unkept = f"{self._folder} cannot be written ({error.strerror}): settings are not kept."

@@ -1,0 +1,98 @@
+"""The document in the hand: what is edited, what can be undone, and the clock that lets drifts run.
+
+An edit while things move bakes the moment into the document: the picture in sight is what is edited, and undo comes
+back to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from session import Scene, Session, history, timeline, with_scene
+from session.slices import get, place_of, put
+
+
+class Document:
+    """A session with its history and clock."""
+
+    def __init__(self, session: Session) -> None:
+        self._history = history.History(session)
+        self.time = 0.0  # seconds on the document's clock
+        self.playing = True
+
+    @property
+    def session(self) -> Session:
+        """The whole document as it was at time 0."""
+        return self._history.now
+
+    @property
+    def scene(self) -> Scene:
+        """The scene on the canvas at the present time."""
+        return timeline.scene_at(self.session, self.time)
+
+    @property
+    def present(self) -> Session:
+        """The whole document with the present moment baked in: what is saved."""
+        return with_scene(self.session, self.scene)
+
+    @property
+    def moving(self) -> bool:
+        """Whether the picture changes by itself now."""
+        return self.playing and bool(timeline.moving(self.session.scene))
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._history.past)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._history.future)
+
+    def tick(self, seconds: float) -> None:
+        """Let time go on."""
+        if self.moving:
+            self.time += seconds
+
+    def edit(self, scene: Scene, gesture: str | None = None) -> None:
+        """Put a changed scene on the canvas; edits of one gesture are one step of undo."""
+        if scene != self.scene:
+            self.replace(with_scene(self.session, scene), gesture)
+
+    def edit_slice(self, kind: type, value: Any, gesture: str | None = None) -> None:
+        """Put a changed part (a Truncation, say, or a whole Scene) into the scene on the canvas."""
+        place = place_of(kind)
+        self.edit(put(self.scene, place, value) if place else value, gesture)
+
+    def slice_of(self, kind: type) -> Any:
+        """The part of the scene on the canvas that a panel edits; the Scene itself where it edits that."""
+        place = place_of(kind)
+        return get(self.scene, place) if place else self.scene
+
+    def replace(self, session: Session, gesture: str | None = None) -> None:
+        """Put another document in place of this one, as a step of undo."""
+        self._bake()
+        self._history = history.edit(self._history, session, gesture)
+
+    def end_gesture(self) -> None:
+        """The hand has let go."""
+        self._history = history.end_gesture(self._history)
+
+    def undo(self) -> None:
+        """One step back."""
+        self._history, self.time = history.undo(self._history), 0.0
+
+    def redo(self) -> None:
+        """One step forward again."""
+        self._history, self.time = history.redo(self._history), 0.0
+
+    def settle(self) -> None:
+        """Hold everything where it is and let no drift go on; no step of undo."""
+        self._bake()
+        still = timeline.stopped(self.session.scene)
+        self._history = replace(self._history, now=with_scene(self.session, still))
+
+    def _bake(self) -> None:
+        """Write the present moment into the document; nothing in sight changes, so it is no step of undo."""
+        if self.time:
+            self._history, self.time = replace(self._history, now=self.present), 0.0

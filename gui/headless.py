@@ -1,0 +1,141 @@
+"""The window without a window: the same frames into memory, fed with real mouse and key events.
+
+with Headless(1280, 800) as screen:
+    screen.move(640, 400); screen.press(); screen.frame(app); screen.release()
+    picture = screen.screenshot()          # uint8 [H, W, 3]
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from imgui_bundle import imgui
+
+from gui.egl import EglContext
+from gui.keys import chord
+from gui.screen import GLSL, Drawn, Screen
+
+STEP = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
+MODIFIERS = {
+    imgui.Key.mod_ctrl: imgui.Key.left_ctrl,
+    imgui.Key.mod_shift: imgui.Key.left_shift,
+    imgui.Key.mod_alt: imgui.Key.left_alt,
+}
+
+
+class Headless(Screen):
+    """Draws an app off-screen. Raises ScreenError where there is no OpenGL at all."""
+
+    def __init__(self, width: int = 1280, height: int = 800, display_scale: float = 1.0) -> None:
+        if sys.platform.startswith("linux"):
+            self._context = EglContext()
+        else:
+            from gui.window import HiddenContext  # no EGL there: a window that is never shown has a context too
+
+            self._context = HiddenContext()
+        super().__init__()
+        from OpenGL import GL
+
+        self._gl = GL
+        self.display_scale = display_scale
+        self._clipboard = ""
+        platform = imgui.get_platform_io()
+        platform.platform_get_clipboard_text_fn = lambda _context: self._clipboard
+        platform.platform_set_clipboard_text_fn = self._copy
+        imgui.backends.opengl3_init(GLSL)
+        imgui.get_io().add_focus_event(True)
+        self._framebuffer, self._colour = int(GL.glGenFramebuffers(1)), int(GL.glGenTextures(1))
+        self.width = self.height = 0
+        self.resize(width, height)
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size in pixels; from the next frame on."""
+        GL = self._gl
+        self.width, self.height = width, height
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self._colour)
+        GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, None)
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._colour, 0)
+
+    def frame(self, app: Drawn, seconds: float = STEP) -> None:
+        """Draw one frame in which `seconds` have passed since the last."""
+        GL = self._gl
+        self.dress(app.theme, app.scale * self.display_scale)
+        io = imgui.get_io()
+        io.display_size = imgui.ImVec2(self.width, self.height)
+        io.delta_time = max(seconds, 1e-6)
+        app.prepare()
+        imgui.backends.opengl3_new_frame()
+        imgui.new_frame()
+        app.draw()
+        imgui.render()
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        GL.glViewport(0, 0, self.width, self.height)
+        GL.glClearColor(0, 0, 0, 1)
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+        app.after_drawing(self.screenshot)
+
+    def screenshot(self) -> np.ndarray:
+        """What was drawn last, uint8 [H, W, 3]."""
+        GL = self._gl
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        return read_pixels(GL, self.width, self.height)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse to a place in pixels."""
+        imgui.get_io().add_mouse_pos_event(x, y)
+
+    def press(self, button: int = 0) -> None:
+        """Hold a mouse button: 0 left, 1 right, 2 middle."""
+        imgui.get_io().add_mouse_button_event(button, True)
+
+    def release(self, button: int = 0) -> None:
+        """Let a mouse button go."""
+        imgui.get_io().add_mouse_button_event(button, False)
+
+    def wheel(self, steps: float) -> None:
+        """Turn the wheel; positive is away from the person."""
+        imgui.get_io().add_mouse_wheel_event(0, steps)
+
+    def key(self, keys: str, down: bool) -> None:
+        """Hold or let go a key with its modifiers, as in "ctrl+shift+z"."""
+        io, combined = imgui.get_io(), int(chord(keys))
+        for modifier, key in MODIFIERS.items():
+            if combined & int(modifier):
+                io.add_key_event(modifier, down)
+                io.add_key_event(key, down)
+        io.add_key_event(imgui.Key(combined & ~int(imgui.Key.mod_mask_)), down)
+
+    def text(self, typed: str) -> None:
+        """Type characters."""
+        imgui.get_io().add_input_characters_utf8(typed)
+
+    def close(self) -> None:
+        """Free everything that was made."""
+        if self._framebuffer:
+            self._gl.glDeleteFramebuffers(1, [self._framebuffer])
+            self._gl.glDeleteTextures([self._colour])
+            self._framebuffer = 0
+            imgui.backends.opengl3_shutdown()
+        super().close()
+        self._context.close()
+
+    def __enter__(self) -> Headless:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _copy(self, _context: object, text: str) -> None:
+        self._clipboard = text
+
+
+def read_pixels(GL, width: int, height: int) -> np.ndarray:
+    """The bound framebuffer, upright, uint8 [H, W, 3]."""
+    GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+    data = GL.glReadPixels(0, 0, width, height, GL.GL_RGB, GL.GL_UNSIGNED_BYTE)
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()

@@ -1,0 +1,66 @@
+"""Keys of the commands: "ctrl+shift+s" as imgui knows it, and which command was pressed in this frame."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+from imgui_bundle import imgui
+
+from gui.commands import COMMANDS
+
+NAMES = {
+    "+": imgui.Key.equal,  # where plus needs Shift, the unshifted key serves too
+    "-": imgui.Key.minus,
+    "esc": imgui.Key.escape,
+    **{str(digit): imgui.Key(int(imgui.Key._0) + digit) for digit in range(10)},
+}
+MODIFIERS = {"ctrl": imgui.Key.mod_ctrl, "shift": imgui.Key.mod_shift, "alt": imgui.Key.mod_alt}
+ALSO = {
+    "view.zoom_in": ("shift+equal", "keypad_add"),
+    "view.zoom_out": ("keypad_subtract",),
+    "edit.redo": ("ctrl+y",),
+}
+REPEATING = ("edit.undo", "edit.redo", "view.zoom_in", "view.zoom_out")  # while the key is held
+
+
+@cache
+def chord(keys: str) -> int:
+    """The imgui key chord of a text such as "ctrl+shift+s", "space", "+" or "f1". Raises KeyError for no key."""
+    *modifiers, last = _parts(keys)
+    value = int(NAMES[last] if last in NAMES else imgui.Key[last])
+    for modifier in modifiers:
+        value |= int(MODIFIERS[modifier])
+    return value
+
+
+def words(keys: str) -> str:
+    """The keys as a person reads them: "Ctrl+Shift+S"; on a Mac with Cmd, which imgui takes for Ctrl there."""
+    control = "Cmd" if sys.platform == "darwin" else "Ctrl"
+    return "+".join(control if part == "ctrl" else part.capitalize() for part in _parts(keys))
+
+
+def pressed() -> Iterator[str]:
+    """Names of the commands whose keys went down in this frame; none while something is typed, dragged or asked."""
+    if imgui.get_io().want_text_input:
+        return
+    # Tab is a command here; without an owner imgui would take it for a walk through the fields.
+    imgui.internal.set_key_owner(imgui.Key.tab, imgui.get_id("keys"))
+    dragging = imgui.is_any_item_active() and any(imgui.is_mouse_down(button) for button in range(3))
+    if dragging or imgui.is_popup_open("", imgui.PopupFlags_.any_popup):
+        return
+    for command in COMMANDS:
+        texts = (command.keys, *ALSO.get(command.name, ())) if command.keys else ()
+        if any(_went_down(text, command.name in REPEATING) for text in texts):
+            yield command.name
+
+
+def _parts(keys: str) -> list[str]:
+    return [keys] if keys == "+" else keys.split("+")
+
+
+def _went_down(keys: str, repeat: bool) -> bool:
+    combined, modifiers = chord(keys), int(imgui.Key.mod_mask_)
+    held = int(imgui.get_io().key_mods)
+    return held == combined & modifiers and imgui.is_key_pressed(imgui.Key(combined & ~modifiers), repeat)

@@ -1,0 +1,75 @@
+"""What a folder holds, as the file browser shows it: folders first, then the files that can be opened."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST = 5000  # entries of one folder
+UNITS = ("B", "kB", "MB", "GB", "TB")
+SNAPSHOT = re.compile(r"network-snapshot-(\d+)\.(?:pkl|safetensors)$")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing."""
+
+    name: str
+    path: Path
+    folder: bool
+    size: int = 0
+    changed: float = 0.0  # seconds since 1970
+
+
+def entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
+    """Folders and files with one of the suffixes, by name. Raises OSError where the folder cannot be read."""
+    found: list[Entry] = []
+    with os.scandir(folder) as scan:
+        for item in scan:
+            if len(found) >= MOST:
+                break
+            if item.name.startswith("."):
+                continue
+            try:
+                is_folder = item.is_dir()
+                if not is_folder and not item.name.lower().endswith(tuple(suffixes)):
+                    continue
+                stat = item.stat()
+            except OSError:  # a dangling link, or gone meanwhile
+                continue
+            found.append(Entry(item.name, Path(item.path), is_folder, stat.st_size, stat.st_mtime))
+    return tuple(sorted(found, key=lambda entry: (not entry.folder, _by_number(entry.name))))
+
+
+def newest_snapshot(folder: Path) -> str:
+    """Name of the snapshot with the highest number in a run folder; "" where it is no run folder."""
+    best, name = -1, ""
+    for place in (folder, folder / "snapshots"):
+        try:
+            with os.scandir(place) as scan:
+                for item in scan:
+                    match = SNAPSHOT.match(item.name)
+                    if match and int(match[1]) > best:
+                        best, name = int(match[1]), item.name
+        except OSError:
+            continue
+    return name
+
+
+def size_in_words(size: int) -> str:
+    """Bytes as people read them: "1.2 GB"."""
+    if size < 1000:
+        return f"{size} B"
+    power = min(math.floor(math.log10(size) / 3 + 1e-4), 4)  # 999.8 kB reads as 1.0 MB
+    number = size / 1000.0**power
+    return f"{number:.0f} {UNITS[power]}" if number >= 9.95 else f"{number:.1f} {UNITS[power]}"
+
+
+def _by_number(name: str) -> tuple[tuple[int, str], ...]:
+    """A sort key in which snapshot-9 stands before snapshot-10."""
+    parts = re.findall(r"\d+|\D+", name.lower())
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)

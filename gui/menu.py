@@ -1,0 +1,99 @@
+"""The menu bar: every command, and at the right what is being looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgui_bundle import imgui
+
+from gui import theme, ui
+from gui.commands import BY_NAME
+from gui.keys import words
+from gui.panel import Now
+
+MENUS: dict[str, tuple[str, ...]] = {
+    "File": (
+        "file.open", "recents", "file.demo", "file.reload", "-",
+        "file.new", "file.open_session", "file.save_session", "-",
+        "capture.picture", "capture.window", "-", "file.quit",
+    ),
+    "Edit": ("edit.undo", "edit.redo", "-", "edit.random", "edit.snap", "-", "edit.reset"),
+    "View": (
+        "view.play", "-", "view.fit", "view.actual", "view.zoom_in", "view.zoom_out", "-",
+        "tool.latent", "tool.move", "tool.turn", "tool.pan", "-",
+        "view.panels", "view.layout", "view.theme", "scale",
+    ),
+    "Help": ("help.keys", "help.about"),
+}  # fmt: skip
+SCALES = (0.85, 1.0, 1.25, 1.5, 2.0)
+
+
+def draw(now: Now, ticked: dict[str, bool], off: set[str]) -> float:
+    """Draw the bar and return its height; `ticked` says which commands are switches, `off` which cannot be used."""
+    if not imgui.begin_main_menu_bar():
+        return 0.0
+    for title, names in MENUS.items():
+        opened = imgui.begin_menu(title)
+        ui.mark(f"Menu/{title}")
+        if opened:
+            for name in names:
+                _entry(name, now, ticked, off)
+            imgui.end_menu()
+    _heading(now)
+    height = imgui.get_window_size().y
+    imgui.end_main_menu_bar()
+    return height
+
+
+def heading(now: Now) -> str:
+    """What is being looked at: "demo.safetensors · class 2 · 128 × 128"."""
+    model, result = now.model, now.result
+    if model is None or result is None:
+        return ""
+    parts = [model.name]
+    if result.shown_class is not None:
+        parts.append(f"class {result.shown_class}")
+    if result.scene.capture.layer:
+        parts.append(result.scene.capture.layer)
+    parts.append(f"{model.resolution} × {model.resolution}")
+    return " · ".join(parts)
+
+
+def _heading(now: Now) -> None:
+    text = heading(now)
+    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - ui.em(0.9))
+    imgui.text_colored(theme.vec("dim"), text)
+
+
+def _entry(name: str, now: Now, ticked: dict[str, bool], off: set[str]) -> None:
+    if name == "-":
+        imgui.separator()
+    elif name == "recents":
+        _recents(now)
+    elif name == "scale":
+        _scales(now)
+    else:
+        command = BY_NAME[name]
+        keys = words(command.keys) if command.keys else ""
+        if imgui.menu_item_simple(command.title, keys, ticked.get(name, False), name not in off):
+            now.ask(name)
+        ui.mark(f"Menu/{command.title}")
+        ui.tooltip(command.meaning)
+
+
+def _recents(now: Now) -> None:
+    recents = now.settings.get("recents") or ()
+    if imgui.begin_menu("Open recent", bool(recents)):
+        for path in recents:
+            if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
+                now.ask("file.open", path)
+            ui.tooltip(path)
+        imgui.end_menu()
+
+
+def _scales(now: Now) -> None:
+    if imgui.begin_menu("Size of the interface"):
+        for scale in SCALES:
+            if imgui.menu_item_simple(f"{scale:.0%}", "", now.settings.get("scale") == scale):
+                now.ask("settings.set", "scale", scale)
+        imgui.end_menu()

@@ -1,0 +1,153 @@
+"""What lies over the canvas for a while: the keys, the facts about the program, the first hint, a network loading."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+
+import imgui_bundle
+from imgui_bundle import imgui
+
+from gui import theme, ui
+from gui.commands import COMMANDS
+from gui.keys import words
+from gui.panel import Now
+from gui.viewport import Box
+
+HINT = "Drag the picture to explore.  Scroll to zoom.  F1 shows all keys."
+GROUPS = {
+    "file": "Files",
+    "edit": "Editing",
+    "view": "View",
+    "tool": "Dragging on the picture",
+    "capture": "Saving",
+    "help": "Help",
+}
+MOUSE = (
+    ("Wheel", "Zoom at the cursor"),
+    ("Middle button", "Drag the canvas"),
+    ("Double click", "Fit the picture"),
+    ("Right click on a value", "Back to its default"),
+    ("Ctrl+click on a value", "Type a number"),
+    ("Arrow keys on a value", "One step; with Shift ten"),
+    ("Esc", "Leave a mode or a dialog"),
+)
+
+
+def hint(box: Box) -> None:
+    """One line at the foot of the canvas, until the first touch."""
+    size, pad = imgui.calc_text_size(HINT), ui.em(0.7)
+    low = (round(box[0] + (box[2] - size.x) / 2 - pad), round(box[1] + box[3] - size.y - 2.4 * pad))
+    high = (low[0] + size.x + 2 * pad, low[1] + size.y + 1.2 * pad)
+    draw = imgui.get_window_draw_list()
+    draw.add_rect_filled(low, high, theme.colour("popup", 0.85), ui.em(0.4))
+    draw.add_text((low[0] + pad, low[1] + 0.6 * pad), theme.colour("text"), HINT)
+    ui.mark("Hint", (*low, *high))
+
+
+def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
+    """What is on its way, at the foot of the canvas; in its middle where there is no picture yet."""
+    progress = now.progress
+    empty = now.result is None
+    text = progress.what if progress else now.problem if now.problem else "Starting…" if empty else ""
+    if not text or (not progress and not empty):
+        return
+    width = min(ui.em(30), box[2] - ui.em(2))
+    lines = imgui.calc_text_size(text, wrap_width=width)
+    top = box[1] + box[3] * (0.5 if empty else 1) - (lines.y + ui.em(1)) / 2 - (0 if empty else ui.em(3))
+    left = box[0] + (box[2] - (lines.x if not progress else width)) / 2
+    if progress:
+        draw, pad = imgui.get_window_draw_list(), ui.em(0.7)
+        high = (left + width + pad, top + lines.y + ui.em(1.4))
+        draw.add_rect_filled((left - pad, top - pad), high, theme.colour("popup", 0.92), ui.em(0.4))
+        bar = (left, top + lines.y + ui.em(0.5), left + width, top + lines.y + ui.em(0.7))
+        draw.add_rect_filled(bar[:2], bar[2:], theme.colour("field"), 2)
+        share = progress.fraction if progress.fraction is not None else (imgui.get_time() * 0.5) % 1
+        draw.add_rect_filled(bar[:2], (bar[0] + width * share, bar[3]), theme.colour("accent"), 2)
+    imgui.set_cursor_screen_pos((round(left), round(top)))
+    imgui.push_text_wrap_pos(imgui.get_cursor_pos_x() + width)
+    imgui.text_colored(theme.vec("dim"), text)
+    imgui.pop_text_wrap_pos()
+    if progress and cancel is not None:
+        imgui.set_cursor_screen_pos((left + width - ui.em(4), top - ui.em(0.3)))
+        if ui.button("Cancel", "Keep the network that is shown"):
+            cancel()
+
+
+def keys(open_now: bool) -> bool:
+    """The list of all commands and their keys; whether it stays open."""
+    if not _begin("Keys", open_now, (ui.em(56), 0)):
+        return False
+    imgui.columns(2, "keys", False)
+    for index, (group, title) in enumerate(GROUPS.items()):
+        if index == 2:
+            imgui.next_column()
+        _title(title)
+        for command in COMMANDS:
+            if command.name.startswith(f"{group}."):
+                _pair(words(command.keys) if command.keys else "–", command.title.rstrip("…"), command.meaning)
+        imgui.dummy((0, ui.em(0.4)))
+        if group == "edit":
+            _title("Mouse")
+            for what, meaning in MOUSE:
+                _pair(what, meaning, "")
+    imgui.columns(1)
+    return _end(open_now)
+
+
+def about(open_now: bool, now: Now, version: str) -> bool:
+    """What runs here; whether it stays open."""
+    if not _begin("About", open_now, (ui.em(34), 0)):
+        return False
+    imgui.text(f"Bandlimit {version}")
+    imgui.text_colored(theme.vec("dim"), "See, drag and look into alias-free GANs. Apache License 2.0.")
+    imgui.dummy((0, ui.em(0.4)))
+    with ui.panel("About"):
+        ui.fact("Python", sys.version.split()[0])
+        ui.fact("System", platform.platform(terse=True))
+        ui.fact("Interface", f"Dear ImGui {imgui.get_version()}, imgui-bundle {imgui_bundle.__version__}")
+        if now.model is not None:
+            ui.fact("Device", f"{now.model.device_name}, {now.model.precision}")
+            ui.fact("Kernels", now.model.kernels)
+            ui.fact("Network", f"{now.model.family}, {now.model.file}", now.model.file)
+    return _end(open_now)
+
+
+def _begin(title: str, open_now: bool, size: tuple[float, float]) -> bool:
+    """A window in the middle that takes clicks from what lies under it; False where it is closed."""
+    name = f"{title}###overlay {title}"
+    if open_now and not imgui.is_popup_open(name):
+        imgui.open_popup(name)
+    centre = imgui.get_main_viewport().get_center()
+    imgui.set_next_window_pos(centre, imgui.Cond_.always, (0.5, 0.5))
+    imgui.set_next_window_size(size)
+    imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(1.2), ui.em(0.9)))
+    flags = imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_saved_settings
+    shown = imgui.begin_popup_modal(name, None, flags)[0]
+    imgui.pop_style_var()
+    return shown
+
+
+def _end(open_now: bool) -> bool:
+    outside = imgui.is_mouse_clicked(0) and not imgui.is_window_hovered(imgui.HoveredFlags_.root_and_child_windows)
+    leave = (
+        any(imgui.is_key_pressed(key) for key in (imgui.Key.escape, imgui.Key.f1)) and not imgui.is_window_appearing()
+    )
+    if outside or leave:
+        imgui.close_current_popup()
+        open_now = False
+    imgui.end_popup()
+    return open_now
+
+
+def _title(text: str) -> None:
+    imgui.text_colored(theme.vec("faint"), text)
+
+
+def _pair(left: str, right: str, meaning: str) -> None:
+    start = imgui.get_cursor_pos_x()
+    imgui.text_colored(theme.vec("dim"), left)
+    imgui.same_line(start + ui.em(10.5))
+    imgui.text(right)
+    ui.tooltip(meaning)

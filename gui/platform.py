@@ -1,0 +1,72 @@
+"""Everything that differs between Linux, Windows and macOS: folders, display servers, showing a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def config_folder() -> Path:
+    """Where settings and the last session are kept; $BANDLIMIT_HOME overrides what the system would choose."""
+    if chosen := os.environ.get("BANDLIMIT_HOME"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "Bandlimit"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "Bandlimit"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "bandlimit"
+
+
+def pictures_folder() -> Path:
+    """Where saved pictures go unless the person chose a folder: Pictures/Bandlimit, or ./out where there is none."""
+    pictures = Path.home() / "Pictures"
+    return pictures / "Bandlimit" if pictures.is_dir() else Path("out")
+
+
+def starting_folders() -> tuple[tuple[str, Path], ...]:
+    """Named places for the file browser's side, only those that exist."""
+    home = Path.home()
+    places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", Path.cwd())]
+    if sys.platform == "win32":
+        places += [(f"{letter}:", Path(f"{letter}:\\")) for letter in "CDEFGH"]
+    else:
+        places += [("/", Path("/"))]
+    return tuple((name, place) for name, place in places if place.is_dir())
+
+
+def show_folder(path: Path) -> bool:
+    """Open a folder in the system's file manager; False where there is none."""
+    if sys.platform == "win32":
+        os.startfile(path)  # noqa: S606 - a folder of ours, shown to its owner
+        return True
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    if shutil.which(opener) is None:
+        return False
+    subprocess.Popen([opener, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return True
+
+
+def display_missing() -> str:
+    """Why no window can be opened here, as a sentence; "" where one may be tried."""
+    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return ""
+    return "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set)."
+
+
+def prepare_window_gl() -> None:
+    """Say to PyOpenGL how the window's context is made; before the first import of OpenGL.
+
+    The window library speaks X11 only, on Wayland through XWayland, while PyOpenGL would take EGL there and then find
+    no context.
+    """
+    if sys.platform.startswith("linux"):
+        os.environ["PYOPENGL_PLATFORM"] = "glx"
+
+
+def prepare_offscreen_gl() -> None:
+    """Say to PyOpenGL that the context comes from EGL; before the first import of OpenGL."""
+    if sys.platform.startswith("linux"):
+        os.environ["PYOPENGL_PLATFORM"] = "egl"

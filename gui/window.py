@@ -1,0 +1,232 @@
+"""The window on the desktop: our own loop on glfw and OpenGL, redrawn only when there is something to see.
+
+with Window(app.prefs) as window:
+    window.run(app)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from imgui_bundle import imgui  # before glfw: it says which libglfw both take
+
+import glfw  # isort: skip
+
+from gui.headless import read_pixels
+from gui.platform import display_missing, prepare_window_gl
+from gui.prefs import Prefs
+from gui.screen import GLSL, NEEDED, Drawn, Screen, ScreenError
+
+IDLE = 0.25  # seconds between two looks for news while nothing moves
+SETTLE = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
+
+
+class Shown(Drawn, Protocol):
+    """What a window shows: the app, as far as a window knows it."""
+
+    prefs: Prefs
+    closing: bool
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def interval(self) -> float:
+        """Seconds from one frame to the next while neither input nor a picture comes."""
+        ...
+
+    def poll(self) -> bool: ...
+    def drop(self, paths: Sequence[str]) -> None: ...
+
+
+class Window(Screen):
+    """A window with an OpenGL 3.3 context. Raises ScreenError where there can be none."""
+
+    def __init__(self, prefs: Prefs, title: str = "Bandlimit") -> None:
+        self._window: Any = _create(prefs.width, prefs.height, title, visible=True)
+        if prefs.left is not None and prefs.top is not None and _on_a_monitor(prefs.left, prefs.top):
+            glfw.set_window_pos(self._window, prefs.left, prefs.top)
+        super().__init__()
+        from OpenGL import GL
+
+        self._gl = GL
+        self._dropped: list[str] = []
+        self._fresh = SETTLE
+        self._title, self._vsync = title, None
+        self._listen()
+        address = ctypes.cast(self._window, ctypes.c_void_p).value
+        imgui.backends.glfw_init_for_opengl(address or 0, True)  # chains to the callbacks set before
+        imgui.backends.opengl3_init(GLSL)
+
+    def run(self, app: Shown) -> None:
+        """Draw the app until it is closed."""
+        last, news = 0.0, False
+        while not (app.closing or glfw.window_should_close(self._window)):
+            shortest = 1 / app.prefs.frame_limit
+            due = shortest if news or self._fresh else max(app.interval, shortest)
+            self._wait(min(due - (time.perf_counter() - last), IDLE))
+            if self._dropped:
+                app.drop(self._dropped)
+                self._dropped = []
+            news = app.poll() or news
+            since = time.perf_counter() - last
+            if since < shortest or not (news or self._fresh or since >= app.interval):
+                continue
+            last, news = time.perf_counter(), False
+            self._fresh = max(self._fresh - 1, 0)
+            self.frame(app)
+        app.prefs = self._remembered(app.prefs)
+
+    def frame(self, app: Shown) -> None:
+        """Draw one frame and show it."""
+        GL = self._gl
+        if app.prefs.vsync != self._vsync:
+            self._vsync = app.prefs.vsync
+            glfw.swap_interval(1 if self._vsync else 0)
+        if app.title != self._title:
+            self._title = app.title
+            glfw.set_window_title(self._window, app.title)
+        self.dress(app.theme, app.scale * _content_scale(self._window))
+        app.prepare()
+        imgui.backends.opengl3_new_frame()
+        imgui.backends.glfw_new_frame()
+        imgui.new_frame()
+        app.draw()
+        imgui.render()
+        width, height = glfw.get_framebuffer_size(self._window)
+        GL.glViewport(0, 0, width, height)
+        GL.glClearColor(0, 0, 0, 1)
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+        app.after_drawing(lambda: self._pixels(width, height))
+        glfw.swap_buffers(self._window)
+
+    @staticmethod
+    def wake() -> None:
+        """Let a waiting window look for news; may be called on any thread."""
+        glfw.post_empty_event()
+
+    def close(self) -> None:
+        """Free everything that was made."""
+        if self._window is not None:
+            imgui.backends.opengl3_shutdown()
+            imgui.backends.glfw_shutdown()
+            super().close()
+            glfw.destroy_window(self._window)
+            self._window = None
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            glfw.wait_events_timeout(seconds)
+        else:
+            glfw.poll_events()
+
+    def _listen(self) -> None:
+        """Notice every input, whatever it is for, and files that are dropped."""
+
+        def noticed(*_: Any) -> None:
+            self._fresh = SETTLE
+
+        def dropped(_window: Any, paths: Any) -> None:
+            self._dropped = list(paths)
+            self._fresh = SETTLE
+
+        for listen in (
+            glfw.set_cursor_pos_callback,
+            glfw.set_cursor_enter_callback,
+            glfw.set_mouse_button_callback,
+            glfw.set_scroll_callback,
+            glfw.set_key_callback,
+            glfw.set_char_callback,
+            glfw.set_window_focus_callback,
+            glfw.set_window_refresh_callback,
+            glfw.set_framebuffer_size_callback,
+            glfw.set_window_content_scale_callback,
+        ):
+            listen(self._window, noticed)
+        glfw.set_drop_callback(self._window, dropped)  # type: ignore[arg-type]  # the binding gives (window, paths)
+
+    def _pixels(self, width: int, height: int) -> np.ndarray:
+        return read_pixels(self._gl, width, height)
+
+    def _remembered(self, prefs: Prefs) -> Prefs:
+        """The preferences with the window's size and place."""
+        width, height = glfw.get_window_size(self._window)
+        left, top = glfw.get_window_pos(self._window)
+        if width < 320 or height < 240 or abs(left) > 32000 or abs(top) > 32000:
+            return prefs  # minimised
+        return replace(prefs, width=width, height=height, left=left, top=top)
+
+
+class HiddenContext:
+    """The OpenGL context of a window that is never shown, where there is no EGL."""
+
+    def __init__(self) -> None:
+        self._window = _create(64, 64, "Bandlimit", visible=False)
+
+    def make_current(self) -> None:
+        glfw.make_context_current(self._window)
+
+    def close(self) -> None:
+        glfw.destroy_window(self._window)
+
+
+def _create(width: int, height: int, title: str, visible: bool) -> Any:
+    """A glfw window whose context is current."""
+    problems: list[str] = []
+    glfw.set_error_callback(lambda _code, text: problems.append(_text(text)))
+    missing = display_missing()
+    if missing or not glfw.init():
+        why = missing or f"No window can be opened here ({_first(problems)})."
+        raise ScreenError(f"{why} Run with --offscreen, or where there is a display.")
+    prepare_window_gl()
+    glfw.default_window_hints()
+    glfw.window_hint(glfw.VISIBLE, visible)
+    glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
+    glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
+    glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
+    glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
+    glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
+    window = glfw.create_window(width, height, title, None, None)
+    if not window:
+        raise ScreenError(
+            f"{NEEDED}, and this display gives no such context ({_first(problems)}): update the graphics driver, "
+            "or run with --offscreen."
+        )
+    if visible:
+        glfw.set_window_size_limits(window, 480, 320, glfw.DONT_CARE, glfw.DONT_CARE)
+    glfw.make_context_current(window)
+    return window
+
+
+def _text(said: Any) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
+def _first(problems: Sequence[str]) -> str:
+    return problems[0].strip().rstrip(".") if problems else "no reason given"
+
+
+def _content_scale(window: Any) -> float:
+    """How much larger the system wants text; on a Mac the framebuffer is finer instead, and points stay points."""
+    return 1.0 if sys.platform == "darwin" else max(glfw.get_window_content_scale(window)[0], 0.5)
+
+
+def _on_a_monitor(left: int, top: int) -> bool:
+    """Whether a window there could be seen: monitors may have gone since."""
+    for monitor in glfw.get_monitors():
+        x, y, width, height = glfw.get_monitor_workarea(monitor)
+        if x <= left + 100 < x + width and y <= top + 20 < y + height:
+            return True
+    return False
