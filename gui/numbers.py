@@ -121,11 +121,12 @@ def _bounds(field: Field) -> tuple[float, float]:
 
 
 def _step(field: Field) -> float:
-    """One nudge: the field's own fine step, or a two-hundredth of its span."""
+    """One nudge: the field's own fine step, or about a two-hundredth of its span; on a log scale, the low bound."""
     if field.range and field.range.fine:
         return field.range.fine
     low, high = _bounds(field)
-    return 10.0 ** math.floor(math.log10((high - low) / 200))
+    size = low if field.range and field.range.log else (high - low) / 200
+    return 10.0 ** math.floor(math.log10(size))
 
 
 def _decimals(field: Field) -> int:

@@ -1,8 +1,8 @@
 """Plots with real axes: every one has its units, a legend where there is more than one line, and colours told apart.
 
-with plots.figure("Stages", x="pictures", y="ms", height=9) as shown:
+with ui.figure("Stages", x="pictures", y="ms", height=9, ...) as shown:
     if shown:
-        plots.line("synthesis", times)
+        ui.plot_line("synthesis", times)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def figure(
             places.mark(name)
 
 
-def line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int = 0) -> None:
+def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int = 0) -> None:
     """A line through the points (xs, ys); without xs, one point for each whole number from 0."""
     ys = np.ascontiguousarray(ys, np.float64)
     xs = np.arange(len(ys), dtype=np.float64) if xs is None else np.ascontiguousarray(xs, np.float64)
@@ -70,26 +70,26 @@ def line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int
     implot.plot_line(name, xs[:count], ys[:count], spec=implot.Spec(line_color=theme.series(colour), line_weight=1.5))
 
 
-def band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, colour: int = 0) -> None:
+def plot_band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, colour: int = 0) -> None:
     """The area between two lines over the whole numbers from `start`."""
     xs = np.arange(start, start + len(low), dtype=np.float64)
     spec = implot.Spec(fill_color=theme.series(colour), fill_alpha=0.85, line_color=theme.series(colour))
     implot.plot_shaded(name, xs, np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64), spec)
 
 
-def vertical(name: str, x: float, *, colour: int = 0) -> None:
+def plot_vertical(name: str, x: float, *, colour: int = 0) -> None:
     """A vertical line across the whole plot, with its name in the legend."""
     spec = implot.Spec(line_color=theme.series(colour), line_weight=1.0)
     implot.plot_inf_lines(name, np.array([x]), spec)
 
 
-def image(name: str, texture: int, x_limits: Limits, y_limits: Limits) -> None:
+def plot_image(name: str, texture: int, x_limits: Limits, y_limits: Limits) -> None:
     """A texture between limits of the axes, its first row on top."""
     low, high = implot.Point(x_limits[0], y_limits[0]), implot.Point(x_limits[1], y_limits[1])
     implot.plot_image(name, imgui.ImTextureRef(texture), low, high, ImVec2(0, 0), ImVec2(1, 1), ImVec4(1, 1, 1, 1))
 
 
-def nice(largest: float) -> float:
+def nice_limit(largest: float) -> float:
     """The next of 1, 2, 5, 10, 20 ... above a number: a limit that stands still while values wander."""
     if not np.isfinite(largest) or largest <= 0:
         return 1.0

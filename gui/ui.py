@@ -16,7 +16,10 @@ from imgui_bundle import imgui
 
 from gui.numbers import drag, integer, optional, pair, seed, slider, spoken
 from gui.places import PLACES, begin_frame, mark, panel, reveal
+from gui.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
 from gui.rows import arrow, edit, em, indent, label, tooltip
+from gui.theme import colour
+from gui.theme import vec as tint
 from gui.words import button, buttons, command_button, fact, hint, problem, section, shortened, warning
 from session.fields import Field, Part
 
@@ -26,20 +29,27 @@ __all__ = [
     "button",
     "buttons",
     "checkbox",
+    "colour",
     "combo",
     "command_button",
     "drag",
     "edit",
     "em",
     "fact",
+    "figure",
     "hint",
     "indent",
     "integer",
     "label",
     "mark",
+    "nice_limit",
     "optional",
     "pair",
     "panel",
+    "plot_band",
+    "plot_image",
+    "plot_line",
+    "plot_vertical",
     "problem",
     "reveal",
     "section",
@@ -48,6 +58,7 @@ __all__ = [
     "slider",
     "spoken",
     "text",
+    "tint",
     "tooltip",
     "warning",
 ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from gui import theme, ui
+from gui import ui
 from gui.panel import Now, Panel
 from session import Latent
 from session.scene import ROW, SEEDS, corners, moved
@@ -110,7 +110,7 @@ def _hand(
 def _paint(value: Latent, box: tuple[float, float, float, float], cell: float, off: Pair, enabled: bool) -> None:
     draw = imgui.get_window_draw_list()
     draw.push_clip_rect(box[:2], box[2:], True)
-    draw.add_rect_filled(box[:2], box[2:], theme.colour("field"), imgui.get_style().frame_rounding)
+    draw.add_rect_filled(box[:2], box[2:], ui.colour("field"), imgui.get_style().frame_rounding)
     x0, y0 = (box[0] + box[2]) / 2 + (off[0] - value.x) * cell, (box[1] + box[3]) / 2 + (off[1] - value.y) * cell
     columns = range(int((box[0] - x0) // cell), int((box[2] - x0) // cell) + 2)
     lines = range(int((box[1] - y0) // cell), int((box[3] - y0) // cell) + 2)
@@ -122,15 +122,15 @@ def _paint(value: Latent, box: tuple[float, float, float, float], cell: float, o
         for column in columns:
             seed, x, y = (value.seed + column + ROW * row) % SEEDS, x0 + column * cell, y0 + row * cell
             weight = weights.get(seed, 0.0) if enabled else 0.0
-            draw.add_circle_filled((x, y), radius * (1 + 0.8 * weight), theme.colour("text" if weight else "faint"))
+            draw.add_circle_filled((x, y), radius * (1 + 0.8 * weight), ui.colour("text" if weight else "faint"))
             if column % every == 0 and cell > ui.em(1.6):
                 text = str(seed) if imgui.calc_text_size(str(seed)).x <= room else f"…{seed % 1000:03}"
                 place = (round(x - imgui.calc_text_size(text).x / 2), round(y + ui.em(0.3)))
-                draw.add_text(place, theme.colour("dim" if weight else "faint"), text)
+                draw.add_text(place, ui.colour("dim" if weight else "faint"), text)
     if enabled:
         here = ((box[0] + box[2]) / 2 + off[0] * cell, (box[1] + box[3]) / 2 + off[1] * cell)
-        draw.add_circle(here, ui.em(0.5), theme.colour("accent"), 0, max(1.5, ui.em(0.12)))
-        draw.add_circle_filled(here, ui.em(0.18), theme.colour("accent"))
+        draw.add_circle(here, ui.em(0.5), ui.colour("accent"), 0, max(1.5, ui.em(0.12)))
+        draw.add_circle_filled(here, ui.em(0.18), ui.colour("accent"))
     draw.pop_clip_rect()
 
 

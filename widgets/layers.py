@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import plots, theme, ui
+from gui import ui
 from gui.panel import Now, Panel, View
 from renderer.messages import LayerInfo
 from session import Capture, Inspect, Picture, Scene, Spectrum
@@ -71,7 +71,7 @@ def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen
     imgui.table_next_row()
     imgui.table_next_column()
     flags = imgui.SelectableFlags_.span_all_columns | imgui.SelectableFlags_.select_on_nav
-    imgui.push_style_color(imgui.Col_.header, theme.vec("accent", 0.3))
+    imgui.push_style_color(imgui.Col_.header, ui.tint("accent", 0.3))
     pressed = imgui.selectable(f"{title}##{key}", chosen, flags)[0]
     imgui.pop_style_color()
     ui.mark(f"layer {title}")
@@ -138,7 +138,7 @@ def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectr
     rate = layer.sampling_rate if layer and layer.sampling_rate else float(size)
     half = rate / 2
     side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the axis on the left is wider than that below
-    with plots.figure(
+    with ui.figure(
         "Spectrum plane",
         x="cycles per image width",
         y="cycles per image width",
@@ -148,19 +148,19 @@ def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectr
         legend=False,
     ) as shown:
         if shown and view:
-            plots.image("plane", view.texture, (-half, half), (-half, half))
+            ui.plot_image("plane", view.texture, (-half, half), (-half, half))
     ui.hint(f"Colours span ±{spectrum.range_db:g} dB around the mean power.")
     profile = np.asarray(result.readings.get("radial", ()), np.float64) if result else np.zeros(0)
     span = spectrum.range_db
-    with plots.figure(
+    with ui.figure(
         "Radial profile", x="cycles per image width", y="dB", height=12, x_limits=(0, half), y_limits=(-span, span)
     ) as shown:
         if shown and len(profile):
-            plots.line("power", profile, np.linspace(0, half, len(profile)))
+            ui.plot_line("power", profile, np.linspace(0, half, len(profile)))
         if shown and layer and layer.cutoff is not None:
-            plots.vertical("cutoff", layer.cutoff, colour=1)
+            ui.plot_vertical("cutoff", layer.cutoff, colour=1)
         if shown and layer and layer.stopband is not None:
-            plots.vertical("stopband", layer.stopband, colour=3)
+            ui.plot_vertical("stopband", layer.stopband, colour=3)
 
 
 def _readings(now: Now) -> None:
@@ -170,10 +170,10 @@ def _readings(now: Now) -> None:
     if counts is None or edges is None or not ui.section("Histogram", open=False):
         return
     low, high = float(edges[0]), float(edges[-1])
-    top = plots.nice(float(np.max(counts, initial=1)))
-    with plots.figure("Histogram", x="value", y="count", height=9, x_limits=(low, high), y_limits=(0, top)) as shown:
+    top = ui.nice_limit(float(np.max(counts, initial=1)))
+    with ui.figure("Histogram", x="value", y="count", height=9, x_limits=(low, high), y_limits=(0, top)) as shown:
         if shown:
-            plots.line("shown", np.asarray(counts), (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2)
+            ui.plot_line("shown", np.asarray(counts), (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2)
 
 
 panel = Panel("Layers", Scene, draw, dock="right", meaning="Looks into the network, layer by layer")

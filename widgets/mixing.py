@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from gui import theme, ui
+from gui import ui
 from gui.panel import Now, Panel
 from renderer.messages import ModelInfo
 from session import Mixing
@@ -91,10 +91,10 @@ def _toggles(value: Mixing, model: ModelInfo | None) -> Mixing:
 def _toggle(box: tuple[float, float, float, float], text: str, on: bool, hovered: bool) -> None:
     draw, rounding = imgui.get_window_draw_list(), imgui.get_style().frame_rounding
     ground = "accent" if on else "field_hover" if hovered else "field"
-    draw.add_rect_filled(box[:2], box[2:], theme.colour(ground), rounding)
+    draw.add_rect_filled(box[:2], box[2:], ui.colour(ground), rounding)
     size = imgui.calc_text_size(text)
     place = ((box[0] + box[2] - size.x) // 2, (box[1] + box[3] - size.y) // 2)
-    draw.add_text(place, theme.colour("on_accent" if on else "dim"), text)
+    draw.add_text(place, ui.colour("on_accent" if on else "dim"), text)
 
 
 def _size(model: ModelInfo | None, row: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import plots, ui
+from gui import ui
 from gui.panel import Now, Pace, Panel
 from session import Scene
 from session.fields import Part, Range
@@ -49,14 +49,14 @@ def _plot(pace: Pace, height: float) -> None:
     count = min((len(ring) for ring in rings), default=0)
     tops = np.cumsum([ring[len(ring) - count :] for ring in rings], axis=0) if count else np.zeros((0, 0))
     largest = float(np.percentile(tops[-1], 98)) if count else 0.0
-    limits = (0.0, plots.nice(largest * 1.1))
+    limits = (0.0, ui.nice_limit(largest * 1.1))
     x_limits = (float(1 - SHOWN), 0.0)
-    with plots.figure("Stages", x="pictures ago", y="ms", height=height, x_limits=x_limits, y_limits=limits) as shown:
+    with ui.figure("Stages", x="pictures ago", y="ms", height=height, x_limits=x_limits, y_limits=limits) as shown:
         if not shown:
             return
         low = np.zeros(count)
         for index, (name, top) in enumerate(zip(stages, tops, strict=False)):
-            plots.band(name, low, top, start=1 - count, colour=STAGES.index(name) if name in STAGES else index)
+            ui.plot_band(name, low, top, start=1 - count, colour=STAGES.index(name) if name in STAGES else index)
             low = top
 
 

@@ -1,0 +1,313 @@
+"""Every panel draws any document without editing it, for any network, and every field can be reached by hand."""
+
+import random
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from imgui_bundle import imgui
+from panel_stage import Room, Stage, alias_free, now, style2, view
+
+from gui import ui
+from gui.panel import Now
+from renderer.messages import ModelInfo, RenderProgress
+from session import Capture, Latent, Mixing, Model, Noise, Scene, Transform, Truncation
+from session.fields import Field, Part, describe, leaves
+from widgets import PANELS
+
+MODELS = {
+    "no network": None,
+    "alias-free": alias_free(),
+    "alias-free with classes": alias_free(5),
+    "StyleGAN2": style2(),
+    "StyleGAN2 with classes": style2(1000),
+}
+ELSEWHERE = {"inspect.show"}  # a button of the section Spectrum
+
+
+def random_part(kind: type, rng: random.Random) -> Any:
+    return kind(**{name: random_value(field, rng) for name, field in describe(kind).items()})
+
+
+def random_value(field: Field, rng: random.Random) -> Any:
+    if field.many:
+        one = replace(field, many=False)
+        return tuple(sorted({random_value(one, rng) for _ in range(rng.randrange(5))}))
+    if issubclass(field.kind, Part):
+        return random_part(field.kind, rng)
+    if field.optional and rng.random() < 0.3:
+        return None
+    if field.choice:
+        return rng.choice(field.choice.values)
+    if field.kind is bool:
+        return rng.random() < 0.5
+    if field.kind is str:
+        return rng.choice(
+            ["", "b16.conv1", "L4_84_1024", "no such layer", "/a/very/long/path " * 6, "100 % ü 漢 %s %n"]
+        )
+    assert field.range is not None
+    low, high = field.range.low, field.range.high
+    if rng.random() < 0.3:
+        return field.kind(rng.choice([low, high]))
+    return rng.randint(int(low), int(high)) if field.kind is int else rng.uniform(low, high)
+
+
+def told(scene: Scene, model: ModelInfo | None, **other: Any) -> Now:
+    plain = now(scene, model, **other)
+    return replace(plain, view=lambda name, asked: view(name, asked, plain)) if model else plain
+
+
+@pytest.fixture
+def room():
+    with Room() as room:
+        yield room
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+def test_drawing_any_document_leaves_it_as_it_was(room: Room, model: ModelInfo | None):
+    rng = random.Random(1)
+    for panel in PANELS:
+        for _ in range(6):
+            scene = random_part(Scene, rng)
+            stage = Stage((panel,), scene, told(scene, model))
+            room.frames(stage, 2)
+            assert stage.scene == scene, panel.title
+            assert not stage.asked
+
+
+def test_drawing_an_open_spectrum_leaves_the_document_as_it_was(room: Room):
+    rng = random.Random(2)
+    for index in range(6):
+        scene = random_part(Scene, rng)
+        stage = Stage(by_title("Layers"), scene, told(scene, alias_free()))
+        if index == 0:
+            room.click(stage, "Layers/Spectrum")
+            stage.scene = scene
+        room.frames(stage, 3)
+        assert stage.scene == scene
+        assert "Layers/Radial profile" in ui.PLACES
+
+
+def test_every_field_of_a_picture_can_be_reached_in_some_panel(room: Room):
+    stage = Stage(by_title("Layers"), Scene(), told(Scene(), alias_free()))
+    room.click(stage, "Layers/Spectrum")
+    for model in (alias_free(5), style2()):
+        room.frames(Stage(PANELS, Scene(), told(Scene(), model)), 3)
+        names = {place.partition("/")[2] for place in ui.PLACES}
+        for place, field in leaves(Scene):
+            if place not in ELSEWHERE:
+                assert field.name in names or place.partition(".")[2] in names, f"no panel shows {place}"
+
+
+def test_the_right_button_brings_every_field_back_to_its_default(room: Room):
+    room.click(Stage(by_title("Layers"), Scene(), told(Scene(), alias_free())), "Layers/Spectrum")
+    changed = {
+        "Truncation/psi": Scene(truncation=Truncation(psi=0.5)),
+        "Truncation/cutoff": Scene(truncation=Truncation(psi=0.5, cutoff=3)),
+        "Latent/seed": Scene(latent=Latent(seed=7)),
+        "Latent/x": Scene(latent=Latent(x=0.25)),
+        "Latent/class_index": Scene(latent=Latent(class_index=3)),
+        "Latent/projected": Scene(latent=Latent(projected="w.npz")),
+        "Mixing/layers": Scene(mixing=Mixing(layers=(1, 5))),
+        "Noise/mode": Scene(noise=Noise(mode="none")),
+        "Transform/translate_y": Scene(transform=Transform(translate_y=0.5)),
+        "Transform/scale": Scene(transform=Transform(scale=2.0)),
+        "Transform/undo": Scene(transform=Transform(undo=True)),
+        "Layers/channel": Scene(capture=Capture("b16.conv1", 5)),
+        "Model/channel_order": Scene(model=Model(channel_order="bgr")),
+    }
+    for place, scene in changed.items():
+        stage = Stage(by_title(place.partition("/")[0]), scene, told(scene, style2(10)))
+        room.click(stage, place, button=1)
+        before, after = (dict(values(each)) for each in (scene, stage.scene))
+        edited = {name for name in before if before[name] != after[name]}
+        assert edited == {next(name for name in edited if name.endswith(place.partition("/")[2]))}, place
+        assert all(after[name] == field.default for name, field in leaves(Scene) if name in edited), place
+
+
+def test_a_control_that_is_off_does_not_edit_and_says_why(room: Room):
+    scene = Scene(truncation=Truncation(psi=1.0, cutoff=3), noise=Noise(mode="const", seed=4))
+    for place in ("Noise/mode", "Noise/seed", "Noise/rate", "Latent/class_index", "Truncation/cutoff"):
+        for button in (0, 1):
+            stage = Stage(by_title(place.partition("/")[0]), scene, told(scene, alias_free()))
+            room.drag(stage, place, place, (0.2, 0.8))
+            room.click(stage, place, button, across=0.97)
+            assert stage.scene == scene, place
+
+
+def test_entering_a_path_asks_for_that_network(room: Room):
+    stage = Stage(by_title("Model"), Scene(), told(Scene(), style2()))
+    room.click(stage, "Model/path")
+    room.type(stage, "/runs/00003")
+    room.press(stage, imgui.Key.enter)
+    assert stage.asked == [("file.open", "/runs/00003")]
+    assert stage.scene == Scene()
+
+
+def test_leaving_the_path_without_enter_opens_nothing(room: Room):
+    stage = Stage(by_title("Model"), Scene(), told(Scene(), style2()))
+    room.click(stage, "Model/path")
+    room.type(stage, "/runs/00003")
+    room.click(stage, "Model/weights")
+    room.press(stage, imgui.Key.escape)
+    assert not stage.asked
+    assert stage.scene.model.path == ""
+
+
+def test_recent_networks_open_with_two_clicks(room: Room):
+    plain = told(Scene(), style2())
+    stage = Stage(
+        by_title("Model"), Scene(), replace(plain, settings={**plain.settings, "recents": ["/a.pkl", "/b.pkl"]})
+    )
+    room.click(stage, "Model/Recent")
+    room.click(stage, "Model/Recent /b.pkl")
+    assert stage.asked == [("file.open", "/b.pkl")]
+
+
+def test_pinning_holds_the_session_to_the_file_that_was_read(room: Room):
+    model = style2()
+    stage = Stage(by_title("Model"), Scene(), told(Scene(), model))
+    room.click(stage, "Model/digest", across=0.05)
+    assert stage.scene.model.digest == model.digest
+    room.click(stage, "Model/digest", across=0.05)
+    assert stage.scene.model.digest == ""
+
+
+def test_any_device_can_be_typed(room: Room):
+    stage = Stage(by_title("Model"), Scene(), told(Scene(), style2()))
+    room.click(stage, "Model/device")
+    room.click(stage, "Model/device other")
+    room.type(stage, "cuda:3")
+    room.press(stage, imgui.Key.enter)
+    assert stage.scene.compute.device == "cuda:3"
+
+
+def test_a_slow_load_shows_how_far_it_is(room: Room):
+    progress = RenderProgress("canvas", 1, "Downloading stylegan3-r-ffhq-1024x1024.pkl", 0.42)
+    room.frames(Stage(by_title("Model"), Scene(), replace(now(), progress=progress)), 2)
+    assert "Model/progress" in ui.PLACES
+
+
+def test_dragging_on_the_map_moves_between_seeds_and_the_wheel_shows_more_of_them(room: Room):
+    stage = Stage(by_title("Latent"), Scene(latent=Latent(seed=500)), told(Scene(), style2()))
+    room.drag(stage, "Latent/pad", "Latent/pad", (0.5, 0.6))  # a tenth of five seeds
+    assert stage.scene.latent.seed in (500, 501)
+    moved = stage.scene.latent.seed + stage.scene.latent.x - 500
+    assert moved == pytest.approx(0.5, abs=0.15)
+    assert stage.scene.latent.y == 0
+    stage.scene = Scene(latent=Latent(seed=500))
+    imgui.get_io().add_mouse_wheel_event(0, -5)
+    room.frames(stage, 4)
+    room.drag(stage, "Latent/pad", "Latent/pad", (0.5, 0.6))
+    assert stage.scene.latent.seed + stage.scene.latent.x - 500 > 1.5 * moved
+
+
+def test_with_ctrl_the_map_moves_by_whole_seeds(room: Room):
+    stage = Stage(by_title("Latent"), Scene(latent=Latent(seed=500, x=0.3)), told(Scene(), style2()))
+    imgui.get_io().add_key_event(imgui.Key.mod_ctrl, True)
+    room.drag(stage, "Latent/pad", "Latent/pad", (0.3, 0.72))
+    imgui.get_io().add_key_event(imgui.Key.mod_ctrl, False)
+    assert stage.scene.latent == Latent(seed=502)
+
+
+def test_a_click_on_a_seed_of_the_map_goes_there(room: Room):
+    stage = Stage(by_title("Latent"), Scene(latent=Latent(seed=500)), told(Scene(), style2()))
+    room.click(stage, "Latent/pad", across=0.7)  # the next seed of five is a fifth to the right
+    assert stage.scene.latent == Latent(seed=501)
+
+
+def test_the_class_that_the_seed_draws_is_named_and_can_be_chosen(room: Room):
+    stage = Stage(by_title("Latent"), Scene(), told(Scene(), alias_free(5)))
+    room.click(stage, "Latent/class_index", across=0.97)  # the button +
+    assert stage.scene.latent.class_index == 0
+    room.click(stage, "Latent/class_index", across=0.85)  # the button -
+    assert stage.scene.latent.class_index is None
+
+
+def test_drawing_over_rows_switches_them_together(room: Room):
+    stage = Stage(by_title("Mixing"), Scene(), told(Scene(), alias_free()))
+    room.drag(stage, "Mixing/layers 2", "Mixing/layers 5")
+    assert stage.scene.mixing.layers == (2, 3, 4, 5)
+    room.drag(stage, "Mixing/layers 3", "Mixing/layers 4")
+    assert stage.scene.mixing.layers == (2, 5)
+
+
+def test_coarse_middle_and_fine_are_all_rows_once(room: Room):
+    for model in (alias_free(), style2()):
+        seen: list[int] = []
+        for name in ("Coarse", "Middle", "Fine"):
+            stage = Stage(by_title("Mixing"), Scene(), told(Scene(), model))
+            room.click(stage, f"Mixing/{name}")
+            seen += stage.scene.mixing.layers
+        assert seen == list(range(model.num_ws))
+
+
+def test_a_click_in_the_table_looks_into_a_layer(room: Room):
+    stage = Stage(by_title("Layers"), Scene(), told(Scene(), alias_free()))
+    room.click(stage, "Layers/layer L1_36_1024", across=0.1)
+    assert stage.scene.capture == Capture(layer="L1_36_1024")
+    room.click(stage, "Layers/layer Picture", across=0.1)
+    assert stage.scene == Scene()
+
+
+def test_arrow_keys_walk_through_the_layers(room: Room):
+    stage = Stage(by_title("Layers"), Scene(), told(Scene(), alias_free()))
+    room.click(stage, "Layers/layer input", across=0.1)
+    room.press(stage, imgui.Key.down_arrow)
+    assert stage.scene.capture.layer == "L0_36_1024"
+    room.press(stage, imgui.Key.up_arrow)
+    room.press(stage, imgui.Key.up_arrow)
+    assert stage.scene.capture.layer == ""
+
+
+def test_the_spectrum_is_asked_for_only_while_its_section_is_open(room: Room):
+    asked: list[str] = []
+    plain = told(Scene(), alias_free())
+
+    def watching(name: str, scene: Scene):
+        asked.append(scene.inspect.show)
+        return view(name, scene, plain)
+
+    stage = Stage(by_title("Layers"), Scene(), replace(plain, view=watching))
+    room.frames(stage, 3)
+    assert not asked
+    room.click(stage, "Layers/Spectrum")
+    assert set(asked) == {"spectrum"}
+    assert stage.scene == Scene()
+    room.click(stage, "Layers/On the canvas")
+    assert stage.scene.inspect.show == "spectrum"
+
+
+def test_the_frame_limit_is_a_preference_and_leaves_the_document_alone(room: Room):
+    stage = Stage(by_title("Performance"), Scene(), told(Scene(), style2()))
+    room.click(stage, "Performance/frame_limit", across=0.98)
+    assert stage.asked == [("settings.set", "frame_limit", 61)]
+    assert stage.scene == Scene()
+
+
+def test_a_panel_keeps_its_height_while_values_change(room: Room):
+    """Nothing jumps: the same controls are in the same places for other values of the same network."""
+    rng = random.Random(3)
+    for panel in PANELS:
+        heights = []
+        for _ in range(4):
+            scene = replace(random_part(Scene, rng), capture=Capture())
+            room.frames(Stage((panel,), scene, told(scene, style2(10))), 2)
+            bottoms = partial(max, (bottom for *_, bottom in ui.PLACES.values()))
+            heights.append(bottoms())
+        assert np.ptp(heights) == 0, panel.title
+
+
+def by_title(title: str):
+    return tuple(panel for panel in PANELS if panel.title == title)
+
+
+def values(part: Part, prefix: str = ""):
+    for name, field in describe(type(part)).items():
+        value = getattr(part, name)
+        if isinstance(value, Part) and not field.many:
+            yield from values(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
