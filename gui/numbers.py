@@ -44,13 +44,13 @@ def drag(part: P, name: str, **row: Any) -> P:
 
 
 def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, str] = ("x", "y"), **row: Any) -> P:
-    """Two numbers that belong together on one row, each pulled sideways like `drag`."""
+    """Two numbers that belong together on one row, each pulled sideways like `drag`; named where there is room."""
 
     def control(index: int, width: float, field: Field, value: float) -> tuple[bool, float]:
-        fields = (describe(type(part))[name] for name in names)
-        widest = max(imgui.calc_text_size(f"x  {spoken(each, _bounds(each)[0])}").x for each in fields)
+        units = max((spoken(describe(type(part))[each], -0.0) for each in names), key=len)
+        prefix = f"{prefixes[index]}  " if imgui.calc_text_size(f"x  {units}").x < width else ""
         imgui.set_next_item_width(width)
-        return _pull(field, value, f"{prefixes[index]}  ", unit=widest <= width - 4)
+        return _pull(field, value, prefix)
 
     return edit_many(part, names, control, label=label, show=spoken, **row)
 
@@ -103,11 +103,9 @@ def spoken(field: Field, value: Any) -> str:
     return number + _unit(field.unit)
 
 
-def _pull(field: Field, value: float, prefix: str = "", unit: bool = True) -> tuple[bool, float]:
-    """The number itself; without its unit where that has no room: the tooltip has it."""
+def _pull(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
     speed = _step(field) * (0.1 if imgui.get_io().key_shift else 1.0)
-    form = prefix + (_format(field) if unit else f"%.{_decimals(field)}f")
-    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), form, _DRAG)
+    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG)
     _sideways()
     return (True, _tidy(field, new)) if changed else _nudged(changed, new, value, _step(field))
 
@@ -194,7 +192,7 @@ def _end_bar(edge: float) -> None:
     name = "accent" if imgui.is_item_active() else "text" if imgui.is_item_hovered() else "dim"
     edge = round(edge)
     imgui.get_window_draw_list().add_rect_filled(
-        (edge - 1, high.y - em(0.45)), (edge + 1, high.y), theme.colour(name), 1
+        (edge - 1, high.y - em(0.3)), (edge + 1, high.y), theme.colour(name), 1
     )
 
 

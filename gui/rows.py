@@ -121,7 +121,8 @@ def label(text: str, enabled: bool = True, framed: bool = True) -> None:
     if framed:
         imgui.align_text_to_frame_padding()
     imgui.text_colored(theme.vec("dim" if enabled else "faint"), text)
-    imgui.same_line(left + em(LABEL) + em(GUTTER))
+    imgui.same_line(0, 0)  # its offset counts from the window, not from a table's column
+    imgui.set_cursor_pos_x(left + em(LABEL) + em(GUTTER))
 
 
 def indent() -> None:
@@ -178,7 +179,8 @@ def _label(text: str, place: str, differs: bool, enabled: bool, words: str) -> b
     imgui.get_window_draw_list().add_circle_filled(centre, em() * (0.26 if hovered else 0.18), colour)
     places.mark(f"{place} reset")
     tooltip(f"Back to {words}" if words else "Back to empty")
-    imgui.same_line(right)
+    imgui.same_line(0, 0)
+    imgui.set_cursor_pos_x(right)
     return reset
 
 

@@ -13,6 +13,8 @@ from gui import places, rows, theme
 from gui.commands import BY_NAME
 from gui.panel import Now
 
+WIDEST = 14.0  # em: no button of a row is wider
+
 
 @dataclass
 class _Row:
@@ -29,7 +31,8 @@ def buttons(count: int, wide: bool = False) -> Iterator[None]:
     if not wide:
         rows.indent()
     gap = imgui.get_style().item_inner_spacing.x
-    _row.append(_Row((imgui.get_content_region_avail().x - gap * (count - 1)) / count))
+    width = (imgui.get_content_region_avail().x - gap * (count - 1)) / count
+    _row.append(_Row(min(width, rows.em(WIDEST))))
     try:
         yield
     finally:

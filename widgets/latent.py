@@ -30,10 +30,13 @@ def draw(value: Latent, now: Now) -> Latent:
         ui.command_button(now, "edit.snap", label="Snap", enabled=free, why=PROJECTED)
         ui.command_button(now, "edit.random", label="Random", enabled=free, why=PROJECTED)
         ui.command_button(now, "view.play", label="Pause" if now.playing else "Play")
-    value = ui.text(value, "projected", empty="none: the seed is used")
-    return ui.integer(
-        value, "projected_index", label="Its w", enabled=not free, why="Only a projected file holds several w."
-    )
+    if ui.section("Projected picture", open=False, meaning="A w that was found for a picture, in place of the seed"):
+        value = ui.text(value, "projected", label="File", empty="none: the seed is used")
+        why = "Only a projected file holds several w."
+        value = ui.integer(value, "projected_index", label="Which w", enabled=not free, why=why)
+    elif not free:
+        ui.hint(f"From {value.projected}")
+    return value
 
 
 def _class(value: Latent, now: Now) -> Latent:

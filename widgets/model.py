@@ -28,20 +28,14 @@ def draw(value: Scene, now: Now) -> Scene:
         ui.command_button(now, "file.demo", label="Demo", enabled=bool(model.path), why="The demo network is open.")
         ui.command_button(now, "file.reload", label="Reload")
     _status(now)
-    info = now.model
-    _facts(info)
-    only = info.weights if info else ()
-    model = ui.combo(
-        model,
-        "weights",
-        choices=only or None,
-        enabled=len(only) > 1,
-        why=f"This file holds only {only[0]}." if only else "No network has loaded yet.",
-    )
-    model = ui.combo(model, "channel_order", label="Colours", words=WORDS)
-    model = _pin(model, info)
-    compute = ui.combo(value.compute, "device", choices=DEVICES, typed=True)
-    compute = ui.combo(compute, "precision", words={"auto": "automatic", "float32": "float32 always"})
+    info, compute = now.model, value.compute
+    if ui.section("Details", open=False, meaning="What the network is, and how it is run"):
+        _facts(info)
+        model = _weights(model, info)
+        model = ui.combo(model, "channel_order", label="Colours", words=WORDS)
+        model = _pin(model, info)
+        compute = ui.combo(compute, "device", choices=DEVICES, typed=True)
+        compute = ui.combo(compute, "precision", words={"auto": "automatic", "float32": "float32 always"})
     if model is value.model and compute is value.compute:
         return value
     return replace(value, model=model, compute=compute)
@@ -61,26 +55,34 @@ def _recents(now: Now) -> None:
 
 
 def _status(now: Now) -> None:
-    """One line of constant height: what is loading, what is wrong, or what is worth knowing."""
+    """What is loading, what is wrong, or what the network is and is worth knowing of it."""
     if now.progress is not None:
         part = now.progress.fraction
         words = now.progress.what if part is None else f"{now.progress.what}  {part:.0%}"
         room = imgui.get_content_region_avail().x
-        imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_frame_height()), "")
+        imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_text_line_height()), "")
         low, style = imgui.get_item_rect_min(), imgui.get_style()
         text = ui.shortened(words, room - 2 * style.frame_padding.x)
-        place = (low.x + style.frame_padding.x, low.y + style.frame_padding.y)
+        place = (low.x + style.frame_padding.x, low.y)
         imgui.get_window_draw_list().add_text(place, imgui.get_color_u32(imgui.Col_.text), text)
         ui.mark("progress")
     elif now.model is None and now.problem:
         ui.problem(now.problem)
-    elif now.model is not None and now.model.note:
-        ui.warning(now.model.note[:1].upper() + now.model.note[1:])
+    elif now.model is None:
+        ui.hint("No network has loaded yet.")
+    else:
+        ui.hint(_summary(now.model))
+        if now.model.note:
+            ui.warning(now.model.note[:1].upper() + now.model.note[1:])
+
+
+def _summary(info: ModelInfo) -> str:
+    words = [info.family, f"{info.resolution} × {info.resolution}"]
+    return " · ".join(words + ([f"{info.c_dim} classes"] if info.c_dim else []))
 
 
 def _facts(info: ModelInfo | None) -> None:
-    ui.fact("Family", info.family if info else "")
-    ui.fact("Resolution", f"{info.resolution} × {info.resolution}, {info.channels} channels" if info else "")
+    ui.fact("Channels", str(info.channels) if info else "")
     ui.fact("Parameters", f"{info.parameters / 1e6:.1f} million" if info else "")
     ui.fact("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
     ui.fact("Classes", (str(info.c_dim) if info.c_dim else "none") if info else "")
@@ -89,6 +91,12 @@ def _facts(info: ModelInfo | None) -> None:
     ui.fact("Trained", f"{int(trained[1]):,} kimg".replace(",", "\u2009") if trained else "")
     ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
     ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
+
+
+def _weights(model: Model, info: ModelInfo | None) -> Model:
+    only = info.weights if info else ()
+    why = f"This file holds only {only[0]}." if only else "No network has loaded yet."
+    return ui.combo(model, "weights", choices=only or None, enabled=len(only) > 1, why=why)
 
 
 def _pin(model: Model, info: ModelInfo | None) -> Model:

@@ -28,17 +28,21 @@ class Redraw(Part):
 
 def draw(value: Scene, now: Now) -> Scene:
     beside = imgui.get_content_region_avail().x > ui.em(WIDE)
-    if beside and imgui.begin_table("columns", 2):
+    if beside and imgui.begin_table("columns", 3):
         imgui.table_setup_column("plot", imgui.TableColumnFlags_.width_stretch)
-        imgui.table_setup_column("facts", imgui.TableColumnFlags_.width_fixed, ui.em(24))
+        imgui.table_setup_column("facts", imgui.TableColumnFlags_.width_fixed, ui.em(22))
+        imgui.table_setup_column("redraw", imgui.TableColumnFlags_.width_fixed, ui.em(18))
         imgui.table_next_column()
         _plot(now.pace, max(imgui.get_content_region_avail().y / ui.em(), 8))
         imgui.table_next_column()
         _facts(now)
+        imgui.table_next_column()
+        _redraw(now)
         imgui.end_table()
     elif not beside:
         _plot(now.pace, 9)
         _facts(now)
+        _redraw(now)
     return value
 
 
@@ -70,6 +74,10 @@ def _facts(now: Now) -> None:
     ui.fact("Resumed at", (result.reused or "nothing: all was kept") if result else "")
     ui.fact("Device", f"{model.device_name} · {model.precision}" if model else "")
     ui.fact("Kernels", model.kernels if model else "", model.kernels if model else "")
+
+
+def _redraw(now: Now) -> None:
+    """The preferences; a change is asked for, not made: they belong to the person, not to the document."""
     known = {name: now.settings[name] for name in ("frame_limit", "vsync") if name in now.settings}
     before = Redraw(**known)
     after = ui.integer(before, "frame_limit", label="Frame limit")
