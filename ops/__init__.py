@@ -1,10 +1,13 @@
 """The arithmetic of alias-free networks in plain torch: resampling filters, activations, modulated convolution."""
 
+from . import warp
+from .backends import describe
 from .bias_act import ACTIVATIONS, bias_act
 from .conv_resample import conv2d_resample
 from .filtered_lrelu import filtered_lrelu
 from .filters import design_lowpass_filter, setup_filter
 from .modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3, square_weight
+from .spectrum import power_spectrum, radial_profile
 from .upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 __all__ = [
@@ -18,13 +21,11 @@ __all__ = [
     "filtered_lrelu",
     "modulated_conv2d_stylegan2",
     "modulated_conv2d_stylegan3",
+    "power_spectrum",
+    "radial_profile",
     "setup_filter",
     "square_weight",
     "upfirdn2d",
     "upsample2d",
+    "warp",
 ]
-
-
-def describe() -> str:
-    """Which implementation of the filters runs, and why."""
-    return "plain torch: no compiled kernels are part of this version"

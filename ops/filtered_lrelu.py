@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import backends
 from .bias_act import bias_act
 from .fir import Span, fir
 from .upfirdn2d import (
@@ -130,7 +131,7 @@ class _FilteredLrelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, b: Tensor | None, raise_: _Leg, lower: _Leg, kink: _Kink) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, lower, kink
-        return _in_blocks(x, b, None, raise_, None, lower, kink)
+        return backends.pick("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -157,7 +158,7 @@ class _Masked(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, before, after, kink
-        return _in_blocks(x, b, v, raise_, before, after, kink)
+        return backends.pick("filtered_lrelu", x)(x, b, v, raise_, before, after, kink)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -225,3 +226,6 @@ def _block(channels: int, after: _Leg) -> tuple[int, int]:
     chunk = min(channels, CHUNKS[0] if CHUNKS[0] * plane <= BLOCK_BYTES else CHUNKS[1])
     raised_rows = BLOCK_BYTES // (chunk * row)
     return chunk, max(MIN_ROWS, (raised_rows - after.y.taps) * after.y.up // after.y.down)
+
+
+backends.offer("filtered_lrelu", backends.Form("plain torch", _in_blocks))

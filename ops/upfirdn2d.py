@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import backends
 from .fir import Span, fir
 
 Scaling = int | Sequence[int]
@@ -79,10 +80,7 @@ class _Upfirdn2d(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
         ctx.f, ctx.spans = f, (y_span, x_span)
-        wide = x.to(f.dtype)
-        if wide.device.type == "cpu":
-            wide = wide.contiguous(memory_format=torch.channels_last)
-        return fir(wide, f, y_span, x_span).to(x.dtype)
+        return backends.pick("upfirdn2d", x)(x, f, y_span, x_span)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -91,12 +89,22 @@ class _Upfirdn2d(torch.autograd.Function):
         return _Upfirdn2d.apply(grads[0], flipped, y_span.adjoint(), x_span.adjoint()), None, None, None
 
 
+def _whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+    wide = x.to(f.dtype)
+    if wide.device.type == "cpu":
+        wide = wide.contiguous(memory_format=torch.channels_last)
+    return fir(wide, f, y_span, x_span).to(x.dtype)
+
+
+backends.offer("upfirdn2d", backends.Form("plain torch", _whole_image))
+
+
 def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
     """The filter as the passes want it: on x's device, in the dtype of the arithmetic, with gain and flip."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if f is None:
         return torch.full([1, 1], float(gain), dtype=dtype, device=x.device)
-    f = f.detach().to(device=x.device, dtype=dtype)
+    f = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
     if flip:
         f = f.flip(list(range(f.ndim)))
     if f.ndim == 1 and gain < 0:
