@@ -1,0 +1,84 @@
+"""A finished picture on its way out of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from renderer.inspectors import Shown
+from renderer.messages import MapStats, ModelInfo, RenderRequest, RenderResult
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A picture with what is known about it; fields as in RenderResult."""
+
+    shown: Shown
+    model: ModelInfo
+    stats: MapStats
+    readings: Mapping[str, np.ndarray]
+    shown_class: int | None
+    timing: Mapping[str, float]
+    reused: str
+
+    @property
+    def height(self) -> int:
+        return self.shown.colours.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.shown.colours.shape[2]
+
+    def write(self, frame: np.ndarray) -> None:
+        """Fill a frame, uint8 [height, width, 4], with red, green, blue and opacity."""
+        target, colours, opacity = torch.from_numpy(frame), self.shown.colours, self.shown.opacity
+        if colours.device.type != "cpu":
+            solid = torch.full_like(colours[0], 255) if opacity is None else opacity
+            target.copy_(_to_host(torch.cat([colours, solid.unsqueeze(0)]).permute(1, 2, 0).contiguous()))
+            return
+        for channel in range(3):  # plane by plane is several times faster than all four at once
+            target[:, :, channel].copy_(colours[channel])
+        if opacity is None:
+            target[:, :, 3].fill_(255)
+        else:
+            target[:, :, 3].copy_(opacity)
+
+    def result(self, request: RenderRequest) -> RenderResult:
+        """The answer to a request, but for its frame."""
+        return RenderResult(
+            view=request.view,
+            id=request.id,
+            scene=request.scene,
+            frame=np.empty((0, 0, 4), np.uint8),
+            model=self.model,
+            stats=self.stats,
+            timing=self.timing,
+            readings=self.readings,
+            shown_class=self.shown_class,
+            reused=self.reused,
+        )
+
+
+_staging: dict[tuple[int, ...], Tensor] = {}
+
+
+def _to_host(picture: Tensor) -> Tensor:
+    """A GPU's picture in main memory, by way of page-locked memory where that can be had; not seen on a GPU yet."""
+    if picture.device.type != "cuda":
+        return picture.cpu()
+    shape = tuple(picture.shape)
+    if shape not in _staging:
+        try:
+            pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        except RuntimeError:  # a container may forbid it
+            return picture.cpu()
+        if len(_staging) >= 4:
+            _staging.clear()
+        _staging[shape] = pinned
+    _staging[shape].copy_(picture, non_blocking=True)
+    torch.cuda.current_stream(picture.device).synchronize()
+    return _staging[shape]

@@ -1,0 +1,23 @@
+"""Ways to look at a feature map: each turns it into a picture and readings; registered by its settings' type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from renderer.inspectors import picture, spectrum
+from renderer.inspectors.picture import Look, Shown
+from session import Inspect, Picture, Spectrum
+
+__all__ = ["Look", "Shown", "inspect"]
+
+_INSPECTORS: dict[type, Callable[[Any, Look], Shown]] = {
+    Picture: picture.show,
+    Spectrum: spectrum.show,
+}
+
+
+def inspect(settings: Inspect, look: Look) -> Shown:
+    """What the chosen inspector makes of a captured map."""
+    chosen = getattr(settings, settings.show)
+    return _INSPECTORS[type(chosen)](chosen, look)

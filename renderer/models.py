@@ -1,0 +1,198 @@
+"""Which network a scene means: opened once, kept while somebody looks at it, and described for the window."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from networks.api import DEMO
+from networks.checkpoint import Generator, Network, load_network
+from networks.download import is_url
+from networks.errors import CheckpointError
+from networks.locate import locate
+from networks.steps import Step
+from networks.stylegan3 import SynthesisNetwork as AliasFree
+from renderer.latents import Latents
+from renderer.messages import ModelInfo
+from renderer.problems import Problem
+from session import Compute, Model, Scene
+
+KEPT = 3  # networks in memory, unless more views each show their own
+RETRY = 5.0  # seconds after which a URL that failed is tried again
+
+Tell = Callable[[str, float | None], None]  # what is under way, and how far it is (0 to 1)
+Stamp = tuple[str, int, int]  # file, time of change, size: what a file was when it was read
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What decides whether a network has to be loaded."""
+
+    path: str
+    weights: str
+    device: str
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A network on its device, ready to run, with what is remembered about it."""
+
+    network: Generator
+    file: Network
+    stamp: Stamp | None
+    weights: str  # "G_ema" or "G": which one it is
+    choices: tuple[str, ...]  # of these, what the file has
+    device: torch.device
+    latents: Latents
+    costs: list[float] = field(default_factory=list)  # seconds that each step took; empty: not measured yet
+    keep: frozenset[int] | None = None  # after how many steps what comes out is kept; None: not decided
+    budget: int | None = None  # bytes for what is kept; None: not decided
+    infos: dict[tuple[Model, bool], ModelInfo] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.network.synthesis.steps
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether the network can be moved at its input."""
+        return isinstance(self.network.synthesis, AliasFree)
+
+    @property
+    def has_noise(self) -> bool:
+        return bool(getattr(self.network.config, "use_noise", False))
+
+    def channel_order(self, model: Model) -> str:
+        """Of the pictures that the network makes: what the scene says, or else the file."""
+        return self.file.channel_order if model.channel_order == "auto" else model.channel_order
+
+
+@dataclass(frozen=True)
+class _Failure:
+    stamp: Stamp | None
+    error: CheckpointError
+    when: float
+
+
+class Models:
+    """The networks in memory.
+
+    A view keeps the network it shows, whatever becomes of the file. The file is looked at again when a view turns to
+    another network and back, and on `reload`; if it has changed since, it is read again.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[Wish, Loaded] = OrderedDict()  # the one used last is at the end
+        self._shown: dict[str, Wish] = {}
+        self._failed: dict[Wish, _Failure] = {}
+
+    def get(self, scene: Scene, view: str, tell: Tell) -> Loaded:
+        """The network of a scene. Raises CheckpointError or Problem, and then what was loaded still is."""
+        wish = Wish(scene.model.path, scene.model.weights, device_of(scene.compute))
+        held = self._loaded.get(wish)
+        if held is None or self._shown.get(view) != wish:
+            held = self._look_again(wish, view, held, tell)
+        self._shown[view] = wish
+        self._loaded[wish] = held
+        self._loaded.move_to_end(wish)
+        self._let_go()
+        return held
+
+    def reload(self, path: str) -> None:
+        """Look at the file of this path again when it is next asked for."""
+        self._shown = {view: wish for view, wish in self._shown.items() if wish.path != path}
+        self._failed = {wish: failure for wish, failure in self._failed.items() if wish.path != path}
+
+    def forget(self) -> None:
+        """Let go of every network that no view is showing."""
+        self._let_go(0)
+
+    def _look_again(self, wish: Wish, view: str, held: Loaded | None, tell: Tell) -> Loaded:
+        """The network as its file is now. If that cannot be read any more, it is said once, and what is held serves."""
+        try:
+            stamp = _stamp(wish.path)
+            if held is not None and stamp in (None, held.stamp):
+                return held
+            failed = self._failed.get(wish)
+            if failed is not None and failed.stamp == stamp and (stamp or time.monotonic() - failed.when < RETRY):
+                raise failed.error
+            return self._load(wish, stamp, tell)
+        except CheckpointError as error:
+            if held is not None:
+                self._shown[view] = wish
+            elif wish not in self._failed or self._failed[wish].error is not error:
+                self._failed[wish] = _Failure(_stamp(wish.path), error, time.monotonic())
+            raise
+
+    def _load(self, wish: Wish, stamp: Stamp | None, tell: Tell) -> Loaded:
+        name = short_name(wish.path)
+
+        def downloading(done: int, total: int | None) -> None:
+            tell(f"Downloading {name}", done / total if total else None)
+
+        tell(f"Opening {name}", None)
+        source = wish.path or DEMO
+        try:
+            network = load_network(source, device=wish.device, progress=downloading)
+        except CheckpointError as error:
+            if error.kind != "memory" or len(self._loaded) <= len(set(self._shown.values())):
+                raise
+            self.forget()
+            network = load_network(source, device=wish.device, progress=downloading)
+        generator, weights = network.generator, "G_ema" if network.G_ema is not None else "G"
+        if wish.weights == "G" and network.G is not None:
+            generator, weights = network.G, "G"
+        choices = tuple(role for role in ("G_ema", "G") if getattr(network, role) is not None)
+        # G and D of the file that are not shown are let go of here.
+        kept = Network(None, None, generator, network.path, network.digest, network.channel_order, notes=network.notes)
+        self._failed.pop(wish, None)
+        return Loaded(generator, kept, stamp, weights, choices, torch.device(wish.device), Latents(generator))
+
+    def _let_go(self, kept: int = KEPT) -> None:
+        """Drop the networks that were not used for longest, but none that a view is showing."""
+        for wish in [wish for wish in self._loaded if wish not in self._shown.values()]:
+            if len(self._loaded) <= kept:
+                return
+            del self._loaded[wish]
+
+
+def device_of(compute: Compute) -> str:
+    """The device that is meant, "cpu", "cuda:0" or "mps". Raises Problem where there is none of that name."""
+    name = compute.device.strip().lower()
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    apple = torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda:0" if gpus else "mps" if apple else "cpu"
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number or "0").isdecimal():
+        if int(number or 0) < gpus:
+            return f"cuda:{int(number or 0)}"
+        raise Problem(f"There is no device {name}: torch finds {gpus} NVIDIA GPUs here; choose auto or cpu.")
+    if name == "cpu" or (name == "mps" and apple):
+        return name
+    if name == "mps":
+        raise Problem("There is no device mps: this is no Mac with Apple's own chip; choose auto or cpu.")
+    raise Problem(f"There is no device {compute.device!r}: choose auto, cpu, cuda, cuda:1 or mps.")
+
+
+def short_name(path: str) -> str:
+    """What a network is called in titles and messages."""
+    last = path.split("#")[0].rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return (Path(last).stem if "." in last else last) or "demo"
+
+
+def _stamp(path: str) -> Stamp | None:
+    """What the file is now; None for a URL, and where there is none."""
+    if is_url(path):
+        return None
+    try:
+        file = locate(path or DEMO)[0]
+        facts = file.stat()
+    except (OSError, ValueError, CheckpointError):
+        return None
+    return str(file), facts.st_mtime_ns, facts.st_size
