@@ -89,8 +89,8 @@ def combo(
     def control(field: Field, value: str) -> tuple[bool, str]:
         options = tuple(choices if choices is not None else field.choice.values if field.choice else (value,))
         new = value
+        corner, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
         opened = imgui.begin_combo("##combo", (words or {}).get(value, value), imgui.ComboFlags_.no_arrow_button)
-        low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
         if opened:
             for option in options:
                 if imgui.selectable((words or {}).get(option, option), option == value)[0]:
@@ -99,7 +99,7 @@ def combo(
             if typed:
                 new = _other(name, new)
             imgui.end_combo()
-        arrow((high.x - em(0.75), (low.y + high.y) / 2))
+        arrow((corner.x + width - em(0.75), corner.y + imgui.get_frame_height() / 2))
         return new != value, new
 
     return edit(part, name, control, show=lambda field, value: str((words or {}).get(value, value)), **row)
@@ -117,9 +117,6 @@ def _other(name: str, value: str) -> str:
     return value
 
 
-_typing: dict[int, str] = {}  # text fields being typed into: the value changes when the typing is done
-
-
 def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | None = None, **row: Any) -> P:
     """A line of text, taken on Enter or when the field is left; `empty` stands there in its absence.
 
@@ -127,16 +124,11 @@ def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | N
     """
 
     def control(field: Field, value: str) -> tuple[bool, str]:
-        key = imgui.get_id("##text")
         flags = imgui.InputTextFlags_.auto_select_all | imgui.InputTextFlags_.elide_left
-        _, typed = imgui.input_text_with_hint("##text", empty, _typing.get(key, value), flags)
-        if imgui.is_item_active():
-            _typing[key] = typed
+        _, typed = imgui.input_text_with_hint("##text", empty, value, flags)
         entered = imgui.is_item_deactivated() and imgui.is_key_pressed(imgui.Key.enter)
         entered |= imgui.is_item_deactivated() and imgui.is_key_pressed(imgui.Key.keypad_enter)
         finished = imgui.is_item_deactivated_after_edit() or (done is not None and entered)
-        if imgui.is_item_deactivated():
-            _typing.pop(key, None)
         if done is not None:
             if entered:
                 done(typed.strip())

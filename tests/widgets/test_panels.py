@@ -155,6 +155,21 @@ def test_leaving_the_path_without_enter_opens_nothing(unfolded: Room):
     assert stage.scene.model.path == ""
 
 
+def test_a_text_is_taken_when_its_field_is_left_and_dropped_on_escape(unfolded: Room):
+    room = unfolded
+    stage = Stage(by_title("Latent"), Scene(), told(Scene(), style2()))
+    for last, taken in ((imgui.Key.escape, ""), (imgui.Key.tab, "w.npz")):
+        room.click(stage, "Latent/projected")
+        room.type(stage, "w.npz")
+        assert stage.scene.latent.projected == ""
+        room.press(stage, last)
+        assert stage.scene.latent.projected == taken
+    room.click(stage, "Latent/projected")
+    room.type(stage, "other.npz")
+    room.click(stage, "Latent/Play")
+    assert stage.scene.latent.projected == "other.npz"
+
+
 def test_recent_networks_open_with_two_clicks(room: Room):
     plain = told(Scene(), style2())
     stage = Stage(
