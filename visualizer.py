@@ -1,15 +1,19 @@
 """Bandlimit: see, drag and look into alias-free GANs.
 
-    python visualizer.py                     opens the window on the demo network
-    python visualizer.py x.pkl               opens a network: path, URL or run folder
-    python visualizer.py --offscreen         the same program without a display: leaves out/screenshot.png and a film
-    python visualizer.py render --help       pictures without a window; also: convert, doctor
+python visualizer.py                     opens the window on the demo network
+python visualizer.py x.pkl               opens a network: path, URL or run folder
+python visualizer.py --offscreen         the same program without a display: leaves out/screenshot.png and a film
+python visualizer.py render --help       pictures without a window; also: convert, doctor
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+
+# Threads that wait for work must not spin: with the window and the renderer on few cores that costs 20 times the speed.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def main(arguments: Sequence[str]) -> int:

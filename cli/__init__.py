@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 
 COMMANDS = {  # name -> what it does, in one line
+    "window": "the window, or the same program off-screen (what happens without a command)",
     "render": "pictures from a network or a session, without a window",
     "convert": "a published network file into a safe .safetensors file",
     "doctor": "what this machine offers: Python, torch, devices, OpenGL, ffmpeg",

@@ -21,11 +21,7 @@ def get(part: Any, place: str) -> Any:
 
 def put(part: P, place: str, value: Any) -> P:
     """The part with the value at that place. Raises FieldError, naming the place, where it does not fit."""
-    name, _, rest = place.partition(".")
-    field = _known(part, name, place)
-    if rest:
-        return replace(part, **{name: put(getattr(part, name), rest, value)})
-    return replace(part, **{name: check(field, value, place)})
+    return _put(part, place, value, place)
 
 
 def field_at(part: type, place: str) -> Field:
@@ -45,6 +41,13 @@ def place_of(kind: type) -> str:
         if field.kind is kind:
             return name
     raise FieldError(f"A Scene has no part of type {kind.__name__}.")
+
+
+def _put(part: P, rest: str, value: Any, place: str) -> P:
+    name, _, below = rest.partition(".")
+    field = _known(part, name, place)
+    changed = _put(getattr(part, name), below, value, place) if below else check(field, value, place)
+    return replace(part, **{name: changed})
 
 
 def _known(part: Any, name: str, place: str) -> Field:
