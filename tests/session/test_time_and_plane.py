@@ -74,7 +74,7 @@ def test_the_matrix_is_rotation_and_scale_then_translation() -> None:
 def test_places_lead_to_values_and_back() -> None:
     scene = put(Scene(), "inspect.spectrum.beta", 3)
     assert get(scene, "inspect.spectrum.beta") == 3.0
-    with pytest.raises(FieldError, match=r"truncation\.psi is 7, but must be between -1 and 2"):
+    with pytest.raises(FieldError, match=r"truncation\.psi is 7\.0, but must be between -1 and 2"):
         put(scene, "truncation.psi", 7)
     with pytest.raises(FieldError, match=r"truncation\.pis: did you mean psi"):
         put(scene, "truncation.pis", 7)
