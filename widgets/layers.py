@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from imgui_bundle import imgui
 
 from gui import ui
@@ -33,7 +32,6 @@ def draw(value: Scene, now: Now) -> Scene:
             on = show == "spectrum"
             if ui.button("On the canvas", "Shows the spectrum in place of the picture", active=on):
                 show = "picture" if on else "spectrum"
-    _readings(now)
     if capture == value.capture and (picture, spectrum, show) == (inspect.picture, inspect.spectrum, inspect.show):
         return value
     return replace(value, capture=capture, inspect=Inspect(show, picture, spectrum))
@@ -133,47 +131,33 @@ def _spectrum(spectrum: Spectrum) -> Spectrum:
 
 def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectrum: Spectrum) -> None:
     """The plane and its radial profile, in cycles per image width."""
-    result = view.result if view else None
-    size = layer.width if layer else now.model.resolution if now.model else 64
-    rate = layer.sampling_rate if layer and layer.sampling_rate else float(size)
-    half = rate / 2
+    readings = view.result.readings if view else {}
+    half = float(readings["nyquist"][0]) if "nyquist" in readings else _nyquist(layer, now)
     side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the axis on the left is wider than that below
+    axis, limits = "cycles per image width", (-half, half)
     with ui.figure(
-        "Spectrum plane",
-        x="cycles per image width",
-        y="cycles per image width",
-        height=side,
-        x_limits=(-half, half),
-        y_limits=(-half, half),
-        legend=False,
-    ) as shown:
-        if shown and view:
-            ui.plot_image("plane", view.texture, (-half, half), (-half, half))
+        "Spectrum plane", x=axis, y=axis, height=side, x_limits=limits, y_limits=limits, legend=False
+    ) as seen:
+        if seen and view:
+            # Of an even count the zero frequency is right of the middle, and below it: half a step on either side.
+            shift = half / view.width if view.width % 2 == 0 else 0.0
+            ui.plot_image("plane", view.texture, (-half - shift, half - shift), (-half + shift, half + shift))
     ui.hint(f"Colours span ±{spectrum.range_db:g} dB around the mean power.")
-    profile = np.asarray(result.readings.get("radial", ()), np.float64) if result else np.zeros(0)
     span = spectrum.range_db
-    with ui.figure(
-        "Radial profile", x="cycles per image width", y="dB", height=12, x_limits=(0, half), y_limits=(-span, span)
-    ) as shown:
-        if shown and len(profile):
-            ui.plot_line("power", profile, np.linspace(0, half, len(profile)))
-        if shown and layer and layer.cutoff is not None:
+    with ui.figure("Radial profile", x=axis, y="dB", height=12, x_limits=(0, half), y_limits=(-span, span)) as seen:
+        if seen and "power_db" in readings:
+            ui.plot_line("power", readings["power_db"], readings["frequency"])
+        if seen and layer and layer.cutoff is not None:
             ui.plot_vertical("cutoff", layer.cutoff, colour=1)
-        if shown and layer and layer.stopband is not None:
+        if seen and layer and layer.stopband is not None:
             ui.plot_vertical("stopband", layer.stopband, colour=3)
 
 
-def _readings(now: Now) -> None:
-    """The histogram of what is shown, where the renderer sends one."""
-    counts = now.result.readings.get("histogram") if now.result else None
-    edges = now.result.readings.get("histogram_edges") if now.result else None
-    if counts is None or edges is None or not ui.section("Histogram", open=False):
-        return
-    low, high = float(edges[0]), float(edges[-1])
-    top = ui.nice_limit(float(np.max(counts, initial=1)))
-    with ui.figure("Histogram", x="value", y="count", height=9, x_limits=(low, high), y_limits=(0, top)) as shown:
-        if shown:
-            ui.plot_line("shown", np.asarray(counts), (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2)
+def _nyquist(layer: LayerInfo | None, now: Now) -> float:
+    """The highest frequency of a map, before the renderer says so."""
+    if layer:
+        return (layer.sampling_rate or layer.width) / 2
+    return now.model.resolution / 2 if now.model else 32.0
 
 
 panel = Panel("Layers", Scene, draw, dock="right", meaning="Looks into the network, layer by layer")

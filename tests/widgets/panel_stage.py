@@ -167,9 +167,10 @@ class Room:
 
 def view(name: str, scene: Scene, told: Now) -> View:
     """A second picture with the readings that a spectrum has."""
-    profile = np.linspace(30, -45, 64, dtype=np.float32)
+    power, frequency = np.linspace(30, -45, 64, dtype=np.float32), np.linspace(0, 32, 64, dtype=np.float32)
+    readings = {"power_db": power, "frequency": frequency, "nyquist": np.array([32], np.float32)}
     assert told.result is not None
-    return View(1, 64, 64, replace(told.result, view=name, scene=scene, readings={"radial": profile}))
+    return View(1, 64, 64, replace(told.result, view=name, scene=scene, readings=readings))
 
 
 def _quiet(scene: Scene, model: ModelInfo | None) -> Now:
