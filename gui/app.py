@@ -59,7 +59,7 @@ class App:
         self.rebuild_layout = self._fresh = True
         self.showing = ""  # "keys" or "about" while that lies over the window
         self.last_saved = ""
-        self._panels = tuple(panels)
+        self.panels = tuple(panels)
         self._folder = folder
         self._asked: list[tuple[str, tuple[Any, ...]]] = []
         self._frames: deque[float] = deque(maxlen=120)
@@ -198,8 +198,8 @@ class App:
         if not self.bare:
             draw = self._draw_panel(now)
             for side in ("left", "right"):
-                self.prefs = columns.column(side, self._panels, self.prefs, draw, self._differs)
-            self.prefs = columns.floating(self._panels, self.prefs, draw)
+                self.prefs = columns.column(side, self.panels, self.prefs, draw, self._differs)
+            self.prefs = columns.floating(self.panels, self.prefs, draw)
         box = self.canvas.box
         self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3]), seconds)
         self.browser.draw()
@@ -229,7 +229,7 @@ class App:
         imgui.begin("host", None, flags | imgui.WindowFlags_.no_nav_focus)
         imgui.pop_style_var()
         line = imgui.get_font_size() + ui.em(0.4)
-        below = line if self.bare else line + columns.drawer_height(self._panels, self.prefs)
+        below = line if self.bare else line + columns.drawer_height(self.panels, self.prefs)
         size = (view.size.x, max(view.size.y - top - below, 1.0))
         if self.bare:
             imgui.begin_child("bare", size)
@@ -239,7 +239,7 @@ class App:
             columns.dock(size, self.rebuild_layout)
             self.rebuild_layout = False
             imgui.pop_style_var()
-            self.prefs = columns.drawer(self._panels, self.prefs, self._draw_panel(now), below - line)
+            self.prefs = columns.drawer(self.panels, self.prefs, self._draw_panel(now), below - line)
             imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
         imgui.set_cursor_pos((0, size[1] + below - line))
         status.draw(now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imgui_bundle import imgui
 
-from gui import theme, tools, ui, viewport
+from gui import overlay, theme, tools, ui, viewport
 from gui.commands import BY_NAME
 from gui.keys import words
 from gui.pictures import Shown
@@ -133,13 +133,7 @@ class Canvas:
         ui.mark("Picture", (*low, *high))
 
     def _readout(self, text: str) -> None:
-        size, pad = imgui.calc_text_size(text), ui.em(0.5)
-        middle, top = self.box[0] + self.box[2] / 2, self.box[1] + ui.em(0.5)
-        low = (round(middle - size.x / 2 - pad), top)
-        high = (low[0] + size.x + 2 * pad, top + size.y + pad)
-        draw = imgui.get_window_draw_list()
-        draw.add_rect_filled(low, high, theme.colour("popup", 0.92), ui.em(0.3))
-        draw.add_text((low[0] + pad, top + pad / 2), theme.colour("text"), text)
+        overlay.line(self.box, text)
 
 
 def _widths(result: RenderResult | None) -> float:

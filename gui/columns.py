@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from gui import theme, ui
+from gui import fonts, theme, ui
 from gui.panel import Panel
 from gui.prefs import Prefs
 
@@ -82,7 +82,7 @@ def drawer(panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel, height: float
         if imgui.is_item_active():
             em = prefs.drawer_height - imgui.get_io().mouse_delta.y / imgui.get_font_size()
             prefs = replace(prefs, drawer_height=min(max(em, 6.0), 40.0))
-    imgui.set_cursor_pos((ui.em(0.5), corner.y - imgui.get_window_pos().y + HANDLE))
+    imgui.set_cursor_pos((imgui.get_style().item_inner_spacing.x / 2, corner.y - imgui.get_window_pos().y + HANDLE))
     tabs = [panel for panel in panels if panel.dock == "bottom" and panel.title not in prefs.floating]
     for index, panel in enumerate(tabs):
         if index:
@@ -154,9 +154,11 @@ def _header(panel: Panel, open_now: bool, differs: bool, prefs: Prefs) -> tuple[
         draw.add_rect_filled(low, high, theme.colour("text", 0.04))
     _caret((corner.x + ui.em(0.4), corner.y + height / 2), open_now)
     text = (corner.x + ui.em(1.1), corner.y + (height - imgui.get_font_size()) / 2)
+    fonts.push_bold()
     draw.add_text(text, theme.colour("text"), panel.title)
+    at = text[0] + imgui.calc_text_size(panel.title).x + ui.em(0.6)
+    imgui.pop_font()
     if differs and not open_now:
-        at = text[0] + imgui.calc_text_size(panel.title).x + ui.em(0.6)
         draw.add_circle_filled((at, corner.y + height / 2), ui.em() * 0.18, theme.colour("accent"))
     imgui.pop_id()
     return clicked, prefs

@@ -94,7 +94,9 @@ class Browser:
         imgui.end_child()
         imgui.pop_style_color()
         imgui.dummy((0, ui.em(0.1)))
-        return self._foot(kind, entered or picked)
+        chosen = self._foot(kind, entered or picked)
+        self._to_select = self._to_select or (entered and chosen is None)  # the hands stay on the keys
+        return chosen
 
     def _path_row(self, kind: Kind) -> bool:
         if ui.button("Up", "The folder above"):

@@ -36,14 +36,19 @@ MOUSE = (
 
 
 def hint(box: Box) -> None:
-    """One line at the foot of the canvas, until the first touch."""
-    size, pad = imgui.calc_text_size(HINT), ui.em(0.7)
+    """What can be done, until the first touch."""
+    ui.mark("Hint", line(box, HINT))
+
+
+def line(box: Box, text: str) -> tuple[float, float, float, float]:
+    """One line at the foot of the canvas; the rectangle that it takes."""
+    size, pad = imgui.calc_text_size(text), ui.em(0.7)
     low = (round(box[0] + (box[2] - size.x) / 2 - pad), round(box[1] + box[3] - size.y - 2.4 * pad))
     high = (low[0] + size.x + 2 * pad, low[1] + size.y + 1.2 * pad)
     draw = imgui.get_window_draw_list()
-    draw.add_rect_filled(low, high, theme.colour("popup", 0.85), ui.em(0.4))
-    draw.add_text((low[0] + pad, low[1] + 0.6 * pad), theme.colour("text"), HINT)
-    ui.mark("Hint", (*low, *high))
+    draw.add_rect_filled(low, high, theme.colour("popup", 0.88), ui.em(0.4))
+    draw.add_text((low[0] + pad, low[1] + 0.6 * pad), theme.colour("text"), text)
+    return (*low, *high)
 
 
 def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
@@ -79,20 +84,17 @@ def keys(open_now: bool) -> bool:
     """The list of all commands and their keys; whether it stays open."""
     if not _begin("Keys", open_now, (ui.em(56), 0)):
         return False
-    imgui.columns(2, "keys", False)
-    for index, (group, title) in enumerate(GROUPS.items()):
-        if index == 2:
-            imgui.next_column()
-        _title(title)
-        for command in COMMANDS:
-            if command.name.startswith(f"{group}."):
-                _pair(words(command.keys) if command.keys else "–", command.title.rstrip("…"), command.meaning)
-        imgui.dummy((0, ui.em(0.4)))
-        if group == "edit":
-            _title("Mouse")
-            for what, meaning in MOUSE:
-                _pair(what, meaning, "")
-    imgui.columns(1)
+    if imgui.begin_table("keys", 2):
+        imgui.table_next_column()
+        _group("file")
+        _group("edit")
+        _title("Mouse")
+        for what, meaning in MOUSE:
+            _pair(what, meaning, "")
+        imgui.table_next_column()
+        for group in ("view", "tool", "capture", "help"):
+            _group(group)
+        imgui.end_table()
     return _end(open_now)
 
 
@@ -141,13 +143,23 @@ def _end(open_now: bool) -> bool:
     return open_now
 
 
+def _group(name: str) -> None:
+    """All commands of one kind."""
+    _title(GROUPS[name])
+    for command in COMMANDS:
+        if command.name.startswith(f"{name}."):
+            _pair(words(command.keys) if command.keys else "", command.title.rstrip("…"), command.meaning)
+    imgui.dummy((0, ui.em(0.4)))
+
+
 def _title(text: str) -> None:
     imgui.text_colored(theme.vec("faint"), text)
 
 
 def _pair(left: str, right: str, meaning: str) -> None:
-    start = imgui.get_cursor_pos_x()
-    imgui.text_colored(theme.vec("dim"), left)
-    imgui.same_line(start + ui.em(10.5))
+    start = imgui.get_cursor_screen_pos()
+    imgui.text_colored(theme.vec("dim"), left or " ")
+    imgui.same_line()
+    imgui.set_cursor_screen_pos((start.x + ui.em(10.5), start.y))
     imgui.text(right)
     ui.tooltip(meaning)

@@ -35,10 +35,10 @@ class Prefs(Part):
     height: Annotated[int, Range(240, 16384), "Height of the window"] = 800
     left: Annotated[int | None, Range(-32768, 32768), "Place of the window; empty: where the system puts it"] = None
     top: Annotated[int | None, Range(-32768, 32768), "Place of the window"] = None
-    closed: Annotated[tuple[str, ...], "Panels that are folded up"] = ()
+    closed: Annotated[tuple[str, ...], "Panels that are folded up"] = ("Noise",)
     floating: Annotated[tuple[str, ...], "Panels in a window of their own"] = ()
     drawer: Annotated[str, "Panel that stands open at the bottom; empty: none"] = ""
-    drawer_height: Annotated[float, Range(4, 60, "em"), "Height of the open panel at the bottom"] = 12.0
+    drawer_height: Annotated[float, Range(4, 60, "em"), "Height of the open panel at the bottom"] = 16.0
     layout: Annotated[str, "Where the columns are docked, as Dear ImGui writes it; empty: as at the first start"] = ""
 
     @property

@@ -1,0 +1,233 @@
+"""A person at work: opens a network, drags, mixes, looks into a layer, undoes, saves; with real clicks and keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from session import Latent, Mixing, Model, Scene, Session, Truncation, png
+
+
+def test_a_network_opens_by_its_path_and_its_picture_appears(app, other_network):
+    before = app.picture
+    app.fill("Model/path", str(other_network))
+    app.wait_picture()
+    assert app.app.pictures.model.family == "StyleGAN2"
+    assert app.picture.shape == (32, 32, 4) != before.shape
+    assert app.app.prefs.recents[0] == str(other_network)
+
+
+def test_a_network_opens_from_the_file_browser(app, other_network):
+    app.press("ctrl+o")
+    app.type("/nowhere/at/all.pkl")
+    app.press("enter")
+    assert app.app.browser.kind is not None, "a path that does not exist keeps the browser open"
+    app.press("ctrl+a")
+    app.type(str(other_network.parent))
+    app.press("enter")
+    app.double_click("Browser/sg2.pkl")
+    app.wait_picture()
+    assert app.scene.model.path == str(other_network)
+    assert app.app.browser.kind is None
+
+
+def test_dragging_the_picture_moves_the_latent_and_changes_the_picture(app):
+    before = app.picture
+    app.drag("Picture", by=(160, 40))
+    assert app.scene.latent != Latent()
+    app.wait_picture()
+    assert not np.array_equal(app.picture, before)
+
+
+def test_a_drag_is_one_undo_step(app):
+    app.drag("Truncation/psi", to=0.2)
+    assert app.scene.truncation.psi == pytest.approx(0.2, abs=0.02)
+    app.press("ctrl+z")
+    assert app.scene.truncation == Truncation()
+    app.press("ctrl+shift+z")
+    assert app.scene.truncation.psi == pytest.approx(0.2, abs=0.02)
+    assert not app.app.document.can_redo
+
+
+def test_a_layer_is_mixed_and_unmixed(app):
+    before = app.picture
+    app.click("Mixing/layers 3")
+    assert app.scene.mixing.layers == (3,)
+    app.wait_picture()
+    assert not np.array_equal(app.picture, before)
+    app.press("ctrl+z")
+    app.wait_picture()
+    assert app.scene.mixing == Mixing()
+    assert np.array_equal(app.picture, before)
+
+
+def test_a_layer_is_looked_into(app):
+    layer = app.app.pictures.model.layers[2]
+    app.click(f"Layers/layer {layer.name}")
+    app.wait_picture()
+    assert app.scene.capture.layer == layer.name
+    assert app.picture.shape == (layer.height, layer.width, 4)
+    assert np.isfinite(app.app.pictures.canvas.result.stats.std)
+
+
+def test_a_picture_is_saved_with_its_session_and_comes_back_when_dropped(app, tmp_path):
+    app.drag("Truncation/psi", to=0.5)
+    app.wait_picture()
+    scene, picture = app.scene, app.picture
+    app.press("ctrl+s")
+    app.wait_until(lambda: bool(app.app.last_saved))
+    saved = Path(app.app.last_saved)
+    assert np.array_equal(np.asarray(Image.open(saved)), picture)
+    assert png.read_session(saved).scene == scene
+    app.press("ctrl+n")
+    assert app.scene != scene
+    app.app.drop([str(saved)])
+    app.wait_picture()
+    assert app.scene == scene
+    assert np.array_equal(app.picture, picture)
+
+
+def test_the_window_is_saved_as_it_is_seen(app):
+    app.press("ctrl+shift+p")
+    app.wait_until(lambda: bool(app.app.last_saved))
+    assert np.asarray(Image.open(app.app.last_saved)).shape == (800, 1280, 3)
+
+
+def test_saved_pictures_are_numbered_and_never_written_over(app):
+    for count in (1, 2):
+        app.app.last_saved = ""
+        app.press("ctrl+s")
+        app.wait_until(lambda: bool(app.app.last_saved))
+        assert Path(app.app.last_saved).name == f"{count - 1:05d}.png"
+
+
+def test_esc_never_ends_the_program(app):
+    for opened in ("ctrl+o", "f1", "ctrl+shift+s"):
+        app.press(opened)
+        app.press("esc")
+        app.press("esc")
+        assert app.app.browser.kind is None
+        assert not app.app.showing
+    assert not app.app.closing
+
+
+def test_keys_do_nothing_while_a_text_is_typed(app):
+    seed = app.scene.latent.seed
+    app.click("Model/path")
+    app.type("rrr")
+    app.press("r")
+    app.press("space")
+    assert app.scene.latent.seed == seed
+    assert app.app.document.playing
+    app.press("esc")
+    app.press("r")
+    assert app.scene.latent.seed != seed
+
+
+def test_what_is_shown_follows_the_hand_when_the_picture_is_moved(app):
+    app.press("m")
+    left, top, right, _bottom = app.place("Picture")
+    app.drag("Picture", by=((right - left) / 4, (right - left) / 8))
+    transform = app.scene.transform
+    assert (transform.translate_x, transform.translate_y) == pytest.approx((0.25, 0.125), abs=0.01)
+
+
+def test_turning_by_a_quarter_around_the_centre_rotates_by_a_quarter(app):
+    app.press("t")
+    x, y = app.centre("Picture")
+    app.drag_between((x + 100, y), (x, y - 100), frames=1)
+    assert app.scene.transform.rotate == pytest.approx(90, abs=2)
+    assert app.scene.transform.scale == pytest.approx(1, abs=0.02)
+
+
+def test_zooming_keeps_the_point_under_the_mouse(app):
+    left, top, right, bottom = app.place("Picture")
+    point = (left + 0.25 * (right - left), top + 0.75 * (bottom - top))
+    app.move(point)
+    app.screen.wheel(3)
+    app.frames(2)
+    left, top, right, bottom = app.place("Picture")
+    assert right - left > 800
+    assert (left + 0.25 * (right - left), top + 0.75 * (bottom - top)) == pytest.approx(point, abs=2)
+    app.double_click("Canvas")
+    left, top, right, bottom = app.place("Picture")
+    assert bottom - top < 760
+
+
+def test_opening_another_network_is_one_step_and_undo_brings_the_old_one_back(app, other_network):
+    app.click("Layers/layer L2_36_10")
+    scene = app.scene
+    app.app.drop([str(other_network)])
+    app.wait_picture()
+    assert app.scene.capture.layer == ""
+    app.press("ctrl+z")
+    app.wait_picture()
+    assert app.scene == scene
+    assert app.app.pictures.model.family == "StyleGAN3-T"
+
+
+def test_a_drop_of_something_else_is_refused_in_a_sentence(app, tmp_path):
+    scene = app.scene
+    (tmp_path / "notes.txt").write_text("hello")
+    app.app.drop([str(tmp_path / "notes.txt")])
+    app.frames(2)
+    assert "notes.txt is nothing that can be opened here" in app.told[-1]
+    assert app.scene == scene
+
+
+def test_a_broken_network_is_refused_in_a_sentence_and_the_old_picture_stays(app, tmp_path):
+    before = app.picture
+    broken = tmp_path / "broken.pkl"
+    broken.write_bytes(b"\x80\x04not a network at all")
+    app.app.drop([str(broken)])
+    app.wait_until(lambda: app.app.pictures.canvas.problem is not None)
+    app.frames(2)
+    assert "broken.pkl" in app.told[-1]
+    assert np.array_equal(app.picture, before)
+    app.press("ctrl+z")
+    app.wait_picture()
+    assert app.app.pictures.canvas.problem is None
+
+
+def test_a_session_is_saved_and_opened_again(app, tmp_path):
+    app.drag("Truncation/psi", to=0.4)
+    scene = app.scene
+    app.press("ctrl+shift+s")
+    app.press("ctrl+a")
+    app.type(str(tmp_path / "mine"))
+    app.press("enter")
+    assert (tmp_path / "mine.yaml").exists()
+    app.press("ctrl+n")
+    app.app.drop([str(tmp_path / "mine.yaml")])
+    app.frames(2)
+    assert app.scene == scene
+
+
+def test_the_first_motion_stops_at_the_first_touch_and_is_not_lost(start, network):
+    scene = Scene(model=Model(path=str(network)), latent=Latent(drift_x=0.5))
+    app = start(Session((scene,)), first_touch_stops=True)
+    app.frames(10)
+    assert app.scene.latent.x > 0
+    moved = app.scene.latent
+    app.click("Canvas")
+    stopped = app.scene.latent
+    assert stopped.drift_x == 0
+    assert moved.x < stopped.x < moved.x + 0.1
+    app.frames(5)
+    assert app.scene.latent == stopped
+    assert not app.app.document.can_undo
+
+
+def test_an_edit_while_things_move_keeps_what_is_seen(app):
+    app.app.document.edit(replace(app.scene, latent=Latent(drift_x=1.0)))
+    app.frames(30)
+    before = app.scene.latent.x
+    app.drag("Truncation/psi", to=0.5, frames=2)
+    assert app.scene.latent.x >= before
+    app.press("ctrl+z")
+    assert app.scene.truncation == Truncation()
+    assert app.scene.latent.x >= before - 0.01, "undo takes back the edit, not the time that went by"
