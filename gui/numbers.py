@@ -46,11 +46,10 @@ def drag(part: P, name: str, **row: Any) -> P:
 def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, str] = ("x", "y"), **row: Any) -> P:
     """Two numbers that belong together on one row, each pulled sideways like `drag`; named where there is room."""
 
-    def control(index: int, width: float, field: Field, value: float) -> tuple[bool, float]:
+    def control(field: Field, value: float) -> tuple[bool, float]:
         units = max((spoken(describe(type(part))[each], -0.0) for each in names), key=len)
-        prefix = f"{prefixes[index]}  " if imgui.calc_text_size(f"x  {units}").x < width else ""
-        imgui.set_next_item_width(width)
-        return _pull(field, value, prefix)
+        room = imgui.calc_text_size(f"x  {units}").x < imgui.calc_item_width()
+        return _pull(field, value, f"{prefixes[names.index(field.name)]}  " if room else "")
 
     return edit_many(part, names, control, label=label, show=spoken, **row)
 

@@ -36,58 +36,39 @@ def edit(
     enabled: bool = True,
     why: str = "",
     meaning: str = "",
-    show: Callable[[Field, Any], str] | None = None,
+    show: Callable[[Field, Any], str] = lambda field, value: str(value),
     place: str = "",
 ) -> P:
     """Draw one row that edits a field and return the part, the same object where nothing was edited.
 
-    `control` draws at the cursor in the width that is left and returns (changed, value). A disabled row stays in its
+    `control` draws at the cursor in the width that is set and returns (changed, value). A disabled row stays in its
     place and says `why` in its tooltip. `place` names the row for the driver, by default the field.
     """
-    field, value = describe(type(part))[name], getattr(part, name)
-    words = show(field, field.default) if show else str(field.default)
-    place, changed, new = place or name, False, value
-    imgui.push_id(f"{type(part).__name__}.{name}")
-    reset = _label(label_of(name) if label is None else label, place, value != field.default, enabled, words)
-    imgui.begin_disabled(not enabled)
-    imgui.begin_group()
-    imgui.set_next_item_width(-1)
-    changed, new = control(field, value)
-    imgui.end_group()
-    imgui.end_disabled()
-    places.mark(place)
-    reset = (right_clicked() and enabled) or reset
-    tooltip(meaning or field.meaning, _note(words, enabled, why))
-    imgui.pop_id()
-    if reset:
-        return replace(part, **{name: field.default}) if value != field.default else part
-    if changed and enabled:
-        new = clamp(field, new)
-        return replace(part, **{name: new}) if new != value else part
-    return part
+    words = label_of(name) if label is None else label
+    return edit_many(
+        part, (name,), control, label=words, enabled=enabled, why=why, meaning=meaning, show=show, place=place
+    )
 
 
 def edit_many(
     part: P,
     names: tuple[str, ...],
-    control: Callable[[int, float, Field, Any], tuple[bool, Any]],
+    control: Control,
     *,
     label: str,
     enabled: bool = True,
     why: str = "",
+    meaning: str = "",
     show: Callable[[Field, Any], str] = lambda field, value: str(value),
+    place: str = "",
 ) -> P:
-    """One row with a control for each of several fields; the dot, or the right button on the label, resets them all.
-
-    `control` gets the index, the width in pixels, the field and the value.
-    """
-    described = describe(type(part))
-    fields = [described[name] for name in names]
+    """Draw one row with the same control for several fields; the dot, or the right button on the label, resets all."""
+    fields = [describe(type(part))[name] for name in names]
     defaults = {field.name: field.default for field in fields}
     differs = any(getattr(part, name) != default for name, default in defaults.items())
-    words = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
     imgui.push_id(f"{type(part).__name__}.{'.'.join(names)}")
-    if _label(label, names[0], differs, enabled, words):
+    words = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
+    if _label(label, place or names[0], differs, enabled, words) and differs:
         part = replace(part, **defaults)
     gap = imgui.get_style().item_inner_spacing.x
     width = (imgui.get_content_region_avail().x - gap * (len(names) - 1)) / len(names)
@@ -97,13 +78,16 @@ def edit_many(
         value = getattr(part, field.name)
         imgui.push_id(field.name)
         imgui.begin_disabled(not enabled)
-        changed, new = control(index, width, field, value)
+        imgui.begin_group()
+        imgui.set_next_item_width(width)
+        changed, new = control(field, value)
+        imgui.end_group()
         imgui.end_disabled()
         imgui.pop_id()
-        places.mark(field.name)
-        if right_clicked() and enabled:
+        places.mark(place or field.name)
+        if right_clicked():
             changed, new = True, field.default
-        tooltip(field.meaning, _note(show(field, field.default), enabled, why))
+        tooltip(meaning or field.meaning, _note(show(field, field.default), enabled, why))
         if changed and enabled and clamp(field, new) != value:
             part = replace(part, **{field.name: clamp(field, new)})
     imgui.pop_id()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from imgui_bundle import imgui
 
 from gui import ui
@@ -143,14 +144,30 @@ def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectr
             shift = half / view.width if view.width % 2 == 0 else 0.0
             ui.plot_image("plane", view.texture, (-half - shift, half - shift), (-half + shift, half + shift))
     ui.hint(f"Colours span ±{spectrum.range_db:g} dB around the mean power.")
-    span = spectrum.range_db
-    with ui.figure("Radial profile", x=axis, y="dB", height=12, x_limits=(0, half), y_limits=(-span, span)) as seen:
+    end = max(half, layer.stopband or 0.0) if layer else half
+    with ui.figure(
+        "Radial profile",
+        x=axis,
+        y="dB",
+        height=12,
+        x_limits=(0, end * 1.02),
+        y_limits=_decibels(readings.get("power_db")),
+    ) as seen:
         if seen and "power_db" in readings:
             ui.plot_line("power", readings["power_db"], readings["frequency"])
         if seen and layer and layer.cutoff is not None:
             ui.plot_vertical("cutoff", layer.cutoff, colour=1)
         if seen and layer and layer.stopband is not None:
             ui.plot_vertical("stopband", layer.stopband, colour=3)
+
+
+def _decibels(power: np.ndarray | None) -> tuple[float, float]:
+    """Limits for a line in dB, on steps of 50 so that they stand still while it wanders."""
+    finite = power[np.isfinite(power)] if power is not None else ()
+    if not len(finite):
+        return -50.0, 50.0
+    low, high = 50 * np.floor(np.min(finite) / 50), 50 * np.ceil(np.max(finite) / 50)
+    return float(max(min(low, -50), -150)), float(max(high, 50))
 
 
 def _nyquist(layer: LayerInfo | None, now: Now) -> float:
