@@ -45,6 +45,10 @@ def _layers(now: Now) -> tuple[LayerInfo, ...]:
 def _table(capture: Capture, now: Now) -> Capture:
     """All layers in the order of their running; a click or the arrow keys look at one."""
     flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_stretch_prop | imgui.TableFlags_.no_pad_outer_x
+    store, key = imgui.get_state_storage(), imgui.get_id("in sight")
+    shown = hash((capture.layer, len(_layers(now)))) % 2**31
+    fresh = store.get_int(key) != shown  # chosen elsewhere, by undo say: bring it into sight, once
+    store.set_int(key, shown)
     chosen = capture.layer
     height = ROWS * (imgui.get_text_line_height() + 2 * imgui.get_style().cell_padding.y)
     if imgui.begin_table("layers", 4, flags, (0, height)):
@@ -54,18 +58,18 @@ def _table(capture: Capture, now: Now) -> Capture:
         imgui.table_headers_row()
         last = now.model
         size = (last.resolution, last.resolution, last.channels, "") if last else ("", "", "", "")
-        if _row(PICTURE, "", size, capture.layer == ""):
+        if _row(PICTURE, "", size, capture.layer == "", fresh):
             chosen = ""
         for layer in _layers(now):
             facts = (layer.width, layer.height, layer.channels, layer.dtype)
-            if _row(layer.name, layer.name, facts, capture.layer == layer.name):
+            if _row(layer.name, layer.name, facts, capture.layer == layer.name, fresh):
                 chosen = layer.name
         imgui.end_table()
     ui.mark("layer")
     return replace(capture, layer=chosen) if chosen != capture.layer else capture
 
 
-def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen: bool) -> bool:
+def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen: bool, fresh: bool) -> bool:
     width, height, channels, dtype = facts
     imgui.table_next_row()
     imgui.table_next_column()
@@ -74,7 +78,7 @@ def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen
     pressed = imgui.selectable(f"{title}##{key}", chosen, flags)[0]
     imgui.pop_style_color()
     ui.mark(f"layer {title}")
-    if chosen and imgui.is_window_appearing():
+    if chosen and fresh and not imgui.is_item_visible():
         imgui.set_scroll_here_y()
     imgui.table_next_column()
     imgui.text(f"{width} × {height}" if width != height else f"{width}²" if width else "")

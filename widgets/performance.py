@@ -71,7 +71,7 @@ def _facts(now: Now) -> None:
     ui.fact("Latency", f"{pace.latency:.0f} ms from hand to picture" if pace.latency else "")
     total = result.timing.get("total") if result else None
     ui.fact("Last picture", f"{total:.1f} ms" if total is not None else "")
-    ui.fact("Resumed at", (result.reused or "nothing: all was kept") if result else "")
+    ui.fact("First stage", (result.reused or "nothing: all was kept") if result else "")
     ui.fact("Device", f"{model.device_name} · {model.precision}" if model else "")
     ui.fact("Kernels", model.kernels if model else "", model.kernels if model else "")
 

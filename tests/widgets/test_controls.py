@@ -148,3 +148,16 @@ def contrast(one: str, other: str) -> float:
 def luminance(code: str) -> float:
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in theme.rgba(code)[:3]]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_control_out_of_sight_can_be_brought_into_sight(room: Room):
+    def small(index: int, panel: Panel) -> None:
+        imgui.set_next_window_pos((0, 0))
+        imgui.set_next_window_size((320, 150))
+
+    stage = Stage(TRANSFORM, Scene(), now(), arrange=small)
+    room.frames(stage, 2)
+    assert ui.PLACES["Transform/growth"][3] > 150
+    ui.reveal("Transform/growth")
+    room.frames(stage, 3)
+    assert 0 < ui.PLACES["Transform/growth"][1] < ui.PLACES["Transform/growth"][3] < 150

@@ -278,6 +278,16 @@ def test_arrow_keys_walk_through_the_layers(room: Room):
     assert stage.scene.capture.layer == ""
 
 
+def test_a_layer_that_was_chosen_elsewhere_comes_into_sight(room: Room):
+    stage = Stage(by_title("Layers"), Scene(), told(Scene(), alias_free()))
+    room.frames(stage, 2)
+    stage.scene = Scene(capture=Capture(layer="L14_1024_3"))
+    room.frames(stage, 3)
+    _, top, _, bottom = ui.PLACES["Layers/layer"]
+    _, high, _, low = ui.PLACES["Layers/layer L14_1024_3"]
+    assert top <= high < low <= bottom
+
+
 def test_the_spectrum_is_asked_for_only_while_its_section_is_open(room: Room):
     asked: list[str] = []
     plain = told(Scene(), alias_free())
