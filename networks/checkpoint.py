@@ -127,7 +127,7 @@ def describe(source: str | Path, *, channel_order: ChannelOrder | None = None) -
     with FileBytes(path) as file:
         contents = read_contents(file, channel_order)
         for role, stored in contents.networks.items():
-            _check_plan(file, role, stored)
+            _plan(file, role, stored)
         generator = contents.networks.get("G_ema") or contents.networks.get("G")
         return Facts(
             path,
@@ -240,8 +240,7 @@ def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None) 
         _check_sizes(file, contents, device)
         networks: dict[Role, Generator | Discriminator] = {}
         for role, stored in contents.networks.items():
-            _check_plan(file, role, stored)
-            networks[role] = _build(file, role, stored, device)
+            networks[role] = _fill(file, stored, _plan(file, role, stored), device)
         digest = file.digest()
         file.check_unchanged()
     generators = {role: network for role, network in networks.items() if not isinstance(network, Discriminator)}
@@ -273,14 +272,16 @@ def _check_sizes(file: FileBytes, contents: Contents, device: torch.device) -> N
         )
 
 
-def _check_plan(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
-    """Compare a network's tensors with what its config would make, before anything of that size is made.
+def _plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Discriminator:
+    """The network without memory for its numbers, after comparing its names and shapes with the file's.
 
     Raises CheckpointError (broken) that names the first difference.
     """
     if isinstance(stored.config, StyleGAN3Config):
         _check_filters(file, role, stored)
-    made = _shell(stored.config).state_dict()
+    with torch.device("meta"):
+        network = _make(stored.config)
+    made = network.state_dict()
     for name, tensor in made.items():
         if name not in stored.tensors:
             if not DETERMINED.search(name):
@@ -291,6 +292,7 @@ def _check_plan(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
     for name in stored.tensors:
         if name not in made:
             raise broken(file.path, f"the tensor {plain(name)} of its {role} has no place in such a network")
+    return network
 
 
 def _check_filters(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
@@ -307,12 +309,6 @@ def _check_filters(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
                 raise broken(file.path, f"the options of its {role} do not fit the filters of {spec.name}")
 
 
-def _shell(config: AnyConfig) -> Generator | Discriminator:
-    """The network without memory for its numbers: names and shapes only."""
-    with torch.device("meta"):
-        return _make(config)
-
-
 def _make(config: AnyConfig) -> Generator | Discriminator:
     if isinstance(config, StyleGAN3Config):
         return stylegan3.Generator(config)
@@ -321,10 +317,11 @@ def _make(config: AnyConfig) -> Generator | Discriminator:
     return discriminator.Discriminator(config)
 
 
-def _build(file: FileBytes, role: Role, stored: StoredNetwork, device: torch.device) -> Generator | Discriminator:
-    """Make the network and read its numbers, piece by piece."""
+def _fill(
+    file: FileBytes, stored: StoredNetwork, network: Generator | Discriminator, device: torch.device
+) -> Generator | Discriminator:
+    """Give a planned network memory, and read its numbers into it piece by piece."""
     try:
-        network = _shell(stored.config)
         if network.state_dict().keys() == stored.tensors.keys():
             network = network.to_empty(device=device)
         else:  # some buffers must be computed

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Protocol
 
 from networks.errors import CheckpointError, plain
 
@@ -49,6 +48,10 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
     """
     address, _, fragment = url.partition("#")
     wanted = _checksum(fragment)
+    try:
+        urllib.parse.urlsplit(address)
+    except ValueError as error:
+        raise _failed(address, f"is no address that can be fetched ({plain(str(error), 80)})") from None
     if address.lower().startswith("file:"):
         path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(address).path))
         _verify(path, wanted, url, keep=True)
@@ -85,6 +88,7 @@ class _Part:
         self.resumable = resumable  # whatever the server says: a checksum will tell
         self.done = 0
         self.total: int | None = None
+        self.reason = "no answer"
         self.path = self._find()
 
     def download(self, progress: Progress | None) -> bool:
@@ -99,6 +103,8 @@ class _Part:
                 busy.replace(self.path)
 
     def broken_off(self) -> CheckpointError:
+        if self.done == 0:
+            return _failed(self.address, f"sent nothing ({self.reason})")
         of = f" of {self.total}" if self.total else ""
         return _failed(self.address, f"broke off after {self.done}{of} bytes; try again and it goes on from there")
 
@@ -133,15 +139,17 @@ class _Part:
                 if error.code == 416 and busy.exists():  # nothing lies behind what we have: it is another version
                     busy.unlink()
                     return False
+                self.reason = f"{error.code} {plain(str(error.reason), 40)}"
                 if error.code in (408, 429, 500, 502, 503, 504):
                     return False
-                raise _failed(self.address, f"was answered with {error.code} {plain(str(error.reason), 40)}") from None
+                raise _failed(self.address, f"was answered with {self.reason}") from None
         except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError | ConnectionError):
+            self.reason = plain(str(getattr(error.reason, "strerror", None) or error.reason), 80)
+            if isinstance(error.reason, TimeoutError | ConnectionResetError):
                 return False
-            reason = getattr(error.reason, "strerror", None) or error.reason
-            raise _failed(self.address, f"cannot be reached ({plain(str(reason), 80)})") from None
-        except (TimeoutError, ConnectionError, http.client.HTTPException):
+            raise _failed(self.address, f"cannot be reached ({self.reason})") from None
+        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            self.reason = plain(str(error), 80)
             return False
         except ValueError as error:
             raise _failed(self.address, f"is no address that can be fetched ({plain(str(error), 80)})") from None
@@ -186,10 +194,6 @@ class _Version:
         mark = headers.get("ETag") or headers.get("Last-Modified") or ""
         tag = hashlib.sha256(f"{mark}|{total}".encode()).hexdigest()[:10]
         return cls(start, total, tag, bool(mark) and not mark.startswith("W/"))
-
-
-class _Readable(Protocol):
-    def read(self, size: int) -> bytes: ...
 
 
 def _refuse_web_page(address: str, headers: Message) -> None:

@@ -113,7 +113,8 @@ def write_ours(
         yield len(text).to_bytes(8, "little") + text
         for name in names:
             value = tensors[name].detach().to("cpu", stored[name]).contiguous()
-            yield value.view(-1).view(torch.uint8).numpy().data if value.numel() else b""
+            # Numbers that do not count as a row of bytes (a single one may have any stride) are few and copied.
+            yield value.view(-1).view(torch.uint8).numpy().data if value.numel() > 1 else value.numpy().tobytes()
 
     _write_beside(path, pieces())
 

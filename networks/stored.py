@@ -101,7 +101,7 @@ class StoredTensor:
             return
         dtype = DTYPES[self.dtype]
         place = region.part(self.offset * dtype.itemsize, self.span * dtype.itemsize)
-        straight = self.strides == row_major_strides(self.shape) or self.count == 1
+        straight = self.count > 1 and self.strides == row_major_strides(self.shape)
         with torch.no_grad():
             if straight and target.dtype == dtype and target.device.type == "cpu" and target.is_contiguous():
                 flat = target.detach().view(-1).view(torch.uint8)

@@ -5,7 +5,7 @@ a function, and only names on the list in `pickled.py` pass at all. What a pickl
 answered by our own code with inert values: numbers, text, containers, tensors that are still in the file.
 
 Limits, because a pickle may come from anybody: bytes are never read before they are needed, every length is checked
-against what the file holds, and all values together may cost 24 MB plus a quarter of the file (a real network of 300 MB
+against what the file holds, and all values together may cost 16 MB plus a quarter of the file (a real network of 300 MB
 needs about 5 MB). Nothing here recurses, so nesting cannot overflow the stack.
 """
 
@@ -27,7 +27,7 @@ _DEEPEST_MARKS = 500
 _DEEPEST_RESULT = 200
 _COST_OF_A_STEP = 256  # bytes; the dearest step is a set with its place in the memo
 _COST_OF_A_NESTED_STEP = 64  # its values are soon gone
-_SPARE = 24 << 20
+_SPARE = 16 << 20
 
 
 class Budget:
@@ -188,6 +188,12 @@ class Machine:
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"" or b"\\" in line:
             raise ValueError("it has a quoted text that cannot be read")
         self.stack.append(line[1:-1].decode("latin-1"))
+
+    def _unquoted(self) -> str:
+        line = self._line()
+        if b"\\" in line:
+            raise ValueError("it has a text that cannot be read")
+        return line.decode("latin-1")
 
     def _short_text(self, form: str) -> None:
         self.stack.append(self._text(self._number(form)))
@@ -377,7 +383,7 @@ def _steps() -> dict[bytes, Callable[[Machine], None]]:
         b"F": push(lambda machine: float(machine._line())),
         b"G": push(lambda machine: machine._number(">d")),
         b"S": Machine._quoted,
-        b"V": push(lambda machine: machine._line().decode("raw-unicode-escape")),
+        b"V": push(lambda machine: machine._unquoted()),
         b"U": lambda machine: machine._short_string("<B"),
         b"T": lambda machine: machine._short_string("<i"),
         b"\x8c": lambda machine: machine._short_text("<B"),

@@ -1,0 +1,321 @@
+"""Files made to do harm are refused, and nothing in them runs: no call, no import, no file, no flood of memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from file_makers import old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle
+from soak_mutations import SPARE, one_sentence, worker
+
+COMMAND = b"X\x0c\x00\x00\x00touch canary"
+
+
+def text(value: str) -> bytes:
+    data = value.encode()
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def named(module: str, name: str) -> bytes:
+    """STACK_GLOBAL."""
+    return text(module) + text(name) + b"\x93"
+
+
+def called(module: str, name: str, *arguments: bytes) -> bytes:
+    return named(module, name) + b"(" + b"".join(arguments) + b"tR"
+
+
+def storage(count: int = 4) -> bytes:
+    """A torch storage of some numbers, as published pickles have it."""
+    data = old_storage(torch.zeros(count))
+    return called("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
+
+
+def whole(number: int) -> bytes:
+    data = number.to_bytes(9, "little", signed=True)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def tensor(offset: int, shape: tuple[int, ...], strides: tuple[int, ...], count: int = 4) -> bytes:
+    sizes = b"(" + b"".join(map(whole, shape)) + b"t"
+    steps = b"(" + b"".join(map(whole, strides)) + b"t"
+    return called("torch._utils", "_rebuild_tensor_v2", storage(count), whole(offset), sizes, steps, b"\x89", b"}")
+
+
+# What wants to run something, and the name that the refusal must say.
+CALLS: dict[str, tuple[bytes, str]] = {
+    "os.system": (called("os", "system", COMMAND), "os.system"),
+    "os.system, oldest form": (b"cos\nsystem\n(" + COMMAND + b"tR", "os.system"),
+    "posix.system": (called("posix", "system", COMMAND), "posix.system"),
+    "nt.system": (called("nt", "system", COMMAND), "nt.system"),
+    "inst": (b"(" + COMMAND + b"ios\nsystem\n", "os.system"),
+    "obj": (b"(cos\nsystem\n" + COMMAND + b"o", "os.system"),
+    "newobj": (named("os", "system") + b"(" + COMMAND + b"t\x81", "os.system"),
+    "newobj with names": (named("os", "system") + b"(" + COMMAND + b"t}\x92", "os.system"),
+    "eval": (called("builtins", "eval", text("open('canary', 'w')")), "builtins.eval"),
+    "exec": (called("builtins", "exec", text("open('canary', 'w')")), "builtins.exec"),
+    "eval of Python 2": (called("__builtin__", "eval", text("1")), "__builtin__.eval"),
+    "compile": (called("builtins", "compile", text("1"), text("x"), text("eval")), "builtins.compile"),
+    "import": (called("builtins", "__import__", text("os")), "builtins.__import__"),
+    "open": (called("builtins", "open", text("canary"), text("w")), "builtins.open"),
+    "getattr": (called("builtins", "getattr", b"}", text("__class__")), "builtins.getattr"),
+    "getattr chain": (
+        called("builtins", "getattr", called("builtins", "getattr", b")", text("__class__")), text("__base__")),
+        "builtins.getattr",
+    ),
+    "Popen": (called("subprocess", "Popen", b"(" + COMMAND + b"l"), "subprocess.Popen"),
+    "check_output": (called("subprocess", "check_output", COMMAND), "subprocess.check_output"),
+    "partial": (called("functools", "partial", named("os", "system"), COMMAND), "functools.partial"),
+    "reduce": (called("functools", "reduce", b"]", b"]"), "functools.reduce"),
+    "attrgetter": (called("operator", "attrgetter", text("system")), "operator.attrgetter"),
+    "map": (called("builtins", "map", b"]", b"]"), "builtins.map"),
+    "import_module": (called("importlib", "import_module", text("os")), "importlib.import_module"),
+    "run_path": (called("runpy", "run_path", text("x.py")), "runpy.run_path"),
+    "code": (called("types", "CodeType", b"K\x01"), "types.CodeType"),
+    "marshal": (called("marshal", "loads", b"C\x01N"), "marshal.loads"),
+    "pickle": (called("pickle", "loads", b"C\x02N."), "pickle.loads"),
+    "torch.load": (called("torch", "load", text("x.pkl")), "torch.load"),
+    "torch.hub": (called("torch.hub", "load", text("x")), "torch.hub.load"),
+    "numpy.load": (called("numpy", "load", text("x.npy")), "numpy.load"),
+    "ctypes": (called("ctypes", "CDLL", text("libc.so.6")), "ctypes.CDLL"),
+    "socket": (called("socket", "create_connection", b"]"), "socket.create_connection"),
+    "web browser": (called("webbrowser", "open", text("http://localhost")), "webbrowser.open"),
+    "extension registry": (called("copyreg", "add_extension", text("os"), text("system"), b"K\x01"), "copyreg"),
+    "a name with dots": (named("os", "path.os.system"), "os.path.os.system"),
+    "a way through a harmless class": (
+        named("collections", "OrderedDict.__init__"),
+        "collections.OrderedDict.__init__",
+    ),
+    "dots on the wrong side": (named("torch", "storage._load_from_bytes"), "torch.storage._load_from_bytes"),
+    "unreadable name": (named("o\ns\u202e", "system\x00"), "o?s?.system?"),
+    "very long name": (named("os", "a" * 100_000), "os.aaa"),
+    "a class that is data, called": (called("numpy", "ndarray", b"K\x01"), "numpy.ndarray"),
+    "a storage class, called": (called("torch", "FloatStorage", b"K\x01"), "torch.FloatStorage"),
+    "reconstructor": (called("copyreg", "_reconstructor", named("os", "system"), b"N", b"N"), "os.system"),
+    "newobj function": (called("copyreg", "__newobj__", named("os", "popen"), COMMAND), "os.popen"),
+    "tensor of another type": (
+        called("torch._tensor", "_rebuild_from_type_v2", named("os", "system"), b"N", b"(" + COMMAND + b"t", b"N"),
+        "os.system",
+    ),
+    "tensor made by another function": (
+        called("torch._tensor", "_rebuild_from_type_v2", named("collections", "OrderedDict"), b"N", b")", b"N"),
+        "collections.OrderedDict",
+    ),
+    "memo": (
+        text("os") + b"\x94" + b"0" + text("system") + b"\x94" + b"0h\x00h\x01\x93(" + COMMAND + b"tR",
+        "os.system",
+    ),
+}
+
+# What wants to run something without naming a function, or reach outside of the file.
+TRICKS: dict[str, bytes] = {
+    "a text called": text("touch canary") + b")R",
+    "a list called": b"])R",
+    "extension 1": b"\x82\x01",
+    "extension 2": b"\x83\x01\x00",
+    "extension 4": b"\x84\x01\x00\x00\x00",
+    "persistent id": b"Pos.system\n",
+    "binary persistent id": text("os.system") + b"Q",
+    "buffer from outside": b"\x97",
+    "read-only buffer": b"C\x01x\x98",
+    "state for a list": b"]}b",
+    "state for a name": named("collections", "OrderedDict")
+    + b"}"
+    + text("__call__")
+    + named("numpy", "ndarray")
+    + b"sb",
+    "setstate for a text": text("x") + b"}" + text("__setstate__") + named("numpy", "dtype") + b"sb",
+    "slots of a tuple": b")(N}tb",
+    "array of objects": called("numpy", "dtype", text("O8"), b"\x89", b"\x88"),
+    "reconstructor of a text": called("copyreg", "_reconstructor", text("os.system"), b"N", b"N"),
+}
+
+
+NEST_OBJECTS = b"h\x00)\x81h\x01bq\x010"  # an object whose state is the object before it
+NETWORK = named("dnnlib.tflib.network", "Network")
+
+
+def stored(data: bytes) -> bytes:
+    """Bytes that claim to be a torch storage."""
+    return called("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
+
+
+def array(shape: bytes, kind: str, data: bytes) -> bytes:
+    made = called("numpy._core.multiarray", "_reconstruct", named("numpy", "ndarray"), b"K\x00\x85", b"C\x01b")
+    return made + b"(K\x01" + shape + called("numpy", "dtype", text(kind), b"\x89", b"\x88") + b"\x89" + data + b"tb"
+
+
+# What wants to use up memory, time or the stack.
+BOMBS: dict[str, bytes] = {
+    "lists in lists": b"]" * 100_000 + b"a" * 99_999,
+    "tuples in tuples": b")" + b"\x85" * 100_000,
+    "dicts in dicts": b"}" + b"N}" * 60_000 + b"s" * 60_000,
+    "marks": b"(" * 100_000,
+    "objects in objects": NETWORK + b"\x94)\x81\x940" + NEST_OBJECTS * 8_000 + b"h\x01",
+    "laughs": b"]\x94" + b"".join(b"]\x94(" + (b"h" + bytes([i])) * 10 + b"e" for i in range(60)),
+    "doubling tuples": b")" + b"2\x86" * 60,
+    "doubling tuples as a key": b"}" + b")" + b"2\x86" * 60 + b"Ns",
+    "doubling tuples in a set": b"\x8f(" + b")" + b"2\x86" * 60 + b"\x90",
+    "many sets": b"\x8f0" * 150_000 + b"N",
+    "many sets kept": b"\x8f\x94" * 150_000,
+    "a whole number of 2 GB": b"\x8b\xff\xff\xff\x7f" + b"\x01" * 100,
+    "a whole number of a million digits": b"I" + b"9" * 1_000_000 + b"\n",
+    "a long text": b"\x8d" + struct.pack("<Q", 1 << 62) + b"x",
+    "a text of 4 GB": b"X\xff\xff\xff\xff" + b"x",
+    "a text of negative length": b"T\xff\xff\xff\xff" + b"x",
+    "long bytes": b"\x8e" + struct.pack("<Q", 1 << 62) + b"x",
+    "a long byte array": b"\x96" + struct.pack("<Q", 1 << 62) + b"x",
+    "a long frame": b"\x95" + struct.pack("<Q", 1 << 62),
+    "a text that grows": b"\x8c\x04\xf0\x9f\x98\x80"
+    + b"X"
+    + struct.pack("<I", 3_000_004)
+    + b"a" * 3_000_000
+    + b"\xf0\x9f\x98\x80",
+    "a far memo": b"Nr\xff\xff\xff\xff" * 100,
+    "a farther memo": b"Np99999999999999999999\n",
+    "a value never given": b"h\x07",
+    "more values taken than given": b"0000",
+    "a line without an end": b"c" + b"o" * 1_000_000,
+    "an array larger than its bytes": array(whole(1 << 40) + b"\x85", "f4", b"C\x00"),
+    "an array of negative size": array(whole(-1) + b"\x85", "f4", b"C\x00"),
+    "a storage of 8 GB": stored(old_storage(torch.zeros(4)).replace(b"K\x04N", b"J\xff\xff\xff\x7fN")),
+    "a storage in a storage": stored(old_storage(torch.zeros(4))[:137] + storage() + b"."),
+    "a negative stride": tensor(0, (2,), (-1,)),
+    "a negative offset": tensor(-1, (2,), (1,)),
+    "a negative size": tensor(0, (-2,), (1,)),
+    "a view beyond its storage": tensor(2, (4,), (1,)),
+    "a stride beyond its storage": tensor(0, (2,), (1000,)),
+    "a view of one number as many": tensor(0, (1 << 40,), (0,)),
+    "a thousand dimensions": tensor(0, (1,) * 1000, (1,) * 1000),
+}
+
+# Headers of a safetensors file that make no sense, or want more than there is.
+HEADERS: dict[str, bytes] = {
+    "a header of 2 EB": (1 << 61).to_bytes(8, "little") + b"{}",
+    "a header as long as the file": (10_000_000).to_bytes(8, "little") + b"{" + b"[" * 9_999_999,
+    "brackets": (100_001).to_bytes(8, "little") + b"{" + b"[" * 100_000,
+    "many objects": (900_001).to_bytes(8, "little") + b'{"x":[' + b"{}," * 299_998 + b"1",
+    "a number of many digits": (100_001).to_bytes(8, "little") + b"{" + b"9" * 100_000,
+    "nothing": (2).to_bytes(8, "little") + b"{}",
+}
+
+
+def in_network(real: bytes, payload: bytes) -> bytes:
+    """A real network whose pickle does one thing more, right at its beginning."""
+    return real[:11] + payload + b"0" + real[11:]
+
+
+def in_storage(payload: bytes) -> bytes:
+    """A pickle whose tensor's storage, itself a pickle, has the payload in it."""
+    inner = old_storage(torch.zeros(4))
+    start = inner.index(b"\x80\x02(X\x07\x00\x00\x00storage")
+    return b"\x80\x04" + stored(inner[: start + 2] + payload + b"." + inner[start + 2 :]) + b"."
+
+
+def in_zip(real: bytes, payload: bytes) -> bytes:
+    """A .pth whose description is the payload."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(real)) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            content = b"\x80\x02" + payload + b"." if name.endswith("data.pkl") else source.read(name)
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What was said of each hostile file; all are opened in one watched process."""
+    sources, folder = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("hostile")
+    network, pth = tiny_stylegan3_pickle(sources).read_bytes(), tiny_pth(sources).read_bytes()
+    files: dict[str, bytes] = {}
+    payloads = {**{name: payload for name, (payload, _) in CALLS.items()}, **TRICKS, **BOMBS}
+    for name, payload in payloads.items():
+        files[f"{name}.pkl"] = b"\x80\x04" + payload + b"."
+        files[f"{name} in a network.pkl"] = in_network(network, payload)
+        files[f"{name} in a zip.pth"] = in_zip(pth, payload)
+    for name in CALLS:
+        files[f"{name} in a storage.pkl"] = in_storage(payloads[name])
+    for name, content in HEADERS.items():
+        files[f"{name}.safetensors"] = content
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    done = worker("--judge", str(folder))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("place", ["", " in a network", " in a storage", " in a zip"])
+def test_what_wants_to_call_something_is_refused_by_name(verdicts, name, place):
+    verdict = verdicts[f"{name}{place}.{'pth' if 'zip' in place else 'pkl'}"]
+    assert verdict["kind"] == "hostile", verdict["sentence"]
+    assert CALLS[name][1] in verdict["sentence"]
+    assert "nothing was run" in verdict["sentence"]
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_tricks_are_refused_as_hostile(verdicts, name):
+    for place in ("", " in a network"):
+        assert verdicts[f"{name}{place}.pkl"]["kind"] == "hostile", verdicts[f"{name}{place}.pkl"]
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused(verdicts, name):
+    assert verdicts[f"{name}.pkl"]["kind"] in ("broken", "foreign", "hostile")
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_impossible_headers_are_refused(verdicts, name):
+    assert verdicts[f"{name}.safetensors"]["kind"] in ("broken", "foreign")
+
+
+def test_nothing_in_a_hostile_file_ever_runs(verdicts):
+    assert verdicts["left behind"] == []
+    assert {name: verdict["ran"] for name, verdict in files(verdicts).items() if verdict["ran"]} == {}
+
+
+def test_each_refusal_is_one_sentence_about_that_file(verdicts):
+    for name, verdict in files(verdicts).items():
+        assert verdict["kind"] == "loaded" or one_sentence(verdict["sentence"], name), verdict["sentence"]
+
+
+def test_no_hostile_file_takes_long_or_much_memory(verdicts):
+    """Twice its size, and what reading any network takes."""
+    for name, verdict in files(verdicts).items():
+        assert verdict["memory"] < 2 * verdict["size"] + SPARE, (name, verdict["memory"])
+        assert verdict["seconds"] < 10, (name, verdict["seconds"])
+
+
+def test_the_payloads_are_real(tmp_path, monkeypatch):
+    """Python's own pickle would run the first one: what is refused above is not harmless."""
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(b"\x80\x04" + CALLS["os.system"][0] + b".")
+    assert Path("canary").exists()
+
+
+def test_a_damaged_safetensors_file_claims_no_more_than_it_holds(tmp_path):
+    """A header may say that one byte of weights is a gigabyte."""
+    from networks import CheckpointError, load_network
+
+    path = tiny_safetensors(tmp_path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    name = next(name for name in header if name.endswith("fc0.weight"))
+    header[name]["data_offsets"] = [0, 1 << 30]
+    header[name]["shape"] = [1 << 14, 1 << 14]
+    new = json.dumps(header).encode()
+    path.write_bytes(len(new).to_bytes(8, "little") + new + data[8 + length :])
+    with pytest.raises(CheckpointError, match="breaks off"):
+        load_network(path)
+
+
+def files(verdicts: dict[str, Any]) -> dict[str, Any]:
+    return {name: verdict for name, verdict in verdicts.items() if name != "left behind"}
