@@ -207,9 +207,9 @@ def _in_blocks(
                 if v is None or before is None:
                     t = kink.apply(t)
                 else:
-                    slope = kink.derivative(t)
+                    t = kink.derivative(t)
                     source, y = read(v, before, first, last)
-                    t = fir(source, before.f, y, before.x).mul_(slope)
+                    t = t.mul_(fir(source, before.f, y, before.x))
                 out[n : n + 1, c : c + chunk, lo:hi] = fir(t, after.f, after_y, after.x)
     return out
 

