@@ -59,20 +59,32 @@ def packages() -> str:
 
 
 def window() -> str:
-    from gui.window import Window, WindowError
+    from gui.platform import display_missing
 
+    if missing := display_missing():
+        return f"none: {missing}"
+    from gui.window import HiddenContext
+
+    context = HiddenContext()
     try:
-        with Window("Bandlimit", (320, 200), visible=False) as opened:
-            return opened.description
-    except WindowError as error:
-        return f"none: {error}"
+        return opengl()
+    finally:
+        context.close()
 
 
 def off_screen() -> str:
     from gui.headless import Headless
 
-    with Headless((64, 64)) as screen:
-        return screen.description
+    with Headless(64, 64):
+        return opengl()
+
+
+def opengl() -> str:
+    """What the current context is."""
+    from OpenGL import GL
+
+    version, renderer = (GL.glGetString(name) for name in (GL.GL_VERSION, GL.GL_RENDERER))
+    return f"OpenGL {(version or b'').decode()}, {(renderer or b'').decode()}"
 
 
 def video() -> str:
@@ -82,9 +94,9 @@ def video() -> str:
 
 
 def settings() -> str:
-    from gui.prefs import folder
+    from gui.platform import config_folder
 
-    return str(folder())
+    return str(config_folder())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,152 @@
+"""The window on a network, or, without a display, the same program off-screen with a short demonstration."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail
+from session import Latent, Scene, Session, Transform, with_scene
+from session.codec import SessionError
+from session.codec import load as load_session
+
+GREETING = replace(Scene(), latent=Latent(drift_x=0.2), transform=Transform(spin=4.0))  # moves gently until touched
+DEMONSTRATION, FPS = 6.0, 24  # of the film: seconds, frames a second
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        if options.offscreen:
+            return off_screen(options)
+        return on_screen(options)
+    except (FieldError, SessionError) as error:
+        return fail(str(error))
+
+
+def parser() -> Parser:
+    parser = Parser("visualizer.py", description=__doc__, epilog="Commands: render, convert, doctor (each has --help).")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="network, URL, run folder, session or saved picture")
+    parser.add_argument("--offscreen", action="store_true", help="no window: a demonstration into --out, then exit")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the demonstration (default out)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="of the window or the demonstration (1280x800)")
+    parser.add_argument("--capture-dir", type=Path, metavar="FOLDER", help="where pictures are saved")
+    parser.add_argument("--browse-dir", type=Path, metavar="FOLDER", help="where the file browser opens")
+    add_scene_flags(parser)
+    return parser
+
+
+def size(text: str) -> tuple[int, int]:
+    """`1280x800` as two numbers of pixels."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and 320 <= int(width) <= 16384 and 240 <= int(height) <= 16384):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size like 1280x800, from 320x240 on")
+    return int(width), int(height)
+
+
+def on_screen(options: argparse.Namespace) -> int:
+    """Open the window; without a display, say so in one line and demonstrate off-screen."""
+    from gui.platform import config_folder, display_missing
+
+    if missing := display_missing():
+        print(f"{missing} Running off-screen instead, into {options.out}.", flush=True)
+        return off_screen(options)
+    from gui.app import App
+    from gui.screen import ScreenError
+    from gui.window import Window
+    from renderer.client import OtherProcess
+    from widgets import PANELS
+
+    folder = config_folder()
+    session, greeting = starting_session(options, folder)
+    client = OtherProcess()  # first, so that the renderer loads while the window opens
+    try:
+        app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
+        app.prefs = with_options(app.prefs, options)
+        with Window(app.prefs) as window:
+            open_paths(app, options.paths)
+            try:
+                window.run(app)
+            finally:
+                app.close()
+    except ScreenError as error:
+        return fail(str(error))
+    finally:
+        client.close()
+    return 0
+
+
+def off_screen(options: argparse.Namespace) -> int:
+    """The whole program without a display: some seconds of a hand at work, as a film and a screenshot."""
+    from film.encode import VideoError, VideoWriter
+    from gui.app import App
+    from gui.headless import Headless
+    from gui.screen import ScreenError
+    from gui.script import demonstrate
+    from renderer.client import OtherProcess
+    from session.png import save_png
+    from widgets import PANELS
+
+    width, height = options.size or (1280, 800)
+    shot, film = options.out / "screenshot.png", options.out / "demo.mp4"
+    client = OtherProcess()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bandlimit-") as folder, Headless(width, height) as screen:
+            session, greeting = starting_session(options, Path(folder))
+            app = App(PANELS, client, session, folder=Path(folder), first_touch_stops=greeting)
+            app.prefs = with_options(app.prefs, options)
+            try:
+                open_paths(app, options.paths)
+                with VideoWriter(film, width, height, fps=FPS) as video:
+                    demonstrate(screen, app, seconds=DEMONSTRATION, fps=FPS, on_frame=video.write)
+                save_png(shot, screen.screenshot())
+                problem = app.pictures.canvas.problem
+            finally:
+                app.close()
+    except (ScreenError, VideoError) as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{error.filename or options.out} cannot be written ({error.strerror}): choose another --out.")
+    finally:
+        client.close()
+    print(f"{shot}\n{film}")
+    return fail(problem.problem) if problem else 0
+
+
+def starting_session(options: argparse.Namespace, folder: Path) -> tuple[Session | None, bool]:
+    """What to start from (None: what was kept last time), and whether it greets by moving until it is touched."""
+    from gui.prefs import SESSION
+
+    kept = folder / SESSION
+    flags = any(name.startswith("scene ") for name in vars(options))
+    if not flags:
+        if kept.exists():
+            return None, False
+        return with_scene(Session(), GREETING), True
+    session = load_session(kept) if kept.exists() else Session()
+    return with_scene(session, apply_scene_flags(session.scene, options)), False
+
+
+def with_options(prefs, options: argparse.Namespace):
+    """The preferences with what the command line says about window and folders."""
+    if options.size:
+        prefs = replace(prefs, width=options.size[0], height=options.size[1])
+    if options.capture_dir:
+        prefs = replace(prefs, capture_folder=str(options.capture_dir.expanduser().absolute()))
+    if options.browse_dir:
+        prefs = replace(prefs, browse_folder=str(options.browse_dir.expanduser().absolute()))
+    return prefs
+
+
+def open_paths(app, paths: Sequence[str]) -> None:
+    """Open the first, whatever kind it is; the others go to the recents."""
+    from gui.prefs import with_recent
+
+    absolute = [path if "://" in path else str(Path(path).expanduser().absolute()) for path in paths]
+    for path in reversed(absolute[1:]):
+        app.prefs = with_recent(app.prefs, path)
+    if absolute:
+        app.ask("file.drop", absolute[0])
