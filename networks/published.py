@@ -8,7 +8,7 @@ from typing import Any
 from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config
 from networks.contents import ROLES, Contents, Role, StoredNetwork, family_of, make_config
 from networks.errors import plain
-from networks.pickled import Module
+from networks.inert import Module
 from networks.stored import StoredTensor
 
 _MOST_PARTS = 5_000

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from networks.config import DiscriminatorConfig, StyleGAN2Config
 from networks.contents import Changed, Contents, Numbers, Role, StoredNetwork, make_config
-from networks.errors import plain
-from networks.pickled import Thing
+from networks.inert import Thing
 from networks.stored import StoredTensor
+from networks.tensorflow_variables import block_sizes, convolution, dense, layer_count, shaped, styled
 
 _MOST_VARIABLES = 2_000
 _FIRST_STYLEGAN2 = 4  # the version number in the state; StyleGAN and Progressive GAN have smaller ones
@@ -101,14 +99,14 @@ def _generator(state: _State) -> StoredNetwork:
     found = state.variables
     if "mapping/LabelConcat/weight" in found:
         raise ValueError("it is class-conditional in the way of the first StyleGAN2, which later ones do not share")
-    sizes = _sizes(found, r"synthesis/(\d+)x\1/")
+    sizes = block_sizes(found, r"synthesis/(\d+)x\1/")
     resolution = sizes[-1]
-    layers = _count(found, r"mapping/Dense(\d+)/weight")
-    first = _shaped(found, "mapping/Dense0/weight", 2)
-    const = _shaped(found, "synthesis/4x4/Const/const", 4)
+    layers = layer_count(found, r"mapping/Dense(\d+)/weight")
+    first = shaped(found, "mapping/Dense0/weight", 2)
+    const = shaped(found, "synthesis/4x4/Const/const", 4)
     label = found.get("mapping/LabelEmbed/weight")
     last_rgb = _last_rgb(found, sizes)
-    w_dim = _shaped(found, f"mapping/Dense{layers - 1}/weight", 2).shape[1]
+    w_dim = shaped(found, f"mapping/Dense{layers - 1}/weight", 2).shape[1]
     channels = {
         size: _out(found, f"synthesis/{size}x{size}/{'Conv' if size == 4 else 'Conv1'}/weight") for size in sizes
     }
@@ -141,39 +139,39 @@ def _generator(state: _State) -> StoredNetwork:
     if "dlatent_avg" in found:
         tensors["mapping.w_avg"] = found["dlatent_avg"]
     if label is not None:
-        _dense(tensors, found, "mapping.embed", "mapping/LabelEmbed")
+        dense(tensors, found, "mapping.embed", "mapping/LabelEmbed")
     for i in range(layers):
-        _dense(tensors, found, f"mapping.fc{i}", f"mapping/Dense{i}")
+        dense(tensors, found, f"mapping.fc{i}", f"mapping/Dense{i}")
     for size in sizes:
         block, place = f"synthesis.b{size}", f"synthesis/{size}x{size}"
         if size > 4:
-            _styled(tensors, found, f"{block}.conv0", f"{place}/Conv0_up", flip=True)
-        _styled(tensors, found, f"{block}.conv1", f"{place}/{'Conv' if size == 4 else 'Conv1'}")
+            styled(tensors, found, f"{block}.conv0", f"{place}/Conv0_up", flip=True)
+        styled(tensors, found, f"{block}.conv1", f"{place}/{'Conv' if size == 4 else 'Conv1'}")
         if config.use_noise:
             for layer, index in (("conv0", 2 * int(math.log2(size)) - 5), ("conv1", 2 * int(math.log2(size)) - 4)):
                 noise = found.get(f"synthesis/noise{index}")
                 if index >= 0 and noise is not None:
                     tensors[f"{block}.{layer}.noise_const"] = Changed(noise, noise.shape[2:], lambda x: x[0, 0])
         if f"{place}/ToRGB/weight" in found:
-            _styled(tensors, found, f"{block}.torgb", f"{place}/ToRGB")
+            styled(tensors, found, f"{block}.torgb", f"{place}/ToRGB")
         if f"{place}/Skip/weight" in found:
-            _convolution(tensors, found, f"{block}.skip", f"{place}/Skip", flip=True, bias=False)
+            convolution(tensors, found, f"{block}.skip", f"{place}/Skip", flip=True, bias=False)
     return StoredNetwork(config, tensors)
 
 
 def _discriminator(state: _State) -> StoredNetwork:
     found = state.variables
-    sizes = _sizes(found, r"(\d+)x\1/")
+    sizes = block_sizes(found, r"(\d+)x\1/")
     resolution = sizes[-1]
-    rgb = _shaped(found, f"{resolution}x{resolution}/FromRGB/weight", 4)
+    rgb = shaped(found, f"{resolution}x{resolution}/FromRGB/weight", 4)
     label = found.get("LabelEmbed/weight")
-    group = _count(found, r"Mapping(\d+)/weight")
+    group = layer_count(found, r"Mapping(\d+)/weight")
     architecture = "skip" if f"{resolution // 2}x{resolution // 2}/FromRGB/weight" in found else "orig"
     if f"{resolution}x{resolution}/Skip/weight" in found:
         architecture = "resnet"
     inputs = {size: _in(found, f"{size}x{size}/Conv0/weight") for size in sizes if size > 4}
     inputs[4] = _out(found, "4x4/Conv/weight")
-    output = _shaped(found, "Output/weight", 2)
+    output = shaped(found, "Output/weight", 2)
     after = _in(found, "4x4/Conv/weight") - _out(found, "4x4/Conv/weight")
     options: dict[str, Any] = {
         **_channel_options(inputs, state.options),
@@ -200,19 +198,19 @@ def _discriminator(state: _State) -> StoredNetwork:
     for size in sizes:
         block, place = f"b{size}", f"{size}x{size}"
         if f"{place}/FromRGB/weight" in found:
-            _convolution(tensors, found, f"{block}.fromrgb", f"{place}/FromRGB")
+            convolution(tensors, found, f"{block}.fromrgb", f"{place}/FromRGB")
         if size > 4:
-            _convolution(tensors, found, f"{block}.conv0", f"{place}/Conv0")
-            _convolution(tensors, found, f"{block}.conv1", f"{place}/Conv1_down")
+            convolution(tensors, found, f"{block}.conv0", f"{place}/Conv0")
+            convolution(tensors, found, f"{block}.conv1", f"{place}/Conv1_down")
         if f"{place}/Skip/weight" in found:
-            _convolution(tensors, found, f"{block}.skip", f"{place}/Skip", bias=False)
-    _convolution(tensors, found, "b4.conv", "4x4/Conv")
-    _dense(tensors, found, "b4.fc", "4x4/Dense0")
-    _dense(tensors, found, "b4.out", "Output")
+            convolution(tensors, found, f"{block}.skip", f"{place}/Skip", bias=False)
+    convolution(tensors, found, "b4.conv", "4x4/Conv")
+    dense(tensors, found, "b4.fc", "4x4/Dense0")
+    dense(tensors, found, "b4.out", "Output")
     if label is not None:
-        _dense(tensors, found, "mapping.embed", "LabelEmbed")
+        dense(tensors, found, "mapping.embed", "LabelEmbed")
         for i in range(group):
-            _dense(tensors, found, f"mapping.fc{i}", f"Mapping{i}")
+            dense(tensors, found, f"mapping.fc{i}", f"Mapping{i}")
     return StoredNetwork(config, tensors)
 
 
@@ -249,83 +247,13 @@ def _channel_options(channels: Mapping[int, int], options: Mapping[str, Any]) ->
     raise ValueError("the numbers of its channels follow no known rule")
 
 
-# Variables to tensors
-
-
-def _dense(tensors: dict[str, Numbers], found: Mapping[str, StoredTensor], ours: str, theirs: str) -> None:
-    tensors[f"{ours}.weight"] = _shaped(found, f"{theirs}/weight", 2).transposed()
-    tensors[f"{ours}.bias"] = _shaped(found, f"{theirs}/bias", 1)
-
-
-def _convolution(
-    tensors: dict[str, Numbers],
-    found: Mapping[str, StoredTensor],
-    ours: str,
-    theirs: str,
-    *,
-    flip: bool = False,
-    bias: bool = True,
-) -> None:
-    stored = _shaped(found, f"{theirs}/weight", 4)
-    k, _, inputs, outputs = stored.shape
-    order: Callable[[torch.Tensor], torch.Tensor] = _flipped if flip else _unflipped
-    tensors[f"{ours}.weight"] = Changed(stored, (outputs, inputs, k, k), order)
-    if bias:
-        tensors[f"{ours}.bias"] = _shaped(found, f"{theirs}/bias", 1)
-
-
-def _styled(
-    tensors: dict[str, Numbers], found: Mapping[str, StoredTensor], ours: str, theirs: str, *, flip: bool = False
-) -> None:
-    """A modulated convolution: its weight, its style's affine map, and its noise strength where it has one."""
-    _convolution(tensors, found, ours, theirs, flip=flip)
-    tensors[f"{ours}.affine.weight"] = _shaped(found, f"{theirs}/mod_weight", 2).transposed()
-    bias = _shaped(found, f"{theirs}/mod_bias", 1)
-    tensors[f"{ours}.affine.bias"] = Changed(bias, bias.shape, lambda x: x + 1)
-    if f"{theirs}/noise_strength" in found:
-        tensors[f"{ours}.noise_strength"] = _shaped(found, f"{theirs}/noise_strength", 0)
-
-
-def _unflipped(weight: torch.Tensor) -> torch.Tensor:
-    return weight.permute(3, 2, 0, 1)
-
-
-def _flipped(weight: torch.Tensor) -> torch.Tensor:
-    return weight.flip(0, 1).permute(3, 2, 0, 1)
-
-
-def _shaped(found: Mapping[str, StoredTensor], name: str, dimensions: int) -> StoredTensor:
-    tensor = found.get(name)
-    if tensor is None:
-        raise ValueError(f"its variable {plain(name)} is missing")
-    if len(tensor.shape) != dimensions:
-        raise ValueError(f"its variable {plain(name)} has {len(tensor.shape)} dimensions instead of {dimensions}")
-    return tensor
-
-
 def _out(found: Mapping[str, StoredTensor], name: str, dimensions: int = 4) -> int:
-    return _shaped(found, name, dimensions).shape[-1]
+    return shaped(found, name, dimensions).shape[-1]
 
 
 def _in(found: Mapping[str, StoredTensor], name: str) -> int:
-    return _shaped(found, name, 4).shape[2]
+    return shaped(found, name, 4).shape[2]
 
 
 def _last_rgb(found: Mapping[str, StoredTensor], sizes: list[int]) -> int:
     return _out(found, f"synthesis/{sizes[-1]}x{sizes[-1]}/ToRGB/weight")
-
-
-def _sizes(found: Mapping[str, StoredTensor], pattern: str) -> list[int]:
-    """The resolutions of the blocks, which must be 4, 8, 16 ... without a gap."""
-    sizes = sorted({int(match[1][:7]) for name in found if (match := re.match(pattern, name))})
-    if len(sizes) < 2 or sizes != [4 << i for i in range(len(sizes))]:
-        raise ValueError("it has not the blocks of a StyleGAN2")
-    return sizes
-
-
-def _count(found: Mapping[str, StoredTensor], pattern: str) -> int:
-    """How many variables of this pattern there are, numbered from 0 without a gap."""
-    numbers = {int(match[1][:4]) for name in found if (match := re.fullmatch(pattern, name))}
-    if numbers != set(range(len(numbers))):
-        raise ValueError("the layers of its mapping network are not numbered in order")
-    return len(numbers)

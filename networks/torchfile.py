@@ -6,9 +6,11 @@ from typing import Any
 
 from networks.errors import CheckpointError, broken
 from networks.filebytes import FileBytes, Region
-from networks.pickled import STORAGE_TYPES, Name
+from networks.inert import Name
+from networks.limits import Budget
+from networks.pickled_tensors import STORAGE_TYPES
 from networks.stored import Storage
-from networks.unpickle import Budget, Machine
+from networks.unpickle import Machine
 from networks.ziptable import ZipTable
 
 OLD_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of torch's magic number

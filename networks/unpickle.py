@@ -17,33 +17,17 @@ from typing import Any
 
 from networks.errors import CheckpointError, broken, hostile, plain
 from networks.filebytes import Region
-from networks.pickled import Name, build, check_name, construct, key_is_plain
+from networks.inert import Name, key_is_plain
+from networks.limits import Budget, OverBudget, check_depth
+from networks.pickled import build, check_name, construct
 
 _WINDOW = 1 << 16
 _LONGEST_LINE = 4096
 _LONGEST_INTEGER = 256
 _DEEPEST_STACK = 20_000
 _DEEPEST_MARKS = 500
-_DEEPEST_RESULT = 200
 _COST_OF_A_STEP = 256  # bytes; the dearest step is a set with its place in the memo
 _COST_OF_A_NESTED_STEP = 64  # its values are soon gone
-_SPARE = 16 << 20
-
-
-class Budget:
-    """What the values made while reading one file may still cost, in bytes."""
-
-    def __init__(self, file_size: int) -> None:
-        self.left = _SPARE + file_size // 4
-
-    def spend(self, cost: int) -> None:
-        self.left -= cost
-        if self.left < 0:
-            raise OverBudget
-
-
-class OverBudget(Exception):
-    """A pickle that builds more than any network needs."""
 
 
 class Machine:
@@ -326,23 +310,6 @@ class Machine:
 
     def _refuse(self, what: str) -> None:
         raise self.hostile(what)
-
-
-def check_depth(value: Any) -> None:
-    """Raise ValueError where containers lie deeper in each other than in any network. Visits each value once."""
-    level = [value]
-    seen: set[int] = set()
-    for _ in range(_DEEPEST_RESULT):
-        deeper: list[Any] = []
-        for item in level:
-            if type(item) not in (dict, list, tuple) or id(item) in seen:
-                continue
-            seen.add(id(item))
-            deeper.extend(item.values() if type(item) is dict else item)
-        level = deeper
-        if not level:
-            return
-    raise ValueError("its parts are nested too deeply")
 
 
 def _whole_number(line: bytes) -> int:

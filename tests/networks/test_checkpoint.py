@@ -29,8 +29,8 @@ from published_numbers import DATA, NAMES, error, network, numbers, tensor
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, convert, describe, load_network, save_networks
-from networks.checkpoint import read_contents
 from networks.filebytes import FileBytes
+from networks.readers import read_contents
 from networks.stylegan2 import Generator
 
 # Saving
