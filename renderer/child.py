@@ -61,7 +61,9 @@ def _start(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[
     command = [sys.executable, "-P", "-m", "renderer.server", str(channel), arena.handle]
     if threads:
         command += ["--threads", str(threads)]
-    options: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": paths}, "stdin": subprocess.DEVNULL}
+    # Threads that wait for work must not spin: the window needs the same cores.
+    env = {"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": paths}
+    options: dict[str, Any] = {"env": env, "stdin": subprocess.DEVNULL}
     if sys.platform == "win32":
         os.set_handle_inheritable(channel, True)
         options["startupinfo"] = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [channel]})

@@ -1,0 +1,42 @@
+"""Real small networks with random weights: 16 pixels are fast enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from networks import stylegan2, stylegan3
+from networks.config import StyleGAN2Config, StyleGAN3Config
+from session import Model, Scene
+
+SMALL = {"img_resolution": 16, "z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 16, "mapping_num_layers": 2}
+ALIAS_FREE = {**SMALL, "num_layers": 6, "margin_size": 4}
+CONFIGS = {
+    "T": StyleGAN3Config(**ALIAS_FREE),
+    "R": StyleGAN3Config(**ALIAS_FREE, conv_kernel=1, use_radial_filters=True),
+    "SG2": StyleGAN2Config(**SMALL),
+    "resnet": StyleGAN2Config(**SMALL, architecture="resnet"),
+    "classes": StyleGAN2Config(**SMALL, c_dim=5),
+    # A tenth of a second and more for each picture, so that there is something to interrupt.
+    "slow": StyleGAN3Config(img_resolution=128, channel_base=16384, channel_max=160, mapping_num_layers=2),
+}
+FAMILIES = ("T", "R", "SG2", "resnet")
+
+
+def make_network(config: StyleGAN2Config | StyleGAN3Config, seed: int = 1) -> stylegan2.Generator | stylegan3.Generator:
+    """A generator with random weights, and an average w as if it had been trained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        family = stylegan3 if isinstance(config, StyleGAN3Config) else stylegan2
+        network = family.Generator(config).eval().requires_grad_(False)
+        network.mapping.w_avg.normal_(std=0.3)
+        for name, parameter in network.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.2)  # or noise would not show
+    return network
+
+
+def scene_of(path: Path | str, **parts: object) -> Scene:
+    """A scene of the network in a file."""
+    return Scene(model=Model(path=str(path)), **parts)  # type: ignore[arg-type]

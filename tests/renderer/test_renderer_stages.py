@@ -1,0 +1,179 @@
+"""Every stage runs only when its inputs changed, and the picture is the same, bit for bit, as if all had run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_networks import FAMILIES, scene_of
+
+from renderer.boundaries import most_useful
+from renderer.engine import Engine
+from renderer.finished import Finished
+from session import Capture, Inspect, Latent, Mixing, Noise, Picture, Scene, Spectrum, Transform, Truncation
+
+
+def pixels(finished: Finished) -> np.ndarray:
+    frame = np.empty((finished.height, finished.width, 4), np.uint8)
+    finished.write(frame)
+    return frame
+
+
+def assert_same(finished: Finished, scene: Scene) -> None:
+    """The finished picture is what an engine that has seen nothing else makes of the scene."""
+    fresh = Engine().render(scene)
+    assert np.array_equal(pixels(finished), pixels(fresh))
+    assert finished.stats == fresh.stats
+    assert finished.readings.keys() == fresh.readings.keys()
+    for name, reading in fresh.readings.items():
+        assert np.array_equal(finished.readings[name], reading), name
+
+
+def layers_run(engine: Engine, scene: Scene, view: str = "canvas") -> tuple[Finished, int]:
+    """The picture, and after how many layers it could have been cancelled: all but the last that ran."""
+    calls: list[float | None] = []
+    return engine.render(scene, view, check=calls.append), len(calls)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_changed_row_resumes_at_the_first_layer_that_reads_it(family: str, networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks[family])
+    steps = engine.render(base).model.layers
+    for row in range(len(engine.render(base).model.row_names)):
+        engine.render(replace(base, mixing=Mixing(layers=(row,))))  # maps the second seed
+        engine.render(base)
+        mixed = replace(base, mixing=Mixing(layers=(row,)))
+        finished = engine.render(mixed)
+        first = next(layer.name for layer in steps if row in layer.rows)
+        assert finished.reused == first
+        assert_same(finished, mixed)
+        assert_same(engine.render(base), base)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_sequence_of_edits_gives_the_pictures_of_a_fresh_start(family: str, networks: dict[str, Path]) -> None:
+    engine = Engine()
+    dice = random.Random(f"{family} edits")
+    scene = scene_of(networks[family])
+    layers = ["", *(layer.name for layer in engine.render(scene).model.layers)]
+    edits: list[Callable[[Scene], Scene]] = [
+        lambda s: replace(s, latent=Latent(seed=dice.randrange(3), x=dice.choice((0, 0.25)), y=dice.choice((0, 0.5)))),
+        lambda s: replace(s, truncation=Truncation(dice.choice((1, 0.5)), dice.choice((None, 2, 5)))),
+        lambda s: replace(s, mixing=Mixing(seed=dice.randrange(9, 11), layers=(dice.randrange(8), dice.randrange(8)))),
+        lambda s: replace(s, noise=Noise(dice.choice(("const", "random", "none")), dice.randrange(2))),
+        lambda s: replace(s, transform=Transform(rotate=dice.choice((0, 30.0)), at_input=dice.random() < 0.5)),
+        lambda s: replace(s, transform=Transform(translate_x=0.25, undo=True, whole_pixels=dice.random() < 0.5)),
+        lambda s: replace(s, capture=Capture(dice.choice(layers), dice.randrange(4), dice.random() < 0.5)),
+        lambda s: replace(s, inspect=Inspect(dice.choice(("picture", "spectrum")), Picture(dice.choice((0.0, 6.0))))),
+        lambda s: replace(s, inspect=Inspect(picture=Picture(normalize=True, colormap="magma"))),
+    ]
+    for _ in range(40):
+        scene = dice.choice(edits)(scene)
+        assert_same(engine.render(scene, dice.choice(("canvas", "other"))), scene)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_control_of_the_display_runs_the_last_stage_only(family: str, networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks[family])
+    engine.render(base)
+    for inspect in (Inspect(picture=Picture(gain_db=6)), Inspect("spectrum"), Inspect("spectrum", spectrum=Spectrum(beta=2))):
+        scene = replace(base, inspect=inspect)
+        finished, layers = layers_run(engine, scene)
+        assert (finished.reused, layers) == ("picture", 0)
+        assert_same(finished, scene)
+    finished, layers = layers_run(engine, replace(base, inspect=Inspect("spectrum", spectrum=Spectrum(beta=2))))
+    assert (finished.reused, layers) == ("", 0)
+
+
+def test_what_only_matters_in_motion_changes_nothing(networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["T"])
+    engine.render(base)
+    drifting = replace(base, latent=Latent(drift_x=1), transform=Transform(spin=10), mixing=Mixing(seed=5, drift=1))
+    assert engine.render(drifting).reused == ""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_behind_the_one_that_is_looked_at_do_not_run(family: str, networks: dict[str, Path]) -> None:
+    base = scene_of(networks[family])
+    names = [layer.name for layer in Engine().render(base).model.layers]
+    for index, name in enumerate(names):
+        scene = replace(base, capture=Capture(name))
+        finished, checks = layers_run(Engine(), scene)
+        assert checks == index
+        assert finished.reused == "model"
+
+
+def test_looking_deeper_goes_on_from_the_layer_that_was_looked_at(networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["T"])
+    names = [layer.name for layer in engine.render(base).model.layers]
+    engine.forget()
+    engine.render(replace(base, capture=Capture(names[3])))
+    assert engine.render(base).reused == names[4]
+    assert engine.render(replace(base, capture=Capture(names[2]))).reused == "picture"
+
+
+def test_two_views_of_one_picture_share_its_layers(networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["R"], latent=Latent(seed=3))
+    engine.render(base, "canvas")
+    finished, layers = layers_run(engine, replace(base, inspect=Inspect("spectrum")), "spectrum")
+    assert layers == 0
+    assert_same(finished, replace(base, inspect=Inspect("spectrum")))
+
+
+def test_a_new_transform_runs_from_the_input_and_leaves_the_network_as_it_was(networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["T"])
+    straight = engine.render(base)
+    turned = engine.render(replace(base, transform=Transform(rotate=30)))
+    assert turned.reused == "input"
+    assert not np.array_equal(pixels(straight), pixels(turned))
+    assert_same(engine.render(base), base)
+
+
+@pytest.mark.parametrize("layer", [0, 2, 5])
+def test_a_cancelled_picture_leaves_nothing_wrong_behind(layer: int, networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["T"], transform=Transform(rotate=20))
+    calls = 0
+
+    def give_up(_remaining: float | None) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > layer:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.render(base, check=give_up)
+    for scene in (base, scene_of(networks["T"])):
+        assert_same(engine.render(scene), scene)
+
+
+def test_with_no_memory_to_spare_pictures_are_the_same(networks: dict[str, Path]) -> None:
+    engine = Engine()
+    base = scene_of(networks["SG2"])
+    engine.render(base)
+    loaded = engine._views["canvas"].loaded
+    loaded.budget, loaded.keep = 0, None
+    for row in range(6):
+        scene = replace(base, mixing=Mixing(layers=(row,)))
+        assert_same(engine.render(scene), scene)
+    engine.forget()
+    assert_same(engine.render(base), base)
+
+
+def test_within_a_budget_the_boundaries_that_save_most_are_kept() -> None:
+    costs, sizes = [1.0, 1.0, 8.0, 1.0], [10, 10, 10, 10]
+    assert most_useful(costs, sizes, 1000) == {1, 2, 3, 4}
+    assert most_useful(costs, sizes, 10) == {3}  # behind the layer that costs most
+    assert most_useful(costs, sizes, 9) == set()
+    assert most_useful(costs, [10, 10, 100, 10], 20) == {2, 4}
+
