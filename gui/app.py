@@ -68,7 +68,8 @@ class App:
         self._kept: tuple[preferences.Prefs, Session] = (self.prefs, self.document.present)
         self._kept_at = time.perf_counter()
         self._unkept = ""
-        self._looked_stale = False
+        self._em = self.prefs.layout_em or 0.0
+        self._looked_stale = self._closed = False
         for note in notes:
             self.toasts.say(note, "warning")
 
@@ -163,6 +164,9 @@ class App:
 
     def close(self) -> None:
         """Keep settings and document, free the textures; needs the OpenGL context."""
+        if self._closed:
+            return
+        self._closed = True
         self._worker.shutdown(wait=True)
         self._finish_writing()
         self._keep(lambda write, *arguments: write(*arguments))
@@ -236,6 +240,7 @@ class App:
             self._canvas(now)
             imgui.end_child()
         else:
+            self._follow_text()
             columns.dock(size, self.rebuild_layout)
             self.rebuild_layout = False
             imgui.pop_style_var()
@@ -249,6 +254,13 @@ class App:
         if not self.bare:
             with columns.canvas_window():
                 self._canvas(now)
+
+    def _follow_text(self) -> None:
+        """Where text has become larger or smaller (another scale, another display), so do the columns."""
+        em = imgui.get_font_size()
+        if self._em and em != self._em and not self.rebuild_layout:
+            columns.rescale(em / self._em)
+        self._em = em
 
     def _canvas(self, now: Now) -> None:
         self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit)
@@ -321,7 +333,7 @@ class App:
         self._kept_at = time.perf_counter()
         if imgui.get_io().want_save_ini_settings:
             imgui.get_io().want_save_ini_settings = False
-            self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory())
+            self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
         present = self.document.present
         if self.prefs != self._kept[0]:
             do(self._write, preferences.save, self.prefs)

@@ -32,6 +32,15 @@ def dock(size: tuple[float, float], anew: bool) -> None:
     imgui.dock_space(name, size, flags)
 
 
+def rescale(ratio: float) -> None:
+    """Make the columns wider or narrower along with the text in them."""
+    for title in WINDOWS.values():
+        window = imgui.internal.find_window_by_name(title)
+        node = window.dock_node if window is not None else None
+        if node is not None:
+            imgui.internal.dock_builder_set_node_size(node.id_, (node.size.x * ratio, node.size.y))
+
+
 def column(
     side: str, panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel, differs: Callable[[Panel], bool]
 ) -> Prefs:

@@ -63,6 +63,7 @@ class Headless(Screen):
     def frame(self, app: Drawn, seconds: float = STEP) -> None:
         """Draw one frame in which `seconds` have passed since the last."""
         GL = self._gl
+        self.make_current()
         self.dress(app.theme, app.scale * self.display_scale)
         io = imgui.get_io()
         io.display_size = imgui.ImVec2(self.width, self.height)
@@ -84,6 +85,11 @@ class Headless(Screen):
         GL = self._gl
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
         return read_pixels(GL, self.width, self.height)
+
+    def make_current(self) -> None:
+        """Make this screen's contexts the present ones, where a program has several."""
+        self._context.make_current()
+        super().make_current()
 
     def move(self, x: float, y: float) -> None:
         """Move the mouse to a place in pixels."""

@@ -22,6 +22,7 @@ ALSO = {
     "view.zoom_out": ("keypad_subtract",),
     "edit.redo": ("ctrl+y",),
 }
+TAKEN = (imgui.Key.tab, imgui.Key.space)  # else imgui walks through the fields with one, and presses with the other
 REPEATING = ("edit.undo", "edit.redo", "view.zoom_in", "view.zoom_out")  # while the key is held
 
 
@@ -45,8 +46,8 @@ def pressed() -> Iterator[str]:
     """Names of the commands whose keys went down in this frame; none while something is typed, dragged or asked."""
     if imgui.get_io().want_text_input:
         return
-    # Tab is a command here; without an owner imgui would take it for a walk through the fields.
-    imgui.internal.set_key_owner(imgui.Key.tab, imgui.get_id("keys"))
+    for key in TAKEN:
+        imgui.internal.set_key_owner(key, imgui.get_id("keys"))
     dragging = imgui.is_any_item_active() and any(imgui.is_mouse_down(button) for button in range(3))
     if dragging or imgui.is_popup_open("", imgui.PopupFlags_.any_popup):
         return

@@ -39,6 +39,9 @@ class Prefs(Part):
     floating: Annotated[tuple[str, ...], "Panels in a window of their own"] = ()
     drawer: Annotated[str, "Panel that stands open at the bottom; empty: none"] = ""
     drawer_height: Annotated[float, Range(4, 60, "em"), "Height of the open panel at the bottom"] = 16.0
+    layout_em: Annotated[float | None, Range(1, 200), "Height of the text, in pixels, that the layout was made for"] = (
+        None
+    )
     layout: Annotated[str, "Where the columns are docked, as Dear ImGui writes it; empty: as at the first start"] = ""
 
     @property

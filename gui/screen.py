@@ -44,6 +44,7 @@ class Screen:
     def __init__(self) -> None:
         self._imgui = imgui.create_context()
         self._implot = implot.create_context()
+        Screen.make_current(self)
         self._dressed: tuple[str, float] | None = None
         io = imgui.get_io()
         io.set_ini_filename("")  # the app keeps the layout among its settings

@@ -12,9 +12,7 @@ STAGES = ("mapping", "synthesis", "picture", "upload")
 
 def draw(now: Now) -> None:
     """Draw the line at the cursor; numbers stand in fixed columns so that nothing jumps."""
-    imgui.set_cursor_pos(
-        (imgui.get_cursor_pos_x() + ui.em(0.6), imgui.get_cursor_pos_y() + ui.em(0.2))
-    )
+    imgui.set_cursor_pos((imgui.get_cursor_pos_x() + ui.em(0.6), imgui.get_cursor_pos_y() + ui.em(0.2)))
     model, result = now.model, now.result
     if model is None or result is None:
         _words("Starting…" if not now.problem else now.problem)

@@ -48,12 +48,12 @@ def lie(look: Look, box: Box, pixels: tuple[int, int]) -> Lie:
 
 
 def fitted(box: Box, pixels: tuple[int, int]) -> float:
-    """The width in points at which all of a picture is seen; pixels whole where they are shown large."""
+    """The width in points at which all of a picture is seen; a whole zoom where that costs next to no size."""
     width, height = max(pixels[0], 1), max(pixels[1], 1)
     zoom = min(box[2] / width, box[3] / height) * ROOM
-    if zoom >= 4:
+    if zoom % 1 < 0.05 * zoom and zoom > 1:
         zoom = float(int(zoom))
-    return max(width * zoom, SMALLEST)
+    return max(width * zoom, 1.0)
 
 
 def zoomed(look: Look, box: Box, pixels: tuple[int, int], factor: float, at: tuple[float, float]) -> Look:

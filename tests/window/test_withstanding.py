@@ -1,0 +1,172 @@
+"""What the window must withstand: a killed renderer, damaged files, a panel that fails, no display."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gui import prefs
+from gui.commands import COMMANDS
+from gui.panel import Panel
+from session import Latent, Model, Scene, Session, Truncation, codec
+from widgets import PANELS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_renderer_costs_nothing_but_a_moment(app, renderer):
+    app.drag("Truncation/psi", to=0.3)
+    app.wait_picture()
+    session, before = app.app.document.session, app.picture
+    x, y = app.centre("Picture")
+    app.move((x, y))
+    app.screen.press()
+    app.move((x + 80, y + 20), 3)
+    dragged = app.scene
+    os.kill(renderer.pid, signal.SIGKILL)
+    frames, end = 0, time.monotonic() + 1
+    while time.monotonic() < end:
+        app.frames()
+        frames += 1
+    assert frames > 5, "the window goes on while the renderer is away"
+    app.screen.release()
+    app.wait_picture()
+    assert app.scene == dragged
+    assert app.app.pictures.canvas.result.scene == dragged
+    app.press("ctrl+z")
+    app.wait_picture()
+    assert app.app.document.session == session
+    assert np.array_equal(app.picture, before)
+
+
+def test_a_panel_that_raises_leaves_the_others_usable(start, network):
+    from imgui_bundle import imgui
+
+    def broken(value, now):
+        imgui.begin_group()
+        imgui.push_id("left open")
+        imgui.begin_disabled()
+        raise ValueError("no such thing")
+
+    panels = (Panel("Broken", Truncation, broken), *PANELS)
+    app = start(Session((Scene(model=Model(path=str(network))),)), panels=panels)
+    app.frames(5)
+    app.drag("Truncation/psi", to=0.4)
+    assert app.scene.truncation.psi == pytest.approx(0.4, abs=0.02)
+    app.click("Broken/Copy details")
+    assert "ValueError: no such thing" in imgui.get_clipboard_text()
+
+
+def test_damaged_settings_and_session_are_set_aside_and_said(start, home):
+    home.mkdir(parents=True)
+    (home / prefs.SETTINGS).write_text("theme: [dark\n  :::")
+    (home / prefs.SESSION).write_bytes(b"\x00\xff\x00garbage")
+    app = start()
+    assert app.scene == Scene()
+    assert len(app.told) == 2
+    assert (home / "settings.yaml.damaged-1").exists()
+    assert (home / "session.yaml.damaged-1").exists()
+
+
+def test_the_session_and_the_settings_are_there_again_at_the_next_start(start, home):
+    first = start()
+    first.app.document.edit(Scene(latent=Latent(seed=77, drift_x=0.0)))
+    first.app.ask("view.theme")
+    first.frames(2)
+    first.app.close()
+    second = start()
+    assert second.scene.latent.seed == 77
+    assert second.app.prefs.theme == "light"
+
+
+def test_a_folder_that_cannot_be_written_costs_a_sentence(start, home):
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("a file where the folder should be")
+    app = start()
+    app.app.document.edit(Scene(latent=Latent(seed=5)))
+    app.wait_until(lambda: any("cannot be written" in text for text in app.told), 10)
+
+
+def test_every_command_can_be_asked_for(app):
+    for command in COMMANDS:
+        app.app.ask(command.name)
+        app.frames(2)
+        app.press("esc")
+        app.press("esc")
+    assert app.app.closing
+    assert not [text for text in app.told if "no command" in text]
+
+
+def test_undo_takes_back_a_new_session_and_a_reset(app):
+    app.drag("Truncation/psi", to=0.3)
+    before = app.scene
+    for command in ("file.new", "edit.reset"):
+        app.app.ask(command)
+        app.frames(2)
+        assert app.scene.truncation == Truncation()
+        app.press("ctrl+z")
+        assert app.scene == before
+
+
+def test_panels_can_be_hidden_folded_and_floated_and_the_layout_comes_back(app):
+    app.press("tab")
+    assert app.app.bare
+    app.press("tab")
+    assert not app.app.bare
+    app.app.prefs = replace(app.app.prefs, floating=("Truncation",))
+    app.frames(3)
+    app.drag("Truncation/psi", to=0.5)
+    assert app.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
+    app.app.ask("view.layout")
+    app.frames(3)
+    assert app.app.prefs.floating == ()
+
+
+def test_a_small_window_and_a_large_scale_still_work(start, network):
+    app = start(Session((Scene(model=Model(path=str(network))),)), width=640, height=480)
+    app.app.prefs = replace(app.app.prefs, scale=2.0)
+    app.wait_picture()
+    app.screen.resize(1600, 900)
+    app.frames(3)
+    app.drag("Truncation/psi", to=0.5)
+    assert app.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
+
+
+def test_closing_while_a_network_loads_is_quick(start, network):
+    app = start(Session((Scene(model=Model(path=str(network))),)))
+    began = time.monotonic()
+    app.app.close()
+    assert time.monotonic() - began < 2
+
+
+def test_without_a_display_the_window_says_what_is_needed(tmp_path):
+    code = (
+        "from gui.prefs import Prefs; from gui.window import Window; from gui.screen import ScreenError\n"
+        "try: Window(Prefs())\n"
+        "except ScreenError as error: print(error)"
+    )
+    hidden = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=hidden, capture_output=True, text=True)
+    assert "no display" in done.stdout, done.stderr
+
+
+def test_a_session_from_the_hand_of_a_person_opens(app, tmp_path):
+    (tmp_path / "hand.yaml").write_text("bandlimit: 1\nscenes:\n- truncation: {psi: 0.25}\n")
+    app.app.drop([str(tmp_path / "hand.yaml")])
+    app.frames(2)
+    assert app.scene.truncation.psi == 0.25
+    (tmp_path / "wrong.yaml").write_text("bandlimit: 1\nscenes:\n- truncation: {psi: 9}\n")
+    app.app.drop([str(tmp_path / "wrong.yaml")])
+    app.frames(2)
+    assert "psi" in app.told[-1]
+    assert app.scene.truncation.psi == 0.25
+    assert codec.from_yaml(codec.to_yaml(app.app.document.session)) == app.app.document.session
