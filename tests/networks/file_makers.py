@@ -29,12 +29,12 @@ from networks.stylegan2 import Generator as Generator2
 from networks.stylegan3 import Generator as Generator3
 
 TINY3 = StyleGAN3Config(
-    img_resolution=16, z_dim=6, w_dim=8, num_layers=4, channel_base=64, channel_max=4, margin_size=2, filter_size=4
+    img_resolution=16, z_dim=6, w_dim=8, num_layers=3, channel_base=64, channel_max=4, margin_size=2, filter_size=4
 )
 TINY2 = StyleGAN2Config(
-    img_resolution=16, z_dim=6, w_dim=8, mapping_num_layers=2, channel_base=64, channel_max=4, w_avg_beta=0.995
+    img_resolution=8, z_dim=6, w_dim=8, mapping_num_layers=2, channel_base=32, channel_max=4, w_avg_beta=0.995
 )
-TINY_D = DiscriminatorConfig(img_resolution=16, channel_base=64, channel_max=4, mbstd_group_size=2)
+TINY_D = DiscriminatorConfig(img_resolution=8, channel_base=32, channel_max=4, mbstd_group_size=2)
 
 
 def made(config: Any, seed: int = 0) -> Any:

@@ -1,6 +1,6 @@
 """Opens thousands of damaged network files and counts what came of them: `make soak`, or 200 of a kind in the tests.
 
-    python tests/networks/soak_mutations.py --rounds 10000 --seed 1 --write docs/soak.md
+    python tests/networks/soak_mutations.py --rounds 10000 --seed 1
 
 Every kind of file is opened in a process of its own, so that a crash is seen. A file may load or be refused by
 CheckpointError in one sentence. An audit hook sees whatever Python is asked to run, import, start, open for writing or
@@ -28,6 +28,13 @@ ROOT = HERE.parent.parent
 KINDS = ("stylegan3 pickle", "stylegan2 pickle", "tensorflow pickle", "openmmlab pth", "safetensors")
 SPARE = 24 << 20  # bytes beyond twice the file's size that the reader's own bookkeeping may take
 LONGEST_SENTENCE = 600
+OUTCOMES = {
+    "loaded": "loaded",
+    "broken": "refused as broken",
+    "hostile": "refused as hostile",
+    "foreign": "refused as no network file",
+    "memory": "refused as too large",
+}
 SLOWEST = 20.0  # seconds for one tiny file
 
 FORBIDDEN = {  # audit events; opening for writing is told apart by its mode
@@ -116,8 +123,8 @@ def work(kind: str, rounds: int, seed: int) -> dict[str, Any]:
         "rounds": rounds,
         "seed": seed,
         "counts": dict(counts),
-        "wrong": wrong[:20],
-        "ran": watch.seen[:20] + [f"left {name}" for name in left],
+        "wrong": wrong[:100],
+        "ran": watch.seen[:100] + [f"left {name}" for name in left],
         "memory": worst_memory,
         "slowest": slowest,
     }
@@ -224,52 +231,28 @@ def _flags_write(flags: Any) -> bool:
     return isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) != 0
 
 
-def report(results: list[dict[str, Any]], seed: int) -> str:
-    """The section of docs/soak.md."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    lines = [
-        "## Damaged network files",
-        "",
-        f"Commit {commit.stdout.strip() or 'unknown'}, seed {seed}. Each row: so many damaged copies of a tiny file "
-        "were opened in a process of their own; a copy may load or be refused by CheckpointError in one sentence.",
-        "",
-        "| file | rounds | loaded | broken | hostile | not a network | too large | anything else | ran | "
-        "most memory beyond twice the file | slowest |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+def flat(results: list[dict[str, Any]]) -> dict[str, object]:
+    """The counts of several kinds as rows of one table."""
+    rows: dict[str, object] = {}
     for result in results:
+        kind = result["kind"]
         if "crash" in result:
-            lines.append(f"| {result['kind']} | {result['crash']} |")
+            rows[f"{kind}: the process died"] = result["crash"][:200]
             continue
-        counts = result["counts"]
-        cells = [result["kind"], result["rounds"]]
-        cells += [counts.get(name, 0) for name in ("loaded", "broken", "hostile", "foreign", "memory")]
-        cells += [len(result["wrong"]), len(result["ran"]), f"{result['memory'] / 1e6:.1f} MB"]
-        cells.append(f"{result['slowest']:.2f} s")
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def write_section(path: Path, text: str) -> None:
-    """Put the section into the file, replacing the one of an earlier run."""
-    begin, end = "<!-- damaged files: begin -->", "<!-- damaged files: end -->"
-    old = path.read_text() if path.exists() else "# Soak runs\n"
-    section = f"{begin}\n{text}{end}\n"
-    if begin in old and end in old:
-        new = old[: old.index(begin)] + section + old[old.index(end) + len(end) + 1 :]
-    else:
-        new = old.rstrip("\n") + "\n\n" + section
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(new)
+        rows[f"{kind}: damaged copies opened"] = result["rounds"]
+        for outcome, meaning in OUTCOMES.items():
+            rows[f"{kind}: {meaning}"] = result["counts"].get(outcome, 0)
+        rows[f"{kind}: anything else (crash, two sentences, memory, time)"] = len(result["wrong"])
+        rows[f"{kind}: ran, imported, started, written or connected to"] = len(result["ran"])
+        rows[f"{kind}: most memory beyond twice the file's size"] = f"{result['memory'] / 1e6:.1f} MB"
+        rows[f"{kind}: slowest"] = f"{result['slowest']:.2f} s"
+    return rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10_000, help="damaged copies of each kind of file")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--write", type=Path, help="document whose section is replaced")
     parser.add_argument("--worker", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -284,8 +267,6 @@ def main() -> int:
         result = soak(kind, options.rounds, options.seed)
         results.append(result)
         print(json.dumps(result), flush=True)
-    if options.write:
-        write_section(options.write, report(results, options.seed))
     return int(any("crash" in result or result["wrong"] or result["ran"] for result in results))
 
 

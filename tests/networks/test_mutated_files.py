@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from file_makers import TINY_FILES
-from soak_mutations import KINDS, one_sentence, soak, worker
+from soak_mutations import KINDS, OUTCOMES, flat, one_sentence, soak, worker
+from soak_report import record
 
 ROUNDS = 200
 SEED = 20240
@@ -31,6 +32,16 @@ def test_damaged_files_load_or_are_refused_in_one_sentence(kind):
     # The damage is worth its name, and not all of it is fatal.
     assert counts["broken"] > ROUNDS / 3
     assert counts["loaded"] > 0
+
+
+@pytest.mark.soak
+def test_ten_thousand_damaged_files_of_each_kind():
+    results = [soak(kind, 10_000, SEED) for kind in KINDS]
+    record("Damaged network files", SEED, flat(results))
+    for result in results:
+        assert "crash" not in result, result["crash"]
+        assert result["wrong"] == []
+        assert result["ran"] == []
 
 
 def test_every_kind_of_file_is_among_them():

@@ -16,6 +16,10 @@ from networks.stylegan3 import Generator
 
 IMAGE = 1e-4  # of the maximum; see published_numbers
 
+# Two blocks more than the smallest network has.
+STYLEGAN2 = replace(TINY2, img_resolution=16, channel_base=64)
+CRITIC = replace(TINY_D, img_resolution=16, channel_base=64)
+
 
 @pytest.mark.parametrize("ada", [False, True])
 @pytest.mark.parametrize(
@@ -23,15 +27,15 @@ IMAGE = 1e-4  # of the maximum; see published_numbers
     [
         TINY3,
         replace(TINY3, conv_kernel=1, use_radial_filters=True, c_dim=3),
-        TINY2,
-        replace(TINY2, c_dim=4, architecture="resnet", mapping_layer_features=12, mapping_embed_features=5),
-        replace(TINY2, architecture="orig", use_noise=False, resample_filter=(1, 2, 1), conv_clamp=None),
+        STYLEGAN2,
+        replace(STYLEGAN2, c_dim=4, architecture="resnet", mapping_layer_features=12, mapping_embed_features=5),
+        replace(STYLEGAN2, architecture="orig", use_noise=False, resample_filter=(1, 2, 1), conv_clamp=None),
     ],
     ids=["T", "R with classes", "skip", "resnet with classes", "orig without noise"],
 )
 def test_a_snapshot_of_either_repository_opens_with_all_its_options(tmp_path, config, ada):
     G, G_ema = made(config, 1), made(config, 2)
-    D = made(replace(TINY_D, c_dim=config.c_dim), 3)
+    D = made(replace(CRITIC, c_dim=config.c_dim), 3)
     path = write_nvidia(tmp_path / "x.pkl", {"G": G, "D": D, "G_ema": G_ema}, ada=ada, augment_pipe=None)
     net = opened(path)
     wanted = replace(config, fused_modconv_default="inference_only") if ada and config.family == "stylegan2" else config
@@ -47,7 +51,7 @@ def test_a_snapshot_of_either_repository_opens_with_all_its_options(tmp_path, co
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 @pytest.mark.parametrize("frozen", [0, 3])
 def test_a_discriminator_with_frozen_layers_keeps_every_weight(tmp_path, architecture, frozen):
-    D = made(replace(TINY_D, architecture=architecture, freeze_layers=frozen), 4)
+    D = made(replace(CRITIC, architecture=architecture, freeze_layers=frozen), 4)
     assert ("weight" in dict(D.b16.fromrgb.named_buffers())) == (frozen > 0)
     net = opened(write_nvidia(tmp_path / "x.pkl", {"G": None, "D": D, "G_ema": made(TINY3)}))
     assert net.D is not None
@@ -60,8 +64,8 @@ def test_a_discriminator_with_frozen_layers_keeps_every_weight(tmp_path, archite
 def test_options_left_to_defaults_are_told_from_the_state(tmp_path):
     """The repositories have different defaults for clamp and half precision; a pickle need not name either."""
     unsaid = ("conv_clamp", "num_fp16_res")
-    plain = [replace(config, conv_clamp=None, num_fp16_res=0) for config in (TINY2, TINY_D)]
-    half = [replace(config, conv_clamp=100, num_fp16_res=1) for config in (TINY2, TINY_D)]
+    plain = [replace(config, conv_clamp=None, num_fp16_res=0) for config in (STYLEGAN2, CRITIC)]
+    half = [replace(config, conv_clamp=100, num_fp16_res=1) for config in (STYLEGAN2, CRITIC)]
     for generator, discriminator in (plain, half):
         networks = {"D": made(discriminator), "G_ema": made(generator)}
         net = opened(write_nvidia(tmp_path / "x.pkl", networks, unsaid=unsaid))
@@ -119,8 +123,8 @@ def test_a_tensorflow_pickle_gives_the_published_pictures(tmp_path):
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 def test_a_tensorflow_pickle_opens_in_every_architecture_with_classes(tmp_path, architecture):
-    G = made(replace(TINY2, architecture=architecture, c_dim=3))
-    D = made(replace(TINY_D, architecture=architecture, c_dim=3, mapping_lr_multiplier=0.1, mapping_num_layers=2))
+    G = made(replace(STYLEGAN2, architecture=architecture, c_dim=3))
+    D = made(replace(CRITIC, architecture=architecture, c_dim=3, mapping_lr_multiplier=0.1, mapping_num_layers=2))
     net = opened(write_tensorflow(tmp_path / "x.pkl", [G, D, G], version=5))
     assert torch.equal(picture(net.G_ema), picture(G))
     images, c = torch.randn(2, 3, 16, 16), torch.eye(3)[:2]
@@ -128,13 +132,13 @@ def test_a_tensorflow_pickle_opens_in_every_architecture_with_classes(tmp_path, 
 
 
 def test_a_tensorflow_network_by_itself_opens(tmp_path):
-    net = opened(write_tensorflow(tmp_path / "Gs.pkl", [made(TINY2)]))
+    net = opened(write_tensorflow(tmp_path / "Gs.pkl", [made(STYLEGAN2)]))
     assert net.G is None
-    assert torch.equal(picture(net.G_ema), picture(made(TINY2)))
+    assert torch.equal(picture(net.G_ema), picture(made(STYLEGAN2)))
 
 
 def test_a_tensorflow_pickle_older_than_stylegan2_is_named(tmp_path):
-    path = write_tensorflow(tmp_path / "karras2019.pkl", [made(TINY2), made(TINY_D), made(TINY2)], version=3)
+    path = write_tensorflow(tmp_path / "karras2019.pkl", [made(STYLEGAN2), made(CRITIC), made(STYLEGAN2)], version=3)
     with pytest.raises(CheckpointError, match=r"karras2019.pkl .* StyleGAN or Progressive GAN"):
         opened(path)
 

@@ -83,7 +83,7 @@ def test_the_class_is_the_one_the_seed_draws_unless_one_is_given(classes):
 def test_map_and_synthesize_are_the_two_halves_of_generate(classes):
     z, c = torch.randn(2, 6), torch.tensor([1, 4])
     w = classes.map(z, c, truncation_psi=0.5)
-    assert w.shape == (2, 6, 8)
+    assert w.shape == (2, classes.G.num_ws, 8)
     assert torch.equal(classes.synthesize(w), classes.generate(z=z, c=c, truncation_psi=0.5))
     w = classes.map(z, c)
     assert torch.equal(classes.synthesize(w[:, 0]), classes.synthesize(w))
