@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import torch
 
 from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
+from networks.errors import Flaw
 from networks.stored import StoredTensor
 
 Role = Literal["G", "D", "G_ema"]
@@ -98,17 +99,24 @@ def family_of(names: Mapping[str, Any]) -> type[AnyConfig] | None:
 
 
 def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool = False) -> ConfigKind:
-    """A config from foreign options, nested as they come. Raises ValueError for options that are none."""
+    """A config from foreign options, nested as they come. Raises Flaw for options that are none."""
     for value in options.values():
         for inner in value.values() if type(value) is dict else (value,):
             if not _is_option(inner):
-                raise ValueError("it has an option that is no option")
-    config = kind.from_published(options, ada=ada)
-    for entry in fields(config):
-        value = getattr(config, entry.name)
-        if entry.type == "bool" and type(value) is not bool:
-            raise ValueError(f"{entry.name} is {value!r}; it must be true or false.")
+                raise Flaw("it has an option that is no option")
+    try:
+        config = kind.from_published(options, ada=ada)
+    except (ValueError, TypeError) as error:
+        raise Flaw(str(error).rstrip(".")) from None
+    check_switches(config)
     return config
+
+
+def check_switches(config: AnyConfig) -> None:
+    """Raise Flaw where a switch is neither true nor false, which the config leaves to its makers."""
+    for entry in fields(config):
+        if entry.type == "bool" and type(getattr(config, entry.name)) is not bool:
+            raise Flaw(f"{entry.name} is neither true nor false")
 
 
 def _is_option(value: Any) -> bool:

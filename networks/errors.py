@@ -22,6 +22,10 @@ class CheckpointError(Exception):
         self.kind: Kind = kind
 
 
+class Flaw(ValueError):
+    """What is wrong with a description, in words that fit behind "is a network file, but"."""
+
+
 def foreign(path: Path, what: str) -> CheckpointError:
     """`what` follows the file's name: "is a web page ..."."""
     return CheckpointError(f"{plain(path.name)} {what}; choose a network file (.pkl, .pth or .safetensors).", "foreign")

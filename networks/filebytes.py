@@ -23,6 +23,8 @@ class FileBytes:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.exists() and not path.is_file():  # a pipe would let us wait for ever
+                raise CheckpointError(f"{path} is no file; choose a network file or a run folder.", "foreign")
             self._file = path.open("rb", buffering=0)
         except FileNotFoundError:
             raise CheckpointError(f"There is no file {path}; check the name or choose another.", "foreign") from None

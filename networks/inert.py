@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from networks.errors import Flaw
+
 
 @dataclass(frozen=True, slots=True)
 class Name:
@@ -54,4 +56,4 @@ def key_is_plain(key: Any) -> None:
     """
     if key is None or type(key) in (str, bool) or (type(key) is int and abs(key) < 2**32):
         return
-    raise ValueError(f"it has a {type(key).__name__} for a name")
+    raise Flaw(f"it has a {type(key).__name__} for a name")

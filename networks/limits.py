@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from networks.errors import Flaw
+
 _SPARE = 16 << 20  # bytes; the largest published networks take about 8 MB
 _DEEPEST = 200
 
@@ -38,4 +40,4 @@ def check_depth(value: Any) -> None:
         level = deeper
         if not level:
             return
-    raise ValueError("its parts are nested too deeply")
+    raise Flaw("its parts are nested too deeply")

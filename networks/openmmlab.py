@@ -12,7 +12,7 @@ from typing import Any
 
 from networks.config import StyleGAN3Config
 from networks.contents import ChannelOrder, Contents, Role, StoredNetwork, make_config
-from networks.errors import plain
+from networks.errors import Flaw, plain
 from networks.stored import StoredTensor
 from networks.stylegan3 import layer_table
 
@@ -42,7 +42,7 @@ def _generator(tensors: Mapping[Any, Any], prefix: str) -> StoredNetwork:
         for name, tensor in tensors.items():
             if type(name) is str and name.startswith(theirs):
                 if not isinstance(tensor, StoredTensor):
-                    raise ValueError(f"its {plain(name)} is no tensor")
+                    raise Flaw(f"its {plain(name)} is no tensor")
                 own[ours + name.removeprefix(theirs)] = tensor
     return StoredNetwork(config_of_shapes({name: tensor.shape for name, tensor in own.items()}), own)
 
@@ -55,7 +55,7 @@ def config_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
         if (match := re.fullmatch(r"synthesis\.(?:L(\d{1,3})_(\d{1,5})_(\d{1,5}))\.weight", name))
     )
     if len(layers) < 4 or [layer[0] for layer in layers] != list(range(len(layers))):
-        raise ValueError("its layers are not numbered in order")
+        raise Flaw("its layers are not numbered in order")
     count = len(layers) - 1
     resolution, image_channels = layers[-1][1], layers[-1][2]
     depth = sum(1 for name in shapes if re.fullmatch(r"mapping\.fc\d+\.weight", name))
@@ -82,7 +82,7 @@ def config_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
         config = make_config(StyleGAN3Config, {**options, "channel_base": base, "channel_max": largest})
         if [spec.name for spec in layer_table(config)[1]] == wanted:
             return config
-    raise ValueError("the sizes of its layers follow no plan of StyleGAN3 that can be told without its options")
+    raise Flaw("the sizes of its layers follow no plan of StyleGAN3 that can be told without its options")
 
 
 def _bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
@@ -107,5 +107,5 @@ def _bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
 def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, dimensions: int) -> tuple[int, ...]:
     shape = shapes.get(name)
     if shape is None or len(shape) != dimensions:
-        raise ValueError(f"its {name} is missing or has a wrong shape")
+        raise Flaw(f"its {name} is missing or has a wrong shape")
     return shape

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import torch
 
 from networks.config import AnyConfig, config_from_dict
-from networks.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork
-from networks.errors import CheckpointError, broken, foreign, plain
+from networks.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork, check_switches
+from networks.errors import CheckpointError, Flaw, broken, foreign, plain
 from networks.filebytes import FileBytes, Region
 from networks.stored import Storage, StoredTensor
 
@@ -52,18 +52,24 @@ def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
         described = configuration["networks"]
         order: ChannelOrder = configuration.get("channel_order", "rgb")
         if order not in ("rgb", "bgr") or type(described) is not dict:
-            raise ValueError("its configuration makes no sense")
-        configs: dict[Role, AnyConfig] = {
-            role: config_from_dict(described[role]) for role in ROLES if role in described
-        }
+            raise Flaw("its configuration makes no sense")
+        configs: dict[Role, AnyConfig] = {}
+        for role in ROLES:
+            if role in described:
+                configs[role] = config_from_dict(described[role])
+                check_switches(configs[role])
         tensors: dict[str, dict[str, Numbers]] = {role: {} for role in configs}
         for name, entry in header.items():
             role, _, own = name.partition(".")
             if role not in tensors:
-                raise ValueError(f"its tensor {plain(name)} belongs to no network in it")
+                raise Flaw(f"its tensor {plain(name)} belongs to no network in it")
             tensors[role][own] = _tensor(name, entry, numbers)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise broken(path, plain(_reason(error), 160)) from None
+    except json.JSONDecodeError:
+        raise broken(path, "its configuration is damaged") from None
+    except ValueError as error:  # ours, or a config's: a sentence
+        raise broken(path, plain(str(error).rstrip("."), 160)) from None
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise broken(path, "its configuration is damaged") from None
     networks: dict[Role, StoredNetwork] = {}
     for role, config in configs.items():
         networks[role] = StoredNetwork(config, tensors[role])
@@ -160,18 +166,12 @@ def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
 def _tensor(name: str, entry: Any, numbers: Region) -> StoredTensor:
     dtype, shape, (start, end) = _DTYPES.get(entry["dtype"]), tuple(entry["shape"]), entry["data_offsets"]
     if dtype is None or not all(type(number) is int for number in (start, end, *shape)):
-        raise ValueError(f"its tensor {plain(name)} makes no sense")
+        raise Flaw(f"its tensor {plain(name)} makes no sense")
     count = 1
     for size in shape:
         count *= size
     storage = Storage(dtype, count)
     if not 0 <= start <= end or count < 0 or end - start != storage.size:
-        raise ValueError(f"its tensor {plain(name)} has {end - start} bytes, but its shape takes {storage.size}")
+        raise Flaw(f"its tensor {plain(name)} has {end - start} bytes, but its shape takes {storage.size}")
     storage.region = numbers.part(start, end - start)
     return StoredTensor.row_major(storage, shape)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
-        return str(error).rstrip(".")
-    return "its configuration is damaged"

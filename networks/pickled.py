@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from networks.errors import plain
+from networks.errors import Flaw, plain
 from networks.inert import Module, Name, NumberType, Thing, UnfilledArray, key_is_plain
 from networks.pickled_tensors import (
     NUMPY_WORDS,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def check_name(machine: Machine, module: Any, name: Any) -> Name:
     """The name, if it is on the list. Raises CheckpointError (hostile) that says which name is not."""
     if type(module) is not str or type(name) is not str:
-        raise ValueError("it has a name that is no text")
+        raise Flaw("it has a name that is no text")
     known = Name(module, name)
     if known in _MAKERS or known in _PLAIN_NAMES or module.startswith("torch.nn.modules."):
         return known
@@ -56,7 +56,7 @@ def build(machine: Machine, target: Any, state: Any) -> Any:
             target.state = state
         case NumberType():
             if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-                raise ValueError("it has a number type that makes no sense")
+                raise Flaw("it has a number type that makes no sense")
             target.order = state[1]
         case UnfilledArray():
             return filled_array(machine, state)
@@ -80,11 +80,11 @@ def _dict(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> dict[Any,
     if type(pairs) is dict:
         pairs = list(pairs.items())
     if type(pairs) is not list or len(arguments) != 1:
-        raise ValueError(f"it makes an {name.name} of what holds no pairs")
+        raise Flaw(f"it makes an {name.name} of what holds no pairs")
     machine.budget.spend(150 * len(pairs))
     for pair in pairs:
         if type(pair) not in (list, tuple) or len(pair) != 2:
-            raise ValueError(f"it makes an {name.name} of what holds no pairs")
+            raise Flaw(f"it makes an {name.name} of what holds no pairs")
         key_is_plain(pair[0])
         result[pair[0]] = pair[1]
     return result
@@ -97,7 +97,7 @@ def _default_dict(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> d
 def _set(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> set[Any]:
     items = arguments[0] if len(arguments) == 1 else ()
     if type(items) not in (list, tuple):
-        raise ValueError("it makes a set of what is no list")
+        raise Flaw("it makes a set of what is no list")
     machine.budget.spend(100 * len(items))
     for item in items:
         key_is_plain(item)
@@ -107,7 +107,7 @@ def _set(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> set[Any]:
 def _sequence(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     items = arguments[0] if len(arguments) == 1 else ()
     if type(items) not in (list, tuple):
-        raise ValueError(f"it makes a {name.name} of what is no list")
+        raise Flaw(f"it makes a {name.name} of what is no list")
     machine.budget.spend(8 * len(items))
     return tuple(items)
 
@@ -115,7 +115,7 @@ def _sequence(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> tuple
 def _encoded(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> bytes:
     """Bytes as pickle protocol 2 writes them: text of which each letter is a byte."""
     if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
-        raise ValueError("it has bytes in a form that cannot be read")
+        raise Flaw("it has bytes in a form that cannot be read")
     machine.budget.spend(len(arguments[0]) + 64)
     return arguments[0].encode("latin-1")
 
@@ -137,7 +137,7 @@ def _module(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Module:
     """A part of a network with its source text, which is left alone, and its attributes."""
     meta = arguments[0] if len(arguments) == 1 else None
     if type(meta) is not dict or type(meta.get("state")) is not dict or type(meta.get("class_name")) is not str:
-        raise ValueError("a part of it has no state")
+        raise Flaw("a part of it has no state")
     return Module(meta["class_name"], meta["state"])
 
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from networks.errors import plain
+from networks.errors import Flaw, plain
 from networks.filebytes import Region
 from networks.inert import Name, NumberType, Thing, UnfilledArray
 from networks.stored import MAX_DIMENSIONS, Storage, StoredTensor
@@ -68,7 +68,7 @@ def number_type(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Num
     if isinstance(code, Name):
         code = code.name
     if type(code) is not str:
-        raise ValueError("it has a number type that makes no sense")
+        raise Flaw("it has a number type that makes no sense")
     code = NUMPY_WORDS.get(code, code)
     if code.lstrip("<|=") not in _NUMBER_CODES:
         # Arrays of objects would be a pickle in a pickle, and no network has arrays of text or dates.
@@ -78,7 +78,7 @@ def number_type(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Num
 
 def numpy_scalar(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> int | float | bool:
     if len(arguments) != 2 or not isinstance(arguments[0], NumberType):
-        raise ValueError("it has a number of no type")
+        raise Flaw("it has a number of no type")
     kind, data = arguments
     _, form = _NUMBER_CODES[kind.code]
     if kind.order == ">":
@@ -88,7 +88,7 @@ def numpy_scalar(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> in
     if type(data) is str:
         data = data.encode("latin-1")
     if type(data) is not bytes:
-        raise ValueError("it has a number whose bytes are missing")
+        raise Flaw("it has a number whose bytes are missing")
     return struct.unpack(form, data)[0]
 
 
@@ -99,7 +99,7 @@ def unfilled_array(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> 
 def filled_array(machine: Machine, state: Any) -> Any:
     """numpy's state of an array: (version, shape, type, column order, bytes)."""
     if type(state) is not tuple or len(state) != 5:
-        raise ValueError("it has an array without numbers")
+        raise Flaw("it has an array without numbers")
     _, shape, kind, columns, data = state
     return _array(machine, shape, kind, data, columns=columns is True)
 
@@ -107,33 +107,33 @@ def filled_array(machine: Machine, state: Any) -> Any:
 def array_of_bytes(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Any:
     """How protocol 5 stores arrays: (bytes, type, shape, order)."""
     if len(arguments) != 4:
-        raise ValueError("it has an array without numbers")
+        raise Flaw("it has an array without numbers")
     data, kind, shape, order = arguments
     return _array(machine, shape, kind, data, columns=order == "F")
 
 
 def _array(machine: Machine, shape: Any, kind: Any, data: Any, columns: bool) -> Any:
     if not isinstance(kind, NumberType) or type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
-        raise ValueError("it has an array whose shape or type makes no sense")
+        raise Flaw("it has an array whose shape or type makes no sense")
     dtype, form = _NUMBER_CODES[kind.code]
     size = struct.calcsize(form)
     if kind.order == ">" and size > 1:
-        raise ValueError("it was written on a machine with another byte order")
+        raise Flaw("it was written on a machine with another byte order")
     if not all(type(length) is int and 0 <= length < 2**40 for length in shape):
-        raise ValueError("it has an array whose shape makes no sense")
+        raise Flaw("it has an array whose shape makes no sense")
     count = 1
     for length in shape:
         count *= length
     if isinstance(data, Region):
         if data.length != count * size:
-            raise ValueError(f"an array of {count} numbers has {data.length} bytes")
+            raise Flaw(f"an array of {count} numbers has {data.length} bytes")
         if dtype.startswith("uint") and dtype != "uint8":
             return Thing(Name("numpy", "ndarray"), ())  # a type that no weight has
         tensor = StoredTensor.row_major(Storage(dtype, count, data), shape[::-1] if columns else shape)
         return tensor.transposed() if columns else tensor
     if type(data) is bytes and len(data) == count * size:
         return Thing(Name("numpy", "ndarray"), ())  # protocol 2, which only small arrays of sizes use
-    raise ValueError("it has an array without numbers")
+    raise Flaw("it has an array without numbers")
 
 
 # torch
@@ -143,32 +143,32 @@ def storage_of_bytes(machine: Machine, name: Name, arguments: tuple[Any, ...]) -
     from networks.torchfile import read_storage
 
     if len(arguments) != 1 or not isinstance(arguments[0], Region):
-        raise ValueError("it has a tensor without numbers")
+        raise Flaw("it has a tensor without numbers")
     if machine.nested:
-        raise ValueError("it has tensors inside of a tensor's storage")
+        raise Flaw("it has tensors inside of a tensor's storage")
     return read_storage(machine, arguments[0])
 
 
 def _tensor(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> StoredTensor:
     """torch's (storage, offset, shape, strides, ...)."""
     if len(arguments) < 4 or not isinstance(arguments[0], Storage):
-        raise ValueError("it has a tensor without numbers")
+        raise Flaw("it has a tensor without numbers")
     storage, offset, shape, strides = arguments[:4]
     if type(shape) is not tuple or type(strides) is not tuple:
-        raise ValueError("it has a tensor without a shape")
+        raise Flaw("it has a tensor without a shape")
     return StoredTensor(storage, shape, strides, offset)
 
 
 def _parameter(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Any:
     if not arguments or not isinstance(arguments[0], StoredTensor):
-        raise ValueError("it has a parameter that is no tensor")
+        raise Flaw("it has a parameter that is no tensor")
     return arguments[0]
 
 
 def tensor_of_type(machine: Machine, name: Name, arguments: tuple[Any, ...]) -> Any:
     """How torch stores a tensor with attributes: (how to make it, its type, arguments, attributes)."""
     if len(arguments) < 3 or not isinstance(arguments[0], Name) or type(arguments[2]) is not tuple:
-        raise ValueError("it has a tensor that makes no sense")
+        raise Flaw("it has a tensor that makes no sense")
     if arguments[0] not in TENSOR_MAKERS:
         raise machine.hostile(f"wants to call {plain(str(arguments[0]))} for a tensor")
     return TENSOR_MAKERS[arguments[0]](machine, arguments[0], arguments[2])

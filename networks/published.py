@@ -7,7 +7,7 @@ from typing import Any
 
 from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config
 from networks.contents import ROLES, Contents, Role, StoredNetwork, family_of, make_config
-from networks.errors import plain
+from networks.errors import Flaw, plain
 from networks.inert import Module
 from networks.stored import StoredTensor
 
@@ -50,7 +50,7 @@ def flatten(module: Module) -> tuple[dict[str, StoredTensor], dict[str, dict[Any
     while waiting:
         prefix, part, depth = waiting.pop()
         if depth > _DEEPEST_PART or len(attributes) > _MOST_PARTS or len(tensors) > 4 * _MOST_PARTS:
-            raise ValueError("it has far more parts than a network has")
+            raise Flaw("it has far more parts than a network has")
         attributes[prefix.removesuffix(".")] = part.state
         # With Freeze-D, weights that do not train are among the buffers: the two are one list of names to us.
         for group in ("_parameters", "_buffers"):
@@ -58,7 +58,7 @@ def flatten(module: Module) -> tuple[dict[str, StoredTensor], dict[str, dict[Any
                 if isinstance(tensor, StoredTensor):
                     tensors[prefix + name] = tensor
                 elif tensor is not None:
-                    raise ValueError(f"its {plain(prefix + name)} is no tensor")
+                    raise Flaw(f"its {plain(prefix + name)} is no tensor")
         for name, child in _named(part, "_modules"):
             if isinstance(child, Module):
                 waiting.append((f"{prefix}{name}.", child, depth + 1))
@@ -68,7 +68,7 @@ def flatten(module: Module) -> tuple[dict[str, StoredTensor], dict[str, dict[Any
 def _named(part: Module, group: str) -> list[tuple[str, Any]]:
     items = part.state.get(group, {})
     if type(items) is not dict or not all(type(name) is str and 0 < len(name) <= 200 for name in items):
-        raise ValueError(f"a part of it has no {group.removeprefix('_')}")
+        raise Flaw(f"a part of it has no {group.removeprefix('_')}")
     return list(items.items())
 
 
@@ -86,7 +86,7 @@ def _config(
     given = top.get("_init_kwargs", {})
     positional = top.get("_init_args", ())
     if type(given) is not dict or type(positional) is not tuple:
-        raise ValueError(f"the options of its {role} make no sense")
+        raise Flaw(f"the options of its {role} make no sense")
     names = [name for name in _ARGUMENTS if kind is not DiscriminatorConfig or name not in ("z_dim", "w_dim")]
     options: dict[str, Any] = {name: top[name] for name in names if name in top}
     options |= dict(zip(names, positional, strict=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from networks.contents import ChannelOrder, Contents
-from networks.errors import CheckpointError, broken, foreign, plain
+from networks.errors import CheckpointError, Flaw, broken, foreign, plain
 from networks.filebytes import FileBytes
 from networks.limits import Budget
 from networks.openmmlab import read_openmmlab
@@ -33,8 +33,10 @@ def read_contents(file: FileBytes, channel_order: ChannelOrder | None = None) ->
             contents = read_ours(file, channel_order)
         else:
             raise _not_ours(file, start, suffix)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
-        raise broken(file.path, plain(str(error).rstrip("."), 160) or "it makes no sense") from None
+    except Flaw as error:
+        raise broken(file.path, plain(str(error), 160)) from None
+    except (ValueError, TypeError, ArithmeticError):
+        raise broken(file.path, "what it says about its networks makes no sense") from None
     if contents is None:
         raise foreign(file.path, "is a file of Python data, but holds no network of a kind that is known")
     if not contents.networks:

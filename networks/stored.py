@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from networks.errors import Flaw
 from networks.filebytes import Region
 
 DTYPES: dict[str, torch.dtype] = {
@@ -54,11 +55,11 @@ class StoredTensor:
     def __post_init__(self) -> None:
         numbers = (*self.shape, *self.strides, self.offset)
         if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
-            raise ValueError("a tensor has a size that is no size")
+            raise Flaw("a tensor has a size that is no size")
         if len(self.shape) != len(self.strides) or len(self.shape) > MAX_DIMENSIONS:
-            raise ValueError(f"a tensor has {len(self.shape)} sizes and {len(self.strides)} strides")
+            raise Flaw(f"a tensor has {len(self.shape)} sizes and {len(self.strides)} strides")
         if self.count > self.storage.count or self.offset + self.span > self.storage.count:
-            raise ValueError(f"a tensor of {self.count} numbers reaches outside of the {self.storage.count} stored")
+            raise Flaw(f"a tensor of {self.count} numbers reaches outside of the {self.storage.count} stored")
 
     @classmethod
     def row_major(cls, storage: Storage, shape: tuple[int, ...]) -> StoredTensor:
@@ -96,7 +97,7 @@ class StoredTensor:
         """
         region = self.storage.region
         if region is None:
-            raise ValueError("the numbers of a tensor are missing")
+            raise Flaw("the numbers of a tensor are missing")
         if self.count == 0:
             return
         dtype = DTYPES[self.dtype]

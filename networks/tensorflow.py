@@ -16,6 +16,7 @@ from typing import Any
 
 from networks.config import DiscriminatorConfig, StyleGAN2Config
 from networks.contents import Changed, Contents, Numbers, Role, StoredNetwork, make_config
+from networks.errors import Flaw
 from networks.inert import Thing
 from networks.stored import StoredTensor
 from networks.tensorflow_variables import block_sizes, convolution, dense, layer_count, shaped, styled
@@ -34,7 +35,7 @@ def read_tensorflow(value: Any) -> Contents | None:
     if type(value) not in (tuple, list) or not value or not all(item is None or _is_network(item) for item in value):
         return None
     if len(value) > 3:
-        raise ValueError(f"it holds {len(value)} networks, where (G, D, Gs) was expected")
+        raise Flaw(f"it holds {len(value)} networks, where (G, D, Gs) was expected")
     networks: dict[Role, StoredNetwork] = {}
     single = len(value) == 1
     for role, item in zip(("G", "D", "G_ema"), value, strict=False):
@@ -67,24 +68,24 @@ def _collect(network: Thing) -> _State:
         prefix, part, depth = waiting.pop()
         state = part.state
         if type(state) is not dict or depth > 2 or len(variables) > _MOST_VARIABLES:
-            raise ValueError("a network in it has no state")
+            raise Flaw("a network in it has no state")
         version = state.get("version")
         if type(version) is not int or version < _FIRST_STYLEGAN2:
-            raise ValueError("it is of TensorFlow's StyleGAN or Progressive GAN, which are not read yet")
+            raise Flaw("it is of TensorFlow's StyleGAN or Progressive GAN, which are not read yet")
         named = state.get("static_kwargs", {})
         rows = state.get("variables", [])
         components = state.get("components", {})
         if type(named) is not dict or type(rows) is not list or type(components) is not dict:
-            raise ValueError("the state of a network in it makes no sense")
+            raise Flaw("the state of a network in it makes no sense")
         options = {**named, **options}
         for row in rows:
             if type(row) not in (tuple, list) or len(row) != 2 or type(row[0]) is not str:
-                raise ValueError("a variable in it has no name")
+                raise Flaw("a variable in it has no name")
             if isinstance(row[1], StoredTensor):
                 variables[_usual(prefix + row[0])] = row[1]
         for name, component in components.items():
             if not _is_network(component) or type(name) is not str:
-                raise ValueError("a component in it is no network")
+                raise Flaw("a component in it is no network")
             waiting.append((f"{prefix}{name}/", component, depth + 1))
     return _State(options, variables)
 
@@ -98,7 +99,7 @@ def _usual(name: str) -> str:
 def _generator(state: _State) -> StoredNetwork:
     found = state.variables
     if "mapping/LabelConcat/weight" in found:
-        raise ValueError("it is class-conditional in the way of the first StyleGAN2, which later ones do not share")
+        raise Flaw("it is class-conditional in the way of the first StyleGAN2, which later ones do not share")
     sizes = block_sizes(found, r"synthesis/(\d+)x\1/")
     resolution = sizes[-1]
     layers = layer_count(found, r"mapping/Dense(\d+)/weight")
@@ -218,7 +219,7 @@ def _labels(state: _State, label: StoredTensor | None, output: StoredTensor) -> 
     if label is not None:
         return label.shape[0]
     if output.shape[1] != 1:
-        raise ValueError("its D is class-conditional in the way of the first StyleGAN2, which later ones do not share")
+        raise Flaw("its D is class-conditional in the way of the first StyleGAN2, which later ones do not share")
     return 0
 
 
@@ -244,7 +245,7 @@ def _channel_options(channels: Mapping[int, int], options: Mapping[str, Any]) ->
     for base in guesses:
         if all(min(base // size, largest) == count for size, count in channels.items()):
             return {"channel_base": base, "channel_max": largest}
-    raise ValueError("the numbers of its channels follow no known rule")
+    raise Flaw("the numbers of its channels follow no known rule")
 
 
 def _out(found: Mapping[str, StoredTensor], name: str, dimensions: int = 4) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from networks.contents import Changed, Numbers
-from networks.errors import plain
+from networks.errors import Flaw, plain
 from networks.stored import StoredTensor
 
 
@@ -57,9 +57,9 @@ def _flipped(weight: torch.Tensor) -> torch.Tensor:
 def shaped(found: Mapping[str, StoredTensor], name: str, dimensions: int) -> StoredTensor:
     tensor = found.get(name)
     if tensor is None:
-        raise ValueError(f"its variable {plain(name)} is missing")
+        raise Flaw(f"its variable {plain(name)} is missing")
     if len(tensor.shape) != dimensions:
-        raise ValueError(f"its variable {plain(name)} has {len(tensor.shape)} dimensions instead of {dimensions}")
+        raise Flaw(f"its variable {plain(name)} has {len(tensor.shape)} dimensions instead of {dimensions}")
     return tensor
 
 
@@ -67,7 +67,7 @@ def block_sizes(found: Mapping[str, StoredTensor], pattern: str) -> list[int]:
     """The resolutions of the blocks, which must be 4, 8, 16 ... without a gap."""
     sizes = sorted({int(match[1][:7]) for name in found if (match := re.match(pattern, name))})
     if len(sizes) < 2 or sizes != [4 << i for i in range(len(sizes))]:
-        raise ValueError("it has not the blocks of a StyleGAN2")
+        raise Flaw("it has not the blocks of a StyleGAN2")
     return sizes
 
 
@@ -75,5 +75,5 @@ def layer_count(found: Mapping[str, StoredTensor], pattern: str) -> int:
     """How many variables of this pattern there are, numbered from 0 without a gap."""
     numbers = {int(match[1][:4]) for name in found if (match := re.fullmatch(pattern, name))}
     if numbers != set(range(len(numbers))):
-        raise ValueError("the layers of its mapping network are not numbered in order")
+        raise Flaw("the layers of its mapping network are not numbered in order")
     return len(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from networks.errors import CheckpointError, broken
+from networks.errors import CheckpointError, Flaw, broken
 from networks.filebytes import FileBytes, Region
 from networks.inert import Name
 from networks.limits import Budget
@@ -21,7 +21,7 @@ def read_storage(outer: Machine, region: Region) -> Storage:
     """The one storage in bytes that torch.save wrote inside of a pickle, as the published networks have them."""
     value, _ = _read_old(region, outer.budget, nested=True)
     if not isinstance(value, Storage):
-        raise ValueError("a tensor's numbers are not where they should be")
+        raise Flaw("a tensor's numbers are not where they should be")
     return value
 
 
@@ -49,7 +49,7 @@ def read_zip(file: FileBytes) -> Any:
             region = table.region(f"{folder}data/{key}")
             storage = storages[key] = Storage(dtype, count, region)
             if storage.size > region.length:
-                raise ValueError(f"a tensor of {storage.size} bytes has {region.length}")
+                raise Flaw(f"a tensor of {storage.size} bytes has {region.length}")
         return _same(storage, dtype, count)
 
     order = table.entries.get(f"{folder}byteorder")
@@ -98,17 +98,17 @@ def _read_old(region: Region, budget: Budget, nested: bool) -> tuple[Any, dict[s
 def _storage_id(key: Any) -> tuple[str, str, int]:
     """torch's persistent id: ("storage", type, key, device, count[, view]) -> key, number type, count."""
     if type(key) is not tuple or not 5 <= len(key) <= 6 or key[0] != "storage" or any(key[5:]):
-        raise ValueError("it refers to something other than a tensor's numbers")
+        raise Flaw("it refers to something other than a tensor's numbers")
     _, kind, name, _, count = key[:5]
     dtype = STORAGE_TYPES.get(kind.name) if isinstance(kind, Name) else None
     if isinstance(kind, Name) and kind.name == "UntypedStorage":
         dtype = "uint8"
     if dtype is None or type(name) is not str or type(count) is not int or not 0 <= count < 2**48:
-        raise ValueError("it has a tensor of a type that is not known")
+        raise Flaw("it has a tensor of a type that is not known")
     return name, dtype, count
 
 
 def _same(storage: Storage, dtype: str, count: int) -> Storage:
     if (storage.dtype, storage.count) != (dtype, count):
-        raise ValueError("it describes the numbers of a tensor twice, and differently")
+        raise Flaw("it describes the numbers of a tensor twice, and differently")
     return storage

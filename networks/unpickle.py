@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from networks.errors import CheckpointError, broken, hostile, plain
+from networks.errors import CheckpointError, Flaw, broken, hostile, plain
 from networks.filebytes import Region
 from networks.inert import Name, key_is_plain
 from networks.limits import Budget, OverBudget, check_depth
@@ -73,16 +73,18 @@ class Machine:
                     return result
                 step = _STEPS.get(code)
                 if step is None:
-                    raise ValueError(f"its instruction {code.hex()} is unknown")
+                    raise Flaw(f"its instruction {code.hex()} is unknown")
                 step(self)
                 if len(self.stack) > _DEEPEST_STACK or len(self.marks) > _DEEPEST_MARKS:
-                    raise ValueError("its parts are nested too deeply")
+                    raise Flaw("its parts are nested too deeply")
         except OverBudget:
             raise self.broken("it describes far more objects than a network has") from None
         except IndexError:
             raise self.broken("its description takes a value that was never given") from None
-        except (ValueError, TypeError, KeyError, AttributeError, struct.error, OverflowError) as error:
-            raise self.broken(plain(str(error), 120) or "its description makes no sense") from None
+        except Flaw as error:
+            raise self.broken(plain(str(error), 120)) from None
+        except (ValueError, TypeError, struct.error, OverflowError):
+            raise self.broken("its description makes no sense") from None
 
     def broken(self, what: str) -> CheckpointError:
         return broken(self.region.file.path, f"near byte {self.region.start + self.next} {what}")
@@ -109,7 +111,7 @@ class Machine:
         available = min(_LONGEST_LINE, self.region.length - self.next)
         line, found, _ = self.region.part(self.next, available).read().partition(b"\n")
         if not found:
-            raise ValueError("it has a line without an end")
+            raise Flaw("it has a line without an end")
         self.next += len(line) + 1
         return line.rstrip(b"\r")
 
@@ -139,7 +141,7 @@ class Machine:
     def _protocol(self) -> None:
         version = self._take(1)[0]
         if version > 5:
-            raise ValueError(f"its pickle protocol is {version}, and 5 is the newest there is")
+            raise Flaw(f"its pickle protocol is {version}, and 5 is the newest there is")
 
     def _mark(self) -> None:
         self.marks.append(self.stack)
@@ -164,19 +166,19 @@ class Machine:
     def _long(self, form: str) -> None:
         length = self._number(form)
         if not 0 <= length <= _LONGEST_INTEGER:
-            raise ValueError(f"it has a whole number of {length} bytes")
+            raise Flaw(f"it has a whole number of {length} bytes")
         self.stack.append(int.from_bytes(self._take(length), "little", signed=True))
 
     def _quoted(self) -> None:
         line = self._line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"" or b"\\" in line:
-            raise ValueError("it has a quoted text that cannot be read")
+            raise Flaw("it has a quoted text that cannot be read")
         self.stack.append(line[1:-1].decode("latin-1"))
 
     def _unquoted(self) -> str:
         line = self._line()
         if b"\\" in line:
-            raise ValueError("it has a text that cannot be read")
+            raise Flaw("it has a text that cannot be read")
         return line.decode("latin-1")
 
     def _short_text(self, form: str) -> None:
@@ -199,7 +201,7 @@ class Machine:
 
     def _fill_dict(self, target: Any, items: list[Any]) -> None:
         if type(target) is not dict or len(items) % 2:
-            raise ValueError("it puts named items into what holds none")
+            raise Flaw("it puts named items into what holds none")
         for key, value in zip(items[::2], items[1::2], strict=True):
             key_is_plain(key)
             target[key] = value
@@ -214,13 +216,13 @@ class Machine:
 
     def _extend(self, target: Any, items: list[Any]) -> None:
         if type(target) is not list:
-            raise ValueError("it appends to what is no list")
+            raise Flaw("it appends to what is no list")
         target.extend(items)
 
     def _add_items(self) -> None:
         items = self._pop_mark()
         if type(self.stack[-1]) is not set:
-            raise ValueError("it adds to what is no set")
+            raise Flaw("it adds to what is no set")
         self._fill_set(self.stack[-1], items)
 
     def _fill_set(self, target: set[Any], items: list[Any]) -> None:
@@ -247,12 +249,12 @@ class Machine:
 
     def _get(self, index: int) -> None:
         if index not in self.memo:
-            raise ValueError(f"its description refers to value {index}, which it never gave")
+            raise Flaw(f"its description refers to value {index}, which it never gave")
         self.stack.append(self.memo[index])
 
     def _put(self, index: int) -> None:
         if not 0 <= index < 2**32:
-            raise ValueError("it numbers its values beyond reason")
+            raise Flaw("it numbers its values beyond reason")
         self.memo[index] = self.stack[-1]
 
     # Names, and what a pickle calls
@@ -278,7 +280,7 @@ class Machine:
         arguments = self.stack.pop()
         kind = self.stack.pop()
         if named != {}:
-            raise ValueError("it makes an object in a way that no network needs")
+            raise Flaw("it makes an object in a way that no network needs")
         self._call(kind, arguments)
 
     def _instance_line(self) -> None:
@@ -296,7 +298,7 @@ class Machine:
         if not isinstance(function, Name):
             raise self.hostile(f"wants to call a {type(function).__name__} as if it were a function")
         if type(arguments) is not tuple:
-            raise ValueError(f"it gives {function} no list of arguments")
+            raise Flaw(f"it gives {function} no list of arguments")
         self.stack.append(construct(self, function, arguments))
 
     def _build(self) -> None:
@@ -314,7 +316,7 @@ class Machine:
 
 def _whole_number(line: bytes) -> int:
     if len(line) > _LONGEST_INTEGER:
-        raise ValueError(f"it has a whole number of {len(line)} digits")
+        raise Flaw(f"it has a whole number of {len(line)} digits")
     return int(line)
 
 
