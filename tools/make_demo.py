@@ -58,7 +58,6 @@ def random_network(seed: int, pictures: int = 8) -> Generator:
     synthesis = generator.synthesis
     z = torch.from_numpy(np.random.RandomState(seed).randn(512, CONFIG.z_dim)).float()
     w = generator.mapping(z, torch.eye(CONFIG.c_dim)[torch.arange(len(z)) % CONFIG.c_dim])
-    generator.mapping.w_avg.copy_(w[:, 0].mean(0))
     some = w[:pictures]
     synthesis.input.affine.weight.normal_(0, 0.5)  # each seed has its own place and angle on the pattern
     state = synthesis.run(some, stop=1)
