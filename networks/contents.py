@@ -107,7 +107,8 @@ def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool
     try:
         config = kind.from_published(options, ada=ada)
     except (ValueError, TypeError) as error:
-        raise Flaw(str(error).rstrip(".")) from None
+        sentence = str(error).partition(": known are")[0].rstrip(".?")
+        raise Flaw(sentence[:1].lower() + sentence[1:]) from None
     check_switches(config)
     return config
 

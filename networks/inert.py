@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from networks.errors import Flaw
+from networks.filebytes import Region
+from networks.stored import Storage, StoredTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +58,27 @@ def key_is_plain(key: Any) -> None:
     """
     if key is None or type(key) in (str, bool) or (type(key) is int and abs(key) < 2**32):
         return
-    raise Flaw(f"it has a {type(key).__name__} for a name")
+    raise Flaw(f"it has {said(key)} for a name")
+
+
+def said(value: Any) -> str:
+    """What sort of value this is, for a sentence."""
+    return _WORDS.get(type(value), "an object")
+
+
+_WORDS: dict[type, str] = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "nothing",
+    list: "a list",
+    tuple: "a row of values",
+    dict: "a table of values",
+    set: "a set",
+    bytes: "bytes",
+    Region: "bytes",
+    Name: "a function",
+    StoredTensor: "a tensor",
+    Storage: "numbers",
+}

@@ -164,9 +164,10 @@ def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
 
 
 def _tensor(name: str, entry: Any, numbers: Region) -> StoredTensor:
-    dtype, shape, (start, end) = _DTYPES.get(entry["dtype"]), tuple(entry["shape"]), entry["data_offsets"]
-    if dtype is None or not all(type(number) is int for number in (start, end, *shape)):
+    dtype, shape, place = _DTYPES.get(entry["dtype"]), tuple(entry["shape"]), tuple(entry["data_offsets"])
+    if dtype is None or len(place) != 2 or not all(type(number) is int for number in (*place, *shape)):
         raise Flaw(f"its tensor {plain(name)} makes no sense")
+    start, end = place
     count = 1
     for size in shape:
         count *= size

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from networks.errors import Flaw, plain
-from networks.inert import Module, Name, NumberType, Thing, UnfilledArray, key_is_plain
+from networks.inert import Module, Name, NumberType, Thing, UnfilledArray, key_is_plain, said
 from networks.pickled_tensors import (
     NUMPY_WORDS,
     STORAGE_TYPES,
@@ -33,6 +33,8 @@ def check_name(machine: Machine, module: Any, name: Any) -> Name:
     """The name, if it is on the list. Raises CheckpointError (hostile) that says which name is not."""
     if type(module) is not str or type(name) is not str:
         raise Flaw("it has a name that is no text")
+    if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise Flaw("it has a name that is none")  # damage, most likely; Python could not look it up either
     known = Name(module, name)
     if known in _MAKERS or known in _PLAIN_NAMES or module.startswith("torch.nn.modules."):
         return known
@@ -65,7 +67,7 @@ def build(machine: Machine, target: Any, state: Any) -> Any:
         case StoredTensor():
             pass  # attributes of a parameter
         case _:
-            raise machine.hostile(f"wants to change the inside of a {type(target).__name__}")
+            raise machine.hostile(f"wants to change the inside of {said(target)}")
     return target
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from networks.errors import CheckpointError, Flaw, broken, hostile, plain
 from networks.filebytes import Region
-from networks.inert import Name, key_is_plain
+from networks.inert import Name, key_is_plain, said
 from networks.limits import Budget, OverBudget, check_depth
 from networks.pickled import build, check_name, construct
 
@@ -296,7 +296,7 @@ class Machine:
 
     def _call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Name):
-            raise self.hostile(f"wants to call a {type(function).__name__} as if it were a function")
+            raise self.hostile(f"wants to call {said(function)} as if it were a function")
         if type(arguments) is not tuple:
             raise Flaw(f"it gives {function} no list of arguments")
         self.stack.append(construct(self, function, arguments))
