@@ -7,6 +7,7 @@ compute it again block by block instead of keeping it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from math import sqrt
 from typing import Any
 
@@ -187,30 +188,30 @@ def _in_blocks(
     kink, limited = limits, limits.clamp is not None and x.device.type == "cpu"  # a GPU would have to wait
     reach = raise_.reach() * max(1.0, abs(limits.slope)) * 1.001 if limited else 0.0
 
-    def read(source: Tensor, leg: _Leg, lo: int, hi: int) -> tuple[Tensor, Span]:
-        """The rows of this block's source that the leg's output rows [lo, hi) need, as the arithmetic wants them."""
+    def rows_for(leg: _Leg, planes: Tensor, lo: int, hi: int) -> tuple[Tensor, Span]:
+        """The rows that the leg's output rows [lo, hi) need, in the arithmetic's dtype and layout."""
         first, last, y = leg.y.window(lo, hi)
-        return source[n : n + 1, c : c + chunk, first:last].to(dtype=wide, memory_format=layout), y
+        return planes[:, :, first:last].to(dtype=wide, memory_format=layout), y
 
-    for n in range(x.shape[0]):
-        for c in range(0, x.shape[1], chunk):
-            for lo in range(0, size[2], rows):
-                hi = min(size[2], lo + rows)
-                first, last, after_y = after.y.window(lo, hi)
-                source, y = read(x, raise_, first, last)
-                if bias is not None:
-                    source = source + bias[:, c : c + chunk]
-                if limited:  # a look at these few samples saves clamping the many
-                    low, high = torch.aminmax(source)
-                    kink = limits.within(float(torch.maximum(-low, high)) * reach)
-                t = fir(source, raise_.f, y, raise_.x)
-                if v is None or before is None:
-                    t = kink.apply(t)
-                else:
-                    t = kink.derivative(t)
-                    source, y = read(v, before, first, last)
-                    t = t.mul_(fir(source, before.f, y, before.x))
-                out[n : n + 1, c : c + chunk, lo:hi] = fir(t, after.f, after_y, after.x)
+    for n, c in product(range(x.shape[0]), range(0, x.shape[1], chunk)):
+        here = slice(n, n + 1), slice(c, c + chunk)
+        for lo in range(0, size[2], rows):
+            hi = min(size[2], lo + rows)
+            first, last, after_y = after.y.window(lo, hi)
+            source, y = rows_for(raise_, x[here], first, last)
+            if bias is not None:
+                source = source + bias[:, here[1]]
+            if limited and source.numel():  # a look at these few samples saves clamping the many
+                low, high = torch.aminmax(source)
+                kink = limits.within(float(torch.maximum(-low, high)) * reach)
+            t = fir(source, raise_.f, y, raise_.x)
+            if v is None or before is None:
+                t = kink.apply(t)
+            else:
+                t = kink.derivative(t)
+                source, y = rows_for(before, v[here], first, last)
+                t = t.mul_(fir(source, before.f, y, before.x))
+            out[*here, lo:hi] = fir(t, after.f, after_y, after.x)
     return out
 
 

@@ -1,0 +1,106 @@
+// Vectors over channels, through the vector extensions of GCC and Clang, and how they meet float32 and bfloat16 memory.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t Mask __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Bits __attribute__((vector_size(LANES * 4)));
+typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
+
+#define INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+
+// The same number in every lane. A loop over the lanes would compile to as many inserts; adding to zeros would lose
+// the sign of -0 and therefore stay an addition, but x - 0 is x.
+INLINE Vec splat(float number) { return number - Vec{}; }
+
+INLINE float largest(Vec v) {
+    float best = 0;
+    for (int i = 0; i < LANES; i++) best = v[i] > best ? v[i] : best;
+    return best;
+}
+
+INLINE Vec magnitude(Vec v) { return v < 0.0f ? -v : v; }
+
+// `count` numbers from memory; lanes beyond are 0.
+template <class T> INLINE void copy_part(T *to, const T *from, int count) {
+    if (count & 8) { std::memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; }
+    if (count & 4) { std::memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; }
+    if (count & 2) { std::memcpy(to, from, 2 * sizeof(T)); to += 2; from += 2; }
+    if (count & 1) std::memcpy(to, from, sizeof(T));
+}
+
+INLINE Vec widen(Halves h) {
+    Bits bits = __builtin_convertvector(h, Bits) << 16;
+    Vec v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+// Round to the nearest bfloat16, ties to even; what is not a number stays so.
+INLINE Halves narrow(Vec v) {
+    Bits bits;
+    std::memcpy(&bits, &v, sizeof v);
+    Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    Mask number = v == v;
+    rounded = (rounded & (Bits)number) | (0x7fc0u & ~(Bits)number);
+    return __builtin_convertvector(rounded, Halves);
+}
+
+template <bool WHOLE> INLINE Vec load(const float *from, int count) {
+    Vec v;
+    if (WHOLE) {
+        std::memcpy(&v, from, sizeof v);
+        return v;
+    }
+    alignas(64) float part[LANES] = {};
+    copy_part(part, from, count);
+    std::memcpy(&v, part, sizeof v);
+    return v;
+}
+
+template <bool WHOLE> INLINE Vec load(const uint16_t *from, int count) {
+    Halves h;
+    if (WHOLE) {
+        std::memcpy(&h, from, sizeof h);
+        return widen(h);
+    }
+    alignas(64) uint16_t part[LANES] = {};
+    copy_part(part, from, count);
+    std::memcpy(&h, part, sizeof h);
+    return widen(h);
+}
+
+template <bool WHOLE> INLINE void store(float *to, Vec v, int count) {
+    if (WHOLE) {
+        std::memcpy(to, &v, sizeof v);
+        return;
+    }
+    alignas(64) float part[LANES];
+    std::memcpy(part, &v, sizeof v);
+    copy_part(to, part, count);
+}
+
+template <bool WHOLE> INLINE void store(uint16_t *to, Vec v, int count) {
+    Halves h = narrow(v);
+    if (WHOLE) {
+        std::memcpy(to, &h, sizeof h);
+        return;
+    }
+    alignas(64) uint16_t part[LANES];
+    std::memcpy(part, &h, sizeof h);
+    copy_part(to, part, count);
+}
