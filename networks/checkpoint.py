@@ -107,22 +107,14 @@ def load_network(
 
 def describe(source: str | Path, *, channel_order: ChannelOrder | None = None) -> Facts:
     """What a network file holds, without reading its weights. Raises CheckpointError."""
-    path = locate(source)[0]
-    with FileBytes(path) as file:
-        contents = read_contents(file, channel_order)
-        for role, stored in contents.networks.items():
-            plan(file, role, stored)
-        generator = contents.networks.get("G_ema") or contents.networks.get("G")
-        return Facts(
-            path,
-            contents.format,
-            file.size,
-            family_name(generator.config) if generator else "discriminator",
-            {role: stored.config for role, stored in contents.networks.items()},
-            {role: stored.count for role, stored in contents.networks.items()},
-            contents.channel_order,
-            contents.notes,
-        )
+    problem: CheckpointError | None = None
+    for path in locate(source):
+        try:
+            return _facts(path, channel_order)
+        except CheckpointError as error:
+            problem = problem or error
+    assert problem is not None  # locate gives at least one file
+    raise problem
 
 
 def convert(
@@ -164,6 +156,24 @@ def save_networks(
             half |= {f"{role}.{name}" for name, weight in network.named_parameters() if _fits_half(weight)}
     write_ours(target, states, channel_order, frozenset(half))
     return target
+
+
+def _facts(path: Path, channel_order: ChannelOrder | None) -> Facts:
+    with FileBytes(path) as file:
+        contents = read_contents(file, channel_order)
+        for role, stored in contents.networks.items():
+            plan(file, role, stored)
+        generator = contents.networks.get("G_ema") or contents.networks.get("G")
+        return Facts(
+            path,
+            contents.format,
+            file.size,
+            family_name(generator.config) if generator else "discriminator",
+            {role: stored.config for role, stored in contents.networks.items()},
+            {role: stored.count for role, stored in contents.networks.items()},
+            contents.channel_order,
+            contents.notes,
+        )
 
 
 def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None) -> Network:

@@ -225,7 +225,7 @@ def _labels(state: _State, label: StoredTensor | None, output: StoredTensor) -> 
 
 def _shared_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of both networks that leave no trace in the shapes; TensorFlow's defaults are those given here."""
-    taps = options.get("resample_kernel", [1, 3, 3, 1])
+    taps = options.get("resample_kernel") or [1, 3, 3, 1]
     return {
         "num_fp16_res": options.get("num_fp16_res", 0),
         "conv_clamp": options.get("conv_clamp"),

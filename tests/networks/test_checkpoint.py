@@ -187,6 +187,13 @@ def test_a_file_that_is_not_there_is_told_as_such(tmp_path):
         load_network("x\0.pkl")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_does_not_let_us_wait_for_ever(tmp_path):
+    os.mkfifo(tmp_path / "x.pkl")
+    with pytest.raises(CheckpointError, match="is no file"):
+        load_network(tmp_path / "x.pkl")
+
+
 @pytest.mark.parametrize("kind", TINY_FILES)
 def test_a_file_that_breaks_off_says_after_how_many_bytes(tmp_path, kind):
     path = TINY_FILES[kind](tmp_path)
@@ -335,6 +342,7 @@ def test_a_run_whose_newest_snapshot_is_half_written_gives_the_one_before(tmp_pa
     net = opened(tmp_path)
     assert net.path.name == "network-snapshot-000200.pkl"
     assert "network-snapshot-000400.pkl is a network file, but it breaks off after 5000 bytes" in net.notes[-1]
+    assert describe(tmp_path).path == net.path
 
 
 def test_a_run_without_snapshots_is_told_as_such(tmp_path):
