@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from networks import discriminator, stylegan2, stylegan3
 from networks.config import AnyConfig, StyleGAN2Config, StyleGAN3Config
@@ -17,10 +20,9 @@ Generator = stylegan3.Generator | stylegan2.Generator
 
 def check_sizes(file: FileBytes, contents: Contents, device: torch.device) -> None:
     """Refuse, before anything is made, what claims more numbers than the file holds or than there is room for."""
-    stored = sum(tensor.size for network in contents.networks.values() for tensor in network.tensors.values())
-    if stored > file.size:
-        raise broken(file.path, f"it claims {stored} bytes of weights in {file.size} bytes")
     needed = 4 * sum(network.count for network in contents.networks.values())
+    if needed > 2 * file.size:  # half precision doubles, and so may G where it is also G_ema
+        raise broken(file.path, f"it claims {needed // 4} weights in {file.size} bytes")
     free = free_memory(device)
     if free is not None and needed > free:
         raise CheckpointError(
@@ -37,7 +39,7 @@ def plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Disc
     """
     if isinstance(stored.config, StyleGAN3Config):
         _check_filters(file, role, stored)
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]), _ShapesOnly():
         network = _make(stored.config)
     made = network.state_dict()
     for name, tensor in made.items():
@@ -51,6 +53,21 @@ def plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Disc
         if name not in made:
             raise broken(file.path, f"the tensor {plain(name)} of its {role} has no place in such a network")
     return network
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Large random weights get a shape and no memory; what is small and depends on the config alone is computed.
+
+    `torch.device("meta")` does the former too, but any arithmetic on that device makes torch load its compiler, which
+    takes a second each time that the program or the renderer starts.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.randn:
+            return torch.empty(*args, device="meta")
+        if func in (torch.Tensor.mul, torch.Tensor.__mul__) and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _check_filters(file: FileBytes, role: Role, stored: StoredNetwork) -> None:

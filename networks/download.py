@@ -127,7 +127,7 @@ class _Part:
                 self.path = self.target.with_name(f"{self.target.name}.{version.tag}.part")
                 self.done, self.total = have if joined else 0, version.total
                 with busy.open("ab" if joined else "wb", buffering=0) as file:
-                    while piece := answer.read(_PIECE):
+                    while piece := answer.read1(_PIECE):  # what has come, so that progress is told and can stop it
                         if self.done == 0:
                             _refuse_html(self.address, piece)
                         file.write(piece)
