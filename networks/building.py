@@ -18,11 +18,9 @@ from networks.memory import free_memory
 Generator = stylegan3.Generator | stylegan2.Generator
 
 
-def check_sizes(file: FileBytes, contents: Contents, device: torch.device) -> None:
-    """Refuse, before anything is made, what claims more numbers than the file holds or than there is room for."""
+def check_room(file: FileBytes, contents: Contents, device: torch.device) -> None:
+    """Refuse, before anything is made, what there is no room for."""
     needed = 4 * sum(network.count for network in contents.networks.values())
-    if needed > 2 * file.size:  # half precision doubles, and so may G where it is also G_ema
-        raise broken(file.path, f"it claims {needed // 4} weights in {file.size} bytes")
     free = free_memory(device)
     if free is not None and needed > free:
         raise CheckpointError(
@@ -56,17 +54,17 @@ def plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Disc
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Large random weights get a shape and no memory; what is small and depends on the config alone is computed.
+    """Random weights get their shape but memory for one number only; the rest, which is small, is computed.
 
-    `torch.device("meta")` does the former too, but any arithmetic on that device makes torch load its compiler, which
-    takes a second each time that the program or the renderer starts.
+    `torch.device("meta")` is made for this, but any arithmetic on that device has torch load its compiler, which takes
+    a second each time that the program or the renderer starts.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.randn:
-            return torch.empty(*args, device="meta")
-        if func in (torch.Tensor.mul, torch.Tensor.__mul__) and args[0].is_meta:
-            return args[0]
+            return torch.zeros(1).expand(*args)
+        if func in (torch.Tensor.mul, torch.Tensor.__mul__) and 0 in args[0].stride():
+            return args[0]  # still random, still without memory
         return func(*args, **(kwargs or {}))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from networks.building import Generator, check_sizes, fill, plan
+from networks.building import Generator, check_room, fill, plan
 from networks.config import AnyConfig
 from networks.contents import ChannelOrder, Role, family_name
 from networks.discriminator import Discriminator
@@ -179,7 +179,7 @@ def _facts(path: Path, channel_order: ChannelOrder | None) -> Facts:
 def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None) -> Network:
     with FileBytes(path) as file:
         contents = read_contents(file, channel_order)
-        check_sizes(file, contents, device)
+        check_room(file, contents, device)
         networks: dict[Role, Generator | Discriminator] = {}
         for role, stored in contents.networks.items():
             networks[role] = fill(file, stored, plan(file, role, stored), device)

@@ -28,9 +28,6 @@ class Numbers(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    @property
-    def size(self) -> int: ...  # bytes in the file
-
     def copy_into(self, target: torch.Tensor) -> None: ...
 
 
@@ -41,10 +38,6 @@ class Changed:
     stored: StoredTensor
     shape: tuple[int, ...]
     change: Callable[[torch.Tensor], torch.Tensor]
-
-    @property
-    def size(self) -> int:
-        return self.stored.size
 
     def copy_into(self, target: torch.Tensor) -> None:
         with torch.no_grad():

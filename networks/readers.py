@@ -41,6 +41,9 @@ def read_contents(file: FileBytes, channel_order: ChannelOrder | None = None) ->
         raise foreign(file.path, "is a file of Python data, but holds no network of a kind that is known")
     if not contents.networks:
         raise foreign(file.path, "holds no network of a kind that is known")
+    count = sum(network.count for network in contents.networks.values())
+    if 4 * count > 2 * file.size:  # half precision doubles in memory, and so may G where it is G_ema too
+        raise broken(file.path, f"it claims {count} weights in {file.size} bytes")
     if channel_order is not None and contents.channel_order != channel_order:
         contents = Contents(contents.format, contents.networks, channel_order, contents.notes)
     return contents

@@ -71,11 +71,6 @@ class StoredTensor:
         return math.prod(self.shape)
 
     @property
-    def size(self) -> int:
-        """Bytes that the numbers take in the file."""
-        return self.count * DTYPES[self.dtype].itemsize
-
-    @property
     def span(self) -> int:
         """Numbers from the first to the last that the view touches."""
         if self.count == 0:

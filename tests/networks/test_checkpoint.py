@@ -225,6 +225,15 @@ def test_options_that_do_not_fit_the_weights_are_refused_before_anything_large_i
         assert caught.value.kind == "broken"
 
 
+def test_one_stored_number_cannot_pose_as_many_weights(tmp_path):
+    """A pickle may mention one tensor in many places, but not to make a network larger than the file."""
+    G = made(replace(TINY3, w_dim=64, mapping_num_layers=64))
+    shared = G.mapping.fc1.weight
+    for i in range(1, 64):
+        G.mapping.get_submodule(f"fc{i}").weight = shared
+    explained(write_nvidia(tmp_path / "x.pkl", {"G_ema": G}), "broken", "weights in")
+
+
 def test_weights_of_another_number_type_are_read_as_float32(tmp_path):
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
         G = made(TINY2)

@@ -85,6 +85,15 @@ def test_a_generator_by_itself_opens(tmp_path):
         assert torch.equal(picture(net.generator), picture(G))
 
 
+def test_a_file_whose_generators_are_one_opens(tmp_path):
+    """Pickle stores an object once, however often it is mentioned."""
+    G = made(replace(TINY3, w_dim=64))
+    path = write_nvidia(tmp_path / "x.pkl", {"G": G, "G_ema": G})
+    assert path.stat().st_size < 1.5 * write_nvidia(tmp_path / "y.pkl", {"G_ema": G}).stat().st_size
+    net = opened(path)
+    assert torch.equal(picture(net.G), picture(net.G_ema))
+
+
 def test_a_part_of_an_unknown_kind_is_left_aside_with_a_note(tmp_path):
     """Other programs keep discriminators of their own beside a StyleGAN3."""
     stranger = torch.nn.Sequential(torch.nn.Linear(2, 3))
