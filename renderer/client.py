@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from renderer.child import Running
 from renderer.frames import FrameWriter, Place
@@ -113,7 +113,7 @@ class Client:
         """End the renderer, whatever it is doing; within a second nothing of it is left."""
         raise NotImplementedError
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

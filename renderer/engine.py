@@ -97,6 +97,10 @@ class Engine:
         self._views.clear()
         self._models.forget()
 
+    def close(self) -> None:
+        """Break off what is under way beside the pictures."""
+        self._models.close()
+
     def _memory(self, view: str, loaded: Loaded) -> _View:
         """What the view remembers; nothing, where it turns to another network."""
         memory = self._views.get(view)

@@ -17,6 +17,7 @@ from networks.errors import CheckpointError
 from networks.locate import locate
 from networks.steps import Step
 from networks.stylegan3 import SynthesisNetwork as AliasFree
+from renderer.downloads import Downloads
 from renderer.latents import Latents
 from renderer.messages import ModelInfo
 from renderer.problems import Problem
@@ -90,6 +91,7 @@ class Models:
         self._loaded: OrderedDict[Wish, Loaded] = OrderedDict()  # the one used last is at the end
         self._shown: dict[str, Wish] = {}
         self._failed: dict[Wish, _Failure] = {}
+        self._downloads = Downloads()
 
     def get(self, scene: Scene, view: str, tell: Tell) -> Loaded:
         """The network of a scene. Raises CheckpointError or Problem, and then what was loaded still is."""
@@ -112,6 +114,10 @@ class Models:
         """Let go of every network that no view is showing."""
         self._let_go(0)
 
+    def close(self) -> None:
+        """Break off downloads that are under way."""
+        self._downloads.close()
+
     def _look_again(self, wish: Wish, view: str, held: Loaded | None, tell: Tell) -> Loaded:
         """The network as its file is now. If that cannot be read any more, it is said once, and what is held serves."""
         try:
@@ -131,19 +137,17 @@ class Models:
 
     def _load(self, wish: Wish, stamp: Stamp | None, tell: Tell) -> Loaded:
         name = short_name(wish.path)
-
-        def downloading(done: int, total: int | None) -> None:
-            tell(f"Downloading {name}", done / total if total else None)
-
+        source: str | Path = wish.path or DEMO
+        if is_url(wish.path):
+            source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
         tell(f"Opening {name}", None)
-        source = wish.path or DEMO
         try:
-            network = load_network(source, device=wish.device, progress=downloading)
+            network = load_network(source, device=wish.device)
         except CheckpointError as error:
             if error.kind != "memory" or len(self._loaded) <= len(set(self._shown.values())):
                 raise
             self.forget()
-            network = load_network(source, device=wish.device, progress=downloading)
+            network = load_network(source, device=wish.device)
         generator, weights = network.generator, "G_ema" if network.G_ema is not None else "G"
         if wish.weights == "G" and network.G is not None:
             generator, weights = network.G, "G"

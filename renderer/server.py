@@ -167,8 +167,15 @@ class Judge:
 def serve(inbox: Inbox, send: Send, writer: FrameWriter, threads: int | None = None) -> None:
     """Answer requests until the inbox closes."""
     engine = _engine(threads)
-    judge = Judge(inbox)
     send(("ready",))
+    try:
+        _serve(engine, inbox, send, writer)
+    finally:
+        engine.close()
+
+
+def _serve(engine: Engine, inbox: Inbox, send: Send, writer: FrameWriter) -> None:
+    judge = Judge(inbox)
     while (work := inbox.next()) is not None:
         request, overdue = work
         for path in inbox.reloads():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,9 +11,16 @@ from networks import stylegan2, stylegan3
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from session import Model, Scene
 
-SMALL = {"img_resolution": 16, "z_dim": 16, "w_dim": 16, "channel_base": 256, "channel_max": 16, "mapping_num_layers": 2}
-ALIAS_FREE = {**SMALL, "num_layers": 6, "margin_size": 4}
-CONFIGS = {
+SMALL: dict[str, Any] = {
+    "img_resolution": 16,
+    "z_dim": 16,
+    "w_dim": 16,
+    "channel_base": 256,
+    "channel_max": 16,
+    "mapping_num_layers": 2,
+}
+ALIAS_FREE: dict[str, Any] = {**SMALL, "num_layers": 6, "margin_size": 4}
+CONFIGS: dict[str, StyleGAN3Config | StyleGAN2Config] = {
     "T": StyleGAN3Config(**ALIAS_FREE),
     "R": StyleGAN3Config(**ALIAS_FREE, conv_kernel=1, use_radial_filters=True),
     "SG2": StyleGAN2Config(**SMALL),
@@ -24,12 +32,13 @@ CONFIGS = {
 FAMILIES = ("T", "R", "SG2", "resnet")
 
 
-def make_network(config: StyleGAN2Config | StyleGAN3Config, seed: int = 1) -> stylegan2.Generator | stylegan3.Generator:
+def make_network(config: StyleGAN2Config | StyleGAN3Config, seed: int = 1) -> Any:
     """A generator with random weights, and an average w as if it had been trained."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        family = stylegan3 if isinstance(config, StyleGAN3Config) else stylegan2
-        network = family.Generator(config).eval().requires_grad_(False)
+        alias_free = isinstance(config, StyleGAN3Config)
+        network = stylegan3.Generator(config) if alias_free else stylegan2.Generator(config)
+        network.eval().requires_grad_(False)
         network.mapping.w_avg.normal_(std=0.3)
         for name, parameter in network.named_parameters():
             if name.endswith("noise_strength"):

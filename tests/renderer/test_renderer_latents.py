@@ -21,7 +21,9 @@ from renderer.problems import Problem
 from session import Latent, Mixing, Noise, Scene, Truncation
 
 
-def published(path: Path, seed: int, class_index: int | None = None, psi: float = 1.0, cutoff: int | None = None) -> np.ndarray:
+def published(
+    path: Path, seed: int, class_index: int | None = None, psi: float = 1.0, cutoff: int | None = None
+) -> np.ndarray:
     """The picture as a script with the public API makes it, uint8 [H, W, 3]."""
     network = load_network(path).generator
     z, c = draw_latents([seed], network.z_dim, network.c_dim)
@@ -94,7 +96,9 @@ def test_random_noise_belongs_to_its_seed(networks: dict[str, Path]) -> None:
     assert not np.array_equal(first, second)
     without = colours(scene_of(networks["SG2"], noise=Noise("none")))
     assert not np.array_equal(without, colours(scene_of(networks["SG2"])))
-    assert np.array_equal(colours(scene_of(networks["SG2"], noise=Noise("const", 1))), colours(scene_of(networks["SG2"])))
+    assert np.array_equal(
+        colours(scene_of(networks["SG2"], noise=Noise("const", 1))), colours(scene_of(networks["SG2"]))
+    )
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])

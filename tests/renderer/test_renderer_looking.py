@@ -12,7 +12,7 @@ import torch
 from small_networks import scene_of
 from test_renderer_stages import pixels
 
-from networks import load_network
+from networks import load_network, stylegan3
 from networks.sampling import draw_latents, to_uint8
 from renderer.engine import Engine
 from renderer.inspectors import Look, inspect
@@ -105,11 +105,15 @@ def test_the_spectrum_is_of_all_channels_or_of_those_shown() -> None:
 
 def test_readings_stay_small_and_statistics_are_those_of_the_map(networks: dict[str, Path]) -> None:
     features = layer_map(networks["T"], "L2_24_16")
-    finished = Engine().render(scene_of(networks["T"], capture=Capture("L2_24_16", channel=1), inspect=Inspect("spectrum")))
+    finished = Engine().render(
+        scene_of(networks["T"], capture=Capture("L2_24_16", channel=1), inspect=Inspect("spectrum"))
+    )
     assert sum(reading.nbytes for reading in finished.readings.values()) <= 65536
     assert finished.readings["histogram"].sum() == features.numel()
     stats = finished.stats
-    assert (stats.mean, stats.std) == pytest.approx((float(features.mean()), float(features.std(correction=0))), rel=1e-4)
+    assert (stats.mean, stats.std) == pytest.approx(
+        (float(features.mean()), float(features.std(correction=0))), rel=1e-4
+    )
     assert stats.largest == float(features.abs().max())
     assert stats.shown_largest == float(features[1:4].abs().max())
 
@@ -144,6 +148,7 @@ def test_undo_moves_the_finished_picture_back(networks: dict[str, Path]) -> None
 
 def test_the_input_moves_by_the_published_convention(networks: dict[str, Path]) -> None:
     network = load_network(networks["R"]).generator
+    assert isinstance(network, stylegan3.Generator)
     angle, (tx, ty) = math.radians(30), (0.1, -0.05)
     forward = [[math.cos(angle), math.sin(angle), tx], [-math.sin(angle), math.cos(angle), ty], [0, 0, 1]]
     network.synthesis.input.transform.copy_(torch.linalg.inv(torch.tensor(forward, dtype=torch.float64)))

@@ -82,7 +82,11 @@ def test_a_control_of_the_display_runs_the_last_stage_only(family: str, networks
     engine = Engine()
     base = scene_of(networks[family])
     engine.render(base)
-    for inspect in (Inspect(picture=Picture(gain_db=6)), Inspect("spectrum"), Inspect("spectrum", spectrum=Spectrum(beta=2))):
+    for inspect in (
+        Inspect(picture=Picture(gain_db=6)),
+        Inspect("spectrum"),
+        Inspect("spectrum", spectrum=Spectrum(beta=2)),
+    ):
         scene = replace(base, inspect=inspect)
         finished, layers = layers_run(engine, scene)
         assert (finished.reused, layers) == ("picture", 0)
@@ -176,4 +180,3 @@ def test_within_a_budget_the_boundaries_that_save_most_are_kept() -> None:
     assert most_useful(costs, sizes, 10) == {3}  # behind the layer that costs most
     assert most_useful(costs, sizes, 9) == set()
     assert most_useful(costs, [10, 10, 100, 10], 20) == {2, 4}
-
