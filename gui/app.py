@@ -97,6 +97,11 @@ class App:
         soon = self.document.moving or self.toasts.shown or self.pictures.progress or self._writing or self._asked
         return MOVING if soon else RESTING
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a picture is due."""
+        return self.pictures.waiting
+
     def ask(self, name: str, *arguments: Any) -> None:
         """Ask for a command; it is carried out at the end of the frame."""
         self._asked.append((name, arguments))

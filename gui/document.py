@@ -20,6 +20,7 @@ class Document:
         self._history = history.History(session)
         self.time = 0.0  # seconds on the document's clock
         self.playing = True
+        self._seen = (session, 0.0, session.scene)  # the scene of a moment, worked out once
 
     @property
     def session(self) -> Session:
@@ -29,7 +30,11 @@ class Document:
     @property
     def scene(self) -> Scene:
         """The scene on the canvas at the present time."""
-        return timeline.scene_at(self.session, self.time)
+        session, time, scene = self._seen
+        if session is not self.session or time != self.time:
+            scene = timeline.scene_at(self.session, self.time)
+            self._seen = (self.session, self.time, scene)
+        return scene
 
     @property
     def present(self) -> Session:

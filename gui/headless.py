@@ -47,6 +47,7 @@ class Headless(Screen):
         imgui.get_io().add_focus_event(True)
         self._framebuffer, self._colour = int(GL.glGenFramebuffers(1)), int(GL.glGenTextures(1))
         self.width = self.height = 0
+        self._painted = True
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
@@ -62,7 +63,6 @@ class Headless(Screen):
 
     def frame(self, app: Drawn, seconds: float = STEP) -> None:
         """Draw one frame in which `seconds` have passed since the last."""
-        GL = self._gl
         self.make_current()
         self.dress(app.theme, app.scale * self.display_scale)
         io = imgui.get_io()
@@ -73,17 +73,20 @@ class Headless(Screen):
         imgui.new_frame()
         app.draw()
         imgui.render()
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
-        GL.glViewport(0, 0, self.width, self.height)
-        GL.glClearColor(0, 0, 0, 1)
-        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
-        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+        self._painted = False
         app.after_drawing(self.screenshot)
 
     def screenshot(self) -> np.ndarray:
-        """What was drawn last, uint8 [H, W, 3]."""
+        """What was drawn last, uint8 [H, W, 3]. Only now is it painted: most frames nobody looks at."""
         GL = self._gl
+        self.make_current()
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        if not self._painted:
+            self._painted = True
+            GL.glViewport(0, 0, self.width, self.height)
+            GL.glClearColor(0, 0, 0, 1)
+            GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+            imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
         return read_pixels(GL, self.width, self.height)
 
     def make_current(self) -> None:

@@ -58,6 +58,7 @@ def demonstrate(
     hand.at, hand.step = (screen.width * 0.62, screen.height * 0.75), 1 / fps
     _play(hand, max(int(seconds * fps), 40))
     imgui.get_io().mouse_draw_cursor = False
+    quiet.frames(2)  # what a screenshot shows then
 
 
 def _waits_for_the_first(app: App) -> bool:

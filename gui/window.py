@@ -23,7 +23,8 @@ from gui.platform import display_missing, prepare_window_gl
 from gui.prefs import Prefs
 from gui.screen import GLSL, NEEDED, Drawn, Screen, ScreenError
 
-IDLE = 0.25  # seconds between two looks for news while nothing moves
+IDLE = 0.25  # seconds between two looks for news while nothing is due
+SOON = 0.008  # and while a picture is due, for a renderer that does not wake the window
 SETTLE = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
 
 
@@ -40,12 +41,16 @@ class Shown(Drawn, Protocol):
         """Seconds from one frame to the next while neither input nor a picture comes."""
         ...
 
+    @property
+    def waiting(self) -> bool: ...
     def poll(self) -> bool: ...
     def drop(self, paths: Sequence[str]) -> None: ...
 
 
 class Window(Screen):
     """A window with an OpenGL 3.3 context. Raises ScreenError where there can be none."""
+
+    _open = False
 
     def __init__(self, prefs: Prefs, title: str = "Bandlimit") -> None:
         self._window: Any = _create(prefs.width, prefs.height, title, visible=True)
@@ -62,6 +67,7 @@ class Window(Screen):
         address = ctypes.cast(self._window, ctypes.c_void_p).value
         imgui.backends.glfw_init_for_opengl(address or 0, True)  # chains to the callbacks set before
         imgui.backends.opengl3_init(GLSL)
+        Window._open = True
 
     def run(self, app: Shown) -> None:
         """Draw the app until it is closed."""
@@ -69,7 +75,7 @@ class Window(Screen):
         while not (app.closing or glfw.window_should_close(self._window)):
             shortest = 1 / app.prefs.frame_limit
             due = shortest if news or self._fresh else max(app.interval, shortest)
-            self._wait(min(due - (time.perf_counter() - last), IDLE))
+            self._wait(min(due - (time.perf_counter() - last), SOON if app.waiting else IDLE))
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
@@ -108,12 +114,14 @@ class Window(Screen):
 
     @staticmethod
     def wake() -> None:
-        """Let a waiting window look for news; may be called on any thread."""
-        glfw.post_empty_event()
+        """Let a waiting window look for news; may be called on any thread, also where there is no window."""
+        if Window._open:
+            glfw.post_empty_event()
 
     def close(self) -> None:
         """Free everything that was made."""
         if self._window is not None:
+            Window._open = False
             imgui.backends.opengl3_shutdown()
             imgui.backends.glfw_shutdown()
             super().close()
