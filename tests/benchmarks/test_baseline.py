@@ -1,0 +1,46 @@
+"""The yardstick of the benchmarks computes the very pictures and gradients that our networks do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import baseline
+from networks.config import StyleGAN3Config
+from networks.stylegan3 import Generator
+
+SMALL = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=256, channel_max=20, conv_clamp=1.5)
+KINDS = {"T": SMALL, "R": replace(SMALL, conv_kernel=1, use_radial_filters=True)}
+
+
+def make(kind: str) -> Generator:
+    torch.manual_seed(0)
+    network = Generator(KINDS[kind])
+    for layer in map(network.synthesis.layer, network.synthesis.layer_names):
+        torch.nn.init.normal_(layer.bias, std=0.3)
+        layer.magnitude_ema.fill_(0.7)
+    return network
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 3])
+@torch.no_grad()
+def test_the_plain_path_makes_the_same_picture(kind: str, batch: int) -> None:
+    network = make(kind)
+    ws = torch.randn(batch, network.num_ws, 8)
+    ours, plain = network.synthesis(ws), baseline.generate(network.synthesis, ws)
+    assert float((ours - plain).abs().max()) < 1e-4 * float(plain.abs().max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plain_path_has_the_same_gradients(kind: str) -> None:
+    network = make(kind)
+    ws = torch.randn(2, network.num_ws, 8)
+    parameters = [p for p in network.synthesis.parameters()]
+    direction = torch.randn(2, 3, 32, 32)
+    ours = torch.autograd.grad((network.synthesis(ws) * direction).sum(), parameters)
+    plain = torch.autograd.grad((baseline.generate(network.synthesis, ws) * direction).sum(), parameters)
+    for mine, other in zip(ours, plain, strict=True):
+        assert float((mine - other).abs().max()) <= 1e-3 * float(other.abs().max())
