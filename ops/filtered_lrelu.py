@@ -20,6 +20,7 @@ from .bias_act import bias_act
 from .fir import Span, fir
 from .upfirdn2d import (
     Padding,
+    Scaling,
     check_filter,
     check_images,
     filter_size,
@@ -64,34 +65,49 @@ def filtered_lrelu(
         raise ValueError(f"clamp must be 0 or more, or None, not {clamp}.")
     if gain <= 0:
         raise ValueError(f"filtered_lrelu needs a positive gain, not {gain}.")
+    nothing = parse_scaling(up, "up") == parse_scaling(down, "down") == (1, 1) and not any(parse_padding(padding))
+    if fu is None and fd is None and nothing:
+        return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
+    raise_, lower = legs(x, fu, fd, up, down, padding, gain, flip_filter)
+    return _FilteredLrelu.apply(x, b, raise_, lower, Kink(float(slope), clamp))
+
+
+def legs(
+    x: Tensor,
+    fu: Tensor | None,
+    fd: Tensor | None,
+    up: Scaling,
+    down: Scaling,
+    padding: Padding,
+    gain: float,
+    flip_filter: bool = False,
+) -> tuple[Leg, Leg]:
+    """The way up and the way down for pictures like x (its size, device and dtype), with the gain in the first."""
     (up_x, up_y), (down_x, down_y) = parse_scaling(up, "up"), parse_scaling(down, "down")
     x0, x1, y0, y1 = parse_padding(padding)
-    if fu is None and fd is None and (up_x, up_y, down_x, down_y, x0, x1, y0, y1) == (1, 1, 1, 1, 0, 0, 0, 0):
-        return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
-
     up_taps, down_taps = filter_size(fu), filter_size(fd)
     up_y_span = Span.padded(x.shape[2], up_taps[1], up_y, 1, y0, y1)
     up_x_span = Span.padded(x.shape[3], up_taps[0], up_x, 1, x0, x1)
     # A positive gain commutes with the leaky ReLU, and costs nothing in the filter.
-    raise_ = _Leg(prepare(fu, x, up_x * up_y * gain, flip_filter), up_y_span, up_x_span)
-    lower = _Leg(
+    raise_ = Leg(prepare(fu, x, up_x * up_y * gain, flip_filter), up_y_span, up_x_span)
+    lower = Leg(
         prepare(fd, x, 1, flip_filter),
         Span.padded(up_y_span.size_out, down_taps[1], 1, down_y, 0, 0),
         Span.padded(up_x_span.size_out, down_taps[0], 1, down_x, 0, 0),
     )
-    return _FilteredLrelu.apply(x, b, raise_, lower, _Kink(float(slope), clamp))
+    return raise_, lower
 
 
 @dataclass(frozen=True, eq=False)
-class _Leg:
+class Leg:
     """One resampling: a filter and how both axes go."""
 
     f: Tensor
     y: Span
     x: Span
 
-    def adjoint(self) -> _Leg:
-        return _Leg(self.f.flip(list(range(self.f.ndim))), self.y.adjoint(), self.x.adjoint())
+    def adjoint(self) -> Leg:
+        return Leg(self.f.flip(list(range(self.f.ndim))), self.y.adjoint(), self.x.adjoint())
 
     def reach(self) -> float:
         """No output is larger than this times the largest input."""
@@ -106,13 +122,13 @@ def _largest_phase(taps: Tensor, up: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Kink:
+class Kink:
     """The pointwise part, clamp(lrelu(t)), and its derivative."""
 
     slope: float
     clamp: float | None
 
-    def within(self, reach: float) -> _Kink:
+    def within(self, reach: float) -> Kink:
         """Without the clamp, if signals up to `reach` in size cannot touch it."""
         return replace(self, clamp=None) if self.clamp is not None and reach < self.clamp else self
 
@@ -129,7 +145,7 @@ class _Kink:
 
 class _FilteredLrelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, b: Tensor | None, raise_: _Leg, lower: _Leg, kink: _Kink) -> Tensor:
+    def forward(ctx: Any, x: Tensor, b: Tensor | None, raise_: Leg, lower: Leg, kink: Kink) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, lower, kink
         return backends.pick("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
@@ -152,10 +168,10 @@ class _Masked(torch.autograd.Function):
         v: Tensor,
         x: Tensor,
         b: Tensor | None,
-        raise_: _Leg,
-        before: _Leg,
-        after: _Leg,
-        kink: _Kink,
+        raise_: Leg,
+        before: Leg,
+        after: Leg,
+        kink: Kink,
     ) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, before, after, kink
@@ -169,14 +185,14 @@ class _Masked(torch.autograd.Function):
         return grad, None, None, None, None, None, None
 
 
-def _in_blocks(
+def in_blocks(
     x: Tensor,
     b: Tensor | None,
     v: Tensor | None,
-    raise_: _Leg,
-    before: _Leg | None,
-    after: _Leg,
-    limits: _Kink,
+    raise_: Leg,
+    before: Leg | None,
+    after: Leg,
+    limits: Kink,
 ) -> Tensor:
     """after(kink(raise_(x + b))), or after(kink'(raise_(x + b)) * before(v)), block by block."""
     wide = raise_.f.dtype
@@ -188,7 +204,7 @@ def _in_blocks(
     kink, limited = limits, limits.clamp is not None and x.device.type == "cpu"  # a GPU would have to wait
     reach = raise_.reach() * max(1.0, abs(limits.slope)) * 1.001 if limited else 0.0
 
-    def rows_for(leg: _Leg, planes: Tensor, lo: int, hi: int) -> tuple[Tensor, Span]:
+    def rows_for(leg: Leg, planes: Tensor, lo: int, hi: int) -> tuple[Tensor, Span]:
         """The rows that the leg's output rows [lo, hi) need, in the arithmetic's dtype and layout."""
         first, last, y = leg.y.window(lo, hi)
         return planes[:, :, first:last].to(dtype=wide, memory_format=layout), y
@@ -215,7 +231,7 @@ def _in_blocks(
     return out
 
 
-def _block(channels: int, after: _Leg) -> tuple[int, int]:
+def _block(channels: int, after: Leg) -> tuple[int, int]:
     """Channels and output rows of a block whose signal at the raised rate fits BLOCK_BYTES.
 
     This looks at sizes alone, so that the same input always gives the same bits.
@@ -229,4 +245,4 @@ def _block(channels: int, after: _Leg) -> tuple[int, int]:
     return chunk, max(MIN_ROWS, (raised_rows - after.y.taps) * after.y.up // after.y.down)
 
 
-backends.offer("filtered_lrelu", backends.Form("plain torch", _in_blocks))
+backends.offer("filtered_lrelu", backends.Form("plain torch", in_blocks))
