@@ -17,6 +17,8 @@ from networks.memory import free_memory
 
 Generator = stylegan3.Generator | stylegan2.Generator
 
+_MOST_TAPS = 96  # of a filter that the file leaves to its options; the published ones have 24
+
 
 def check_room(file: FileBytes, contents: Contents, device: torch.device) -> None:
     """Refuse, before anything is made, what there is no room for."""
@@ -54,31 +56,39 @@ def plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Disc
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Random weights get their shape but memory for one number only; the rest, which is small, is computed.
+    """Weights and biases get their shape but memory for one number only; the rest, which is small, is computed.
+
+    A file may claim any shape, so nothing of a claimed size is made before it was compared with the file.
 
     `torch.device("meta")` is made for this, but any arithmetic on that device has torch load its compiler, which takes
     a second each time that the program or the renderer starts.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.randn:
-            return torch.zeros(1).expand(*args)
-        if func in (torch.Tensor.mul, torch.Tensor.__mul__) and 0 in args[0].stride():
-            return args[0]  # still random, still without memory
+        if func in (torch.randn, torch.zeros):
+            return torch.zeros(()).expand(*args)
+        if func in (torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.clone) and 0 in args[0].stride():
+            return args[0]  # still without memory
         return func(*args, **(kwargs or {}))
 
 
 def _check_filters(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
     """The low-pass filters of StyleGAN3 grow with its options, so their lengths come first, by arithmetic alone."""
     try:
-        _, table = stylegan3.layer_table(stored.config)  # type: ignore[arg-type]  # the caller saw to that
+        first, table = stylegan3.layer_table(stored.config)  # type: ignore[arg-type]  # the caller saw to that
     except (ValueError, ArithmeticError) as error:
         raise broken(file.path, plain(str(error).rstrip("."), 120)) from None
+    for name in ("synthesis.input.freqs", *(f"synthesis.{spec.name}.weight" for spec in table)):
+        if name not in stored.tensors:
+            raise broken(file.path, f"the tensor {name} of its {role} is missing")
+    if stored.tensors["synthesis.input.freqs"].shape != (first.channels, 2):
+        raise broken(file.path, f"the options of its {role} do not fit the frequencies of its input")
     for spec in table:
         down = (spec.down_taps,) * (2 if spec.down_radial else 1)
         for name, shape in (("up_filter", (spec.up_taps,)), ("down_filter", down)):
             tensor = stored.tensors.get(f"synthesis.{spec.name}.{name}")
-            if shape[0] > 1 and (tensor.shape if tensor else shape) != shape or shape[0] > 1024:
+            fits = shape[0] == 1 or (tensor.shape == shape if tensor else shape[0] <= _MOST_TAPS)
+            if not fits:
                 raise broken(file.path, f"the options of its {role} do not fit the filters of {spec.name}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
@@ -98,19 +98,10 @@ def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool
             if not _is_option(inner):
                 raise Flaw("it has an option that is no option")
     try:
-        config = kind.from_published(options, ada=ada)
+        return kind.from_published(options, ada=ada)
     except (ValueError, TypeError) as error:
         sentence = str(error).partition(": known are")[0].rstrip(".?")
         raise Flaw(sentence[:1].lower() + sentence[1:]) from None
-    check_switches(config)
-    return config
-
-
-def check_switches(config: AnyConfig) -> None:
-    """Raise Flaw where a switch is neither true nor false, which the config leaves to its makers."""
-    for entry in fields(config):
-        if entry.type == "bool" and type(getattr(config, entry.name)) is not bool:
-            raise Flaw(f"{entry.name} is neither true nor false")
 
 
 def _is_option(value: Any) -> bool:

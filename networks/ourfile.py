@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from networks.config import AnyConfig, config_from_dict
-from networks.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork, check_switches
+from networks.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork
 from networks.errors import CheckpointError, Flaw, broken, foreign, plain
 from networks.filebytes import FileBytes, Region
 from networks.stored import Storage, StoredTensor
@@ -57,7 +57,6 @@ def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
         for role in ROLES:
             if role in described:
                 configs[role] = config_from_dict(described[role])
-                check_switches(configs[role])
         tensors: dict[str, dict[str, Numbers]] = {role: {} for role in configs}
         for name, entry in header.items():
             role, _, own = name.partition(".")

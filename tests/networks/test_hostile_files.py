@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from file_makers import old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle
+from file_makers import made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
 from soak_mutations import SPARE, one_sentence, worker
+
+from networks import CheckpointError, load_network
+from networks.config import StyleGAN2Config, StyleGAN3Config
 
 COMMAND = b"X\x0c\x00\x00\x00touch canary"
 
@@ -208,6 +211,27 @@ HEADERS: dict[str, bytes] = {
 }
 
 
+# Options that ask for far more than the file holds.
+_WIDE: dict[str, Any] = {"w_dim": 2**20, "z_dim": 2**20, "mapping_num_layers": 256, "channel_max": 4}
+_LONG: dict[str, Any] = {"img_resolution": 2**16, "channel_base": 2**20, "channel_max": 4, "w_dim": 16, "z_dim": 16}
+PLANS = {
+    "a wide mapping": StyleGAN2Config(img_resolution=16, **_WIDE),
+    "a wide synthesis": StyleGAN2Config(img_resolution=2**16, channel_base=2**20, channel_max=2**20),
+    "a wide alias-free mapping": StyleGAN3Config(img_resolution=16, **_WIDE),
+    "a deep alias-free network": StyleGAN3Config(num_layers=256, **_LONG),
+    "long filters": StyleGAN3Config(num_layers=3, filter_size=32, lrelu_upsampling=32, **_LONG),
+    "long filters, unsaid": StyleGAN3Config(
+        img_resolution=16,
+        w_dim=16,
+        z_dim=16,
+        channel_max=4,
+        filter_size=32,
+        lrelu_upsampling=32,
+        use_radial_filters=True,
+    ),
+}
+
+
 def in_network(real: bytes, payload: bytes) -> bytes:
     """A real network whose pickle does one thing more, right at its beginning."""
     return real[:11] + payload + b"0" + real[11:]
@@ -243,6 +267,12 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         files[f"{name} in a zip.pth"] = in_zip(pth, payload)
     for name in CALLS:
         files[f"{name} in a storage.pkl"] = in_storage(payloads[name])
+    for name, config in PLANS.items():
+        generator = made(type(config)(img_resolution=16, w_dim=16, z_dim=16, channel_max=4))
+        generator.config = config
+        for layer in generator.synthesis.children() if "unsaid" in name else ():
+            layer.up_filter = layer.down_filter = None
+        files[f"{name}.pkl"] = write_nvidia(sources / "x.pkl", {"G_ema": generator}).read_bytes()
     for name, content in HEADERS.items():
         files[f"{name}.safetensors"] = content
     for name, content in files.items():
@@ -270,6 +300,11 @@ def test_tricks_are_refused_as_hostile(verdicts, name):
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused(verdicts, name):
     assert verdicts[f"{name}.pkl"]["kind"] in ("broken", "foreign", "hostile")
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_impossible_options_are_refused(verdicts, name):
+    assert verdicts[f"{name}.pkl"]["kind"] == "broken"
 
 
 @pytest.mark.parametrize("name", HEADERS)
@@ -303,8 +338,6 @@ def test_the_payloads_are_real(tmp_path, monkeypatch):
 
 def test_a_damaged_safetensors_file_claims_no_more_than_it_holds(tmp_path):
     """A header may say that one byte of weights is a gigabyte."""
-    from networks import CheckpointError, load_network
-
     path = tiny_safetensors(tmp_path)
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
