@@ -1,6 +1,6 @@
 """The arithmetic of alias-free networks in plain torch: resampling filters, activations, modulated convolution."""
 
-from . import warp
+from . import kernels, warp
 from .backends import describe
 from .bias_act import ACTIVATIONS, bias_act
 from .conv_resample import conv2d_resample
@@ -19,6 +19,7 @@ __all__ = [
     "downsample2d",
     "filter2d",
     "filtered_lrelu",
+    "kernels",
     "modulated_conv2d_stylegan2",
     "modulated_conv2d_stylegan3",
     "power_spectrum",

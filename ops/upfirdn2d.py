@@ -89,14 +89,15 @@ class _Upfirdn2d(torch.autograd.Function):
         return _Upfirdn2d.apply(grads[0], flipped, y_span.adjoint(), x_span.adjoint()), None, None, None
 
 
-def _whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+def whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+    """The plain form, in x's dtype."""
     wide = x.to(f.dtype)
     if wide.device.type == "cpu":
         wide = wide.contiguous(memory_format=torch.channels_last)
     return fir(wide, f, y_span, x_span).to(x.dtype)
 
 
-backends.offer("upfirdn2d", backends.Form("plain torch", _whole_image))
+backends.offer("upfirdn2d", backends.Form("plain torch", whole_image))
 
 
 def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:

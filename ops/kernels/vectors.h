@@ -35,8 +35,9 @@ INLINE float largest(Vec v) {
 
 INLINE Vec magnitude(Vec v) { return v < 0.0f ? -v : v; }
 
-// `count` numbers from memory; lanes beyond are 0.
+// `count` numbers, up to 16.
 template <class T> INLINE void copy_part(T *to, const T *from, int count) {
+    if (count & 16) { std::memcpy(to, from, 16 * sizeof(T)); return; }
     if (count & 8) { std::memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; }
     if (count & 4) { std::memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; }
     if (count & 2) { std::memcpy(to, from, 2 * sizeof(T)); to += 2; from += 2; }

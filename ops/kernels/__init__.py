@@ -1,0 +1,15 @@
+"""The compiled forms of the ops, and how they are found, built, checked and cached.
+
+`ready()` says whether the C++ kernel now serves float32 and bfloat16 on the CPU. The form changes at no other moment
+than inside `ready()`, so that what is computed between two calls agrees bit for bit: call it when a network is loaded,
+before anything is computed with it, and let `serving()` be part of the key of whatever is kept from before. A process
+that never calls it has it called for it when the first op runs.
+"""
+
+from . import check, cpu
+from .library import checked_by, ready, serving, why_not
+
+__all__ = ["ready", "serving", "why_not"]
+
+checked_by(check.wrong_with)
+cpu.offer()

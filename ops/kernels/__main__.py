@@ -1,0 +1,24 @@
+"""Builds the CPU kernel now and says in one line how that went: python -m ops.kernels."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import ops
+from ops import kernels
+
+
+def main() -> int:
+    start = time.perf_counter()
+    kernels.ready(wait=True)
+    took = time.perf_counter() - start
+    reason = kernels.why_not()
+    outcome = f"The CPU kernel is ready ({took:.1f} s)." if reason is None else f"Plain torch serves the CPU: {reason}."
+    sys.stdout.write(outcome + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    assert ops.describe()
+    sys.exit(main())

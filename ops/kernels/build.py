@@ -1,0 +1,211 @@
+"""Builds the CPU kernel with whatever C++ compiler is there, and keeps it in the cache.
+
+    find()      the library that was built for this source, processor and compiler, or that came with a release
+    build()     builds it; takes seconds; safe when several processes do it at once
+
+Names in the cache end in the file's own digest, so that a damaged file is not loaded but built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "filtered_lrelu.cpp"
+HEADERS = HERE / "passes.h", HERE / "pool.h", HERE / "vectors.h"
+COMPILERS = "c++", "g++", "clang++"
+# Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+)
+PREBUILT = HERE / "prebuilt"
+SUFFIX = ".dll" if os.name == "nt" else ".dylib" if sys.platform == "darwin" else ".so"
+ABANDONED = 3600  # seconds after which a build folder has no builder any more
+LONGEST_BUILD = 300  # seconds
+
+
+class BuildError(RuntimeError):
+    """There is no kernel, and why."""
+
+
+def cache_folder() -> Path:
+    """Where built kernels are kept: $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels."""
+    own = os.environ.get("BANDLIMIT_CACHE")
+    return (Path(own) if own else Path.home() / ".cache" / "bandlimit") / "kernels"
+
+
+def compiler() -> str | None:
+    """The path of a C++ compiler: $CXX, or c++, g++, clang++."""
+    wanted = os.environ.get("CXX")
+    for name in [wanted] if wanted else COMPILERS:
+        if found := shutil.which(name):
+            return found
+    return None
+
+
+def find() -> Path | None:
+    """A library that can be loaded without building, whole and unaltered."""
+    cxx = compiler()
+    # Without a compiler any compiler's work serves.
+    pattern = f"{_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
+    try:
+        kept = sorted(cache_folder().glob(pattern))
+    except OSError:
+        kept = []
+    for path in [*kept, *prebuilt()]:
+        if path.stem.rsplit("-", 1)[-1] == _digest(path):
+            return path
+    return None
+
+
+def prebuilt() -> list[Path]:
+    """The libraries of a release that suit this machine, best first (see release.py)."""
+    system = {"linux": "linux", "win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        capability = torch.backends.cpu.get_cpu_capability()
+        levels = {"AVX512": ["x86_64_v4", "x86_64_v3"], "AVX2": ["x86_64_v3"]}.get(capability, [])
+    else:
+        levels = ["arm64"] if machine in ("arm64", "aarch64") else []
+    return [path for level in levels for path in sorted(PREBUILT.glob(f"{system}-{level}-{source_key()}-*{SUFFIX}"))]
+
+
+def build() -> Path:
+    """Compile the kernel for this processor and keep it. Raises BuildError saying why it cannot be."""
+    cxx = compiler()
+    if cxx is None:
+        raise BuildError(f"no C++ compiler was found ({os.environ.get('CXX') or ', '.join(COMPILERS)})")
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
+            made = Path(room) / f"kernel{SUFFIX}"
+            compile_to(made, cxx, native_flags())
+            target = folder / f"{_key()}-{_compiler_key(cxx)}-{_digest(made)}{SUFFIX}"
+            for old in folder.glob(f"{_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
+                if old != target and _digest(old) != old.stem.rsplit("-", 1)[-1]:
+                    old.unlink(missing_ok=True)
+            made.replace(target)
+    except OSError as error:
+        raise BuildError(f"the kernel could not be built in {folder}: {error.strerror or error}") from error
+    return target
+
+
+def compile_to(target: Path, cxx: str, flags: Sequence[str], link: Sequence[str] = ()) -> None:
+    """Compile and link in target's folder, through ninja where there is one. Raises BuildError."""
+    room = target.parent
+    compiling = [cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(room / "kernel.o")]
+    linking = [cxx, "-shared", *flags, str(room / "kernel.o"), "-o", str(target), *(link or _link_flags())]
+    ninja = _ninja()
+    if ninja is None:
+        commands = [compiling, linking]
+    else:
+        (room / "build.ninja").write_text(_ninja_file(compiling, linking, room / "kernel.o", target), encoding="utf-8")
+        commands = [[ninja, "-C", str(room)]]
+    for command in commands:
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=LONGEST_BUILD, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BuildError(f"{Path(command[0]).name} did not run: {error}") from error
+        if done.returncode:
+            lines = (done.stderr + done.stdout).splitlines()
+            complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+            raise BuildError(f"{Path(cxx).name} refused the kernel: {complaint.strip()[:300]}")
+
+
+def native_flags() -> list[str]:
+    """What makes the compiler use all of this processor."""
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    return ["-mcpu=native"] if arm else ["-march=native"]
+
+
+def source_key() -> str:
+    """A digest of the source and of how it is compiled."""
+    digest = hashlib.sha256(repr(FLAGS).encode())
+    for path in (SOURCE, *HEADERS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _link_flags() -> list[str]:
+    if os.name == "nt":
+        return ["-static-libgcc", "-static-libstdc++"]
+    return ["-pthread"]
+
+
+def _ninja() -> str | None:
+    try:
+        import ninja
+    except ImportError:
+        return shutil.which("ninja")
+    return str(Path(ninja.BIN_DIR) / "ninja")
+
+
+def _ninja_file(compiling: list[str], linking: list[str], middle: Path, target: Path) -> str:
+    def command(words: list[str]) -> str:
+        return subprocess.list2cmdline(words).replace("$", "$$")
+
+    def path(of: Path) -> str:
+        return str(of).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+    sources = " ".join(path(p) for p in HEADERS)
+    return (
+        f"rule compile\n  command = {command(compiling)}\nrule link\n  command = {command(linking)}\n"
+        f"build {path(middle)}: compile {path(SOURCE)} | {sources}\nbuild {path(target)}: link {path(middle)}\n"
+    )
+
+
+def _key() -> str:
+    """Of the source and the processor."""
+    return f"kernel-{source_key()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *told[:2]])
+
+
+def _compiler_key(cxx: str) -> str:
+    try:
+        done = subprocess.run([cxx, "--version"], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return hashlib.sha256(done.stdout).hexdigest()[:8]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "unreadable"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folders of builds that were interrupted."""
+    for left in folder.glob("building-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)

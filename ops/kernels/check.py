@@ -1,0 +1,59 @@
+"""A compiled kernel is compared with plain torch on small pictures before it is used."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from ops.filtered_lrelu import Kink, in_blocks, legs
+
+from .cpu import compute
+
+TOLERANCE = 1e-5  # of the largest value; an honest kernel is within 1e-6
+TOLERANCE_BFLOAT16 = 4e-3  # one rounding
+FLIPPED = 0.02  # of a gradient may differ: where the signal is within rounding of the bend, the slope may be the other
+
+
+def wrong_with(library: ctypes.CDLL) -> str | None:
+    """What the library computes wrongly, in words, or None."""
+    generator = torch.Generator().manual_seed(5)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    separable, radial = noise(12), noise(12, 12)
+    even = radial + radial.flip(0)
+    # name, channels, size, up, down, padding, up filter, down filter, clamp
+    cases = [
+        ("separable", 17, 9, 2, 2, (9, 8, 9, 8), separable, separable, 1.0),
+        ("up 4", 5, 15, 4, 2, (-3, -4, -2, -4), noise(24), separable, 256.0),
+        ("radial", 33, 7, 2, 2, (11, 10, 11, 10), separable, even, 1.0),
+        ("any filter", 3, 8, 1, 1, (2, 1, 0, 3), noise(3), noise(4, 5), None),
+    ]
+    for name, channels, size, up, down, padding, fu, fd, clamp in cases:
+        x, b = noise(2, channels, size, size + 1), noise(channels)
+        raise_, lower = legs(x, fu, fd, up, down, padding, 1.4)
+        kink = Kink(0.2, clamp)
+        expected = in_blocks(x, b, None, raise_, None, lower, kink)
+        made = compute(library, x, b, None, raise_, None, lower, kink, 1)
+        if not _agree(made, expected, TOLERANCE):
+            return name
+        if not torch.equal(made, compute(library, x, b, None, raise_, None, lower, kink, 3)):
+            return f"{name}: threads change the result"
+        half = x.bfloat16()
+        expected_half = in_blocks(half.float(), b, None, raise_, None, lower, kink)
+        made = compute(library, half, b, None, raise_, None, lower, kink)
+        if not _agree(made, expected_half, TOLERANCE_BFLOAT16):
+            return f"{name}, bfloat16"
+        plan = raise_, lower.adjoint(), raise_.adjoint(), kink
+        v = noise(*expected.shape)
+        if not _agree(compute(library, x, b, v, *plan), in_blocks(x, b, v, *plan), TOLERANCE, FLIPPED):
+            return f"{name}, gradient"
+    return None
+
+
+def _agree(made: Tensor, expected: Tensor, tolerance: float, apart: float = 0.0) -> bool:
+    close = (made.float() - expected).abs() <= tolerance * expected.abs().max()
+    return float((~close).float().mean()) <= apart

@@ -1,0 +1,114 @@
+"""Which CPU kernel this process uses: found, or built in the background while plain torch serves, checked, adopted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import build
+
+VERSION = 1  # of the struct `Job`, in filtered_lrelu.cpp and cpu.py
+
+Check = Callable[[ctypes.CDLL], str | None]
+
+
+@dataclass
+class _State:
+    """What this process knows; written under `lock` alone."""
+
+    library: ctypes.CDLL | None = None
+    name: str = "plain torch"
+    reason: str | None = None  # why there is none; None until the first ready()
+    building: threading.Thread | None = None
+    built: Path | build.BuildError | None = None
+    check: Check | None = None  # set by cpu.py
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+_state = _State()
+
+
+def ready(wait: bool = False) -> bool:
+    """Whether the C++ kernel serves from now on.
+
+    Adopts a library that is in the cache or came with the release, after comparing it with plain torch. Where there is
+    none, builds one: in the background, to be adopted by a later call, or at once if `wait`. BANDLIMIT_KERNELS=torch
+    forbids it all. Never raises: `why_not()` has the reason.
+    """
+    with _state.lock:
+        if _state.library is not None:
+            return True
+        if os.environ.get("BANDLIMIT_KERNELS") == "torch":
+            _state.reason = "BANDLIMIT_KERNELS=torch forbids it"
+            return False
+        if _state.building is None and _state.built is None:
+            found = build.find()
+            if found is None and build.compiler() is None:
+                _state.built = build.BuildError("no C++ compiler was found, and no prebuilt library is there")
+            elif found is None:
+                _state.building = threading.Thread(target=_build, name="kernel build", daemon=True)
+                _state.building.start()
+            else:
+                _state.built = found
+        if _state.building is not None:
+            if wait:
+                _state.building.join()
+            if _state.building.is_alive():
+                _state.reason = "it is being built; the next network to be loaded will have it"
+                return False
+            _state.building = None
+        if isinstance(_state.built, Path):
+            _adopt(_state.built)
+        elif _state.built is not None:
+            _state.reason = str(_state.built)
+        return _state.library is not None
+
+
+def serving() -> str:
+    """The name of what computes: "plain torch", or "C++" and which build. Results agree bit for bit under one name."""
+    return _state.name
+
+
+def why_not() -> str | None:
+    """None if the C++ kernel serves, else the reason. The first call of a process decides, as `ready()` does."""
+    if _state.library is None and _state.reason is None:
+        ready()
+    return None if _state.library is not None else _state.reason
+
+
+def library() -> ctypes.CDLL | None:
+    """The library in use."""
+    return _state.library
+
+
+def checked_by(check: Check) -> None:
+    """What a library has to pass before it is used: `check` returns what is wrong with it, or None."""
+    _state.check = check
+
+
+def _build() -> None:
+    try:
+        _state.built = build.build()
+    except build.BuildError as error:
+        _state.built = error
+
+
+def _adopt(path: Path) -> None:
+    try:
+        found = ctypes.CDLL(str(path))
+        version = found.bandlimit_version()
+    except (OSError, AttributeError) as error:
+        _state.reason = f"{path.name} could not be loaded: {error}"
+        return
+    if version != VERSION:
+        _state.reason = f"{path.name} is of another version ({version}, not {VERSION})"
+        return
+    if _state.check is not None and (wrong := _state.check(found)):
+        _state.reason = f"it failed its self-check: {wrong}"
+        return
+    _state.library, _state.reason = found, None
+    _state.name = f"C++ {path.stem}"

@@ -1,0 +1,229 @@
+// The inner loops: rows of vectors raised, bent by the activation, lowered. Each output is summed in the order of its
+// taps however the loops are cut, so that neither tiles nor threads show in the result.
+#pragma once
+#include "vectors.h"
+
+// The pointwise part: t -> clamp(leaky(t)).
+struct Kink {
+    float slope, clamp;
+    bool bends, clamps;
+};
+
+enum { PLAIN, BENT, CLAMPED };
+
+INLINE Vec slopes(Vec t, Vec slope) { return t > 0.0f ? t : t * slope; }
+
+template <int HOW> INLINE Vec bend(Vec t, Vec slope, Vec high) {
+    if (HOW == PLAIN) return t;
+    t = slopes(t, slope);
+    if (HOW == CLAMPED) t = t > high ? high : (t < -high ? -high : t);
+    return t;
+}
+
+// t becomes v times the derivative of the pointwise part at t.
+inline void multiply_slope(Vec *t, const Vec *v, int count, const Kink &kink, bool may_clamp) {
+    Vec slope = splat(kink.slope), high = splat(kink.clamp);
+    for (int i = 0; i < count; i++) {
+        Vec rate = t[i] > 0.0f ? splat(1.0f) : slope;
+        if (kink.clamps && may_clamp) rate = magnitude(t[i] * rate) > high ? Vec{} : rate;
+        t[i] = rate * v[i];
+    }
+}
+
+// Raise along the rows. Outputs come in groups of U that see the same K samples:
+// out[g * U + u] = sum over rows r and taps k of taps[r][u][k] * rows[r][g + k].
+struct Raise {
+    const Vec *const *rows;
+    const float *taps;
+    int row_count, up, reach, groups; // reach is K
+    Vec *out;
+    Vec slope, high;
+};
+
+template <int U, int K, int G, int HOW> void raise_along(const Raise &job) {
+    for (int g = 0; g < job.groups; g += G) {
+        Vec sum[G * U] = {};
+        for (int r = 0; r < job.row_count; r++) {
+            const Vec *row = job.rows[r] + g;
+            const float *taps = job.taps + r * U * K;
+            UNROLL for (int s = 0; s < G + K - 1; s++) {
+                Vec v = row[s];
+                UNROLL for (int i = 0; i < G; i++) {
+                    if (s < i || s >= i + K) continue;
+                    UNROLL for (int u = 0; u < U; u++) sum[i * U + u] += splat(taps[u * K + s - i]) * v;
+                }
+            }
+        }
+        UNROLL for (int i = 0; i < G * U; i++) job.out[g * U + i] = bend<HOW>(sum[i], job.slope, job.high);
+    }
+}
+
+template <int HOW> void raise_along_any(const Raise &job) {
+    for (int g = 0; g < job.groups; g++)
+        for (int u = 0; u < job.up; u++) {
+            Vec sum = {};
+            for (int r = 0; r < job.row_count; r++) {
+                const Vec *row = job.rows[r] + g;
+                const float *taps = job.taps + (r * job.up + u) * job.reach;
+                for (int k = 0; k < job.reach; k++) sum += splat(taps[k]) * row[k];
+            }
+            job.out[g * job.up + u] = bend<HOW>(sum, job.slope, job.high);
+        }
+}
+
+constexpr int GROUPS = 4; // the groups of a row are rounded up to a multiple
+
+typedef void (*RaisePass)(const Raise &);
+
+inline RaisePass choose_raise(int up, int reach, int how) {
+#define CHOICES(PASS) (how == PLAIN ? PASS<PLAIN> : how == BENT ? PASS<BENT> : PASS<CLAMPED>)
+    if (up == 2 && reach == 6) return how == PLAIN ? raise_along<2, 6, 4, PLAIN> : how == BENT ? raise_along<2, 6, 4, BENT> : raise_along<2, 6, 4, CLAMPED>;
+    if (up == 4 && reach == 6) return how == PLAIN ? raise_along<4, 6, 2, PLAIN> : how == BENT ? raise_along<4, 6, 2, BENT> : raise_along<4, 6, 2, CLAMPED>;
+    if (up == 2 && reach == 2) return how == PLAIN ? raise_along<2, 2, 4, PLAIN> : how == BENT ? raise_along<2, 2, 4, BENT> : raise_along<2, 2, 4, CLAMPED>;
+    if (up == 1 && reach == 1) return how == PLAIN ? raise_along<1, 1, 4, PLAIN> : how == BENT ? raise_along<1, 1, 4, BENT> : raise_along<1, 1, 4, CLAMPED>;
+    return CHOICES(raise_along_any);
+#undef CHOICES
+}
+
+// Raise across the rows: out[u][x] = sum over k of taps[u][k] * rows[k][x], for all phases u of one group.
+struct RaiseAcross {
+    const Vec *const *rows;
+    const float *taps;
+    int up, reach, columns;
+    Vec *out; // phase after phase, `stride` vectors apart
+    int stride;
+};
+
+constexpr int COLUMNS = 4; // the columns of a row are rounded up to a multiple
+
+template <int U, int K> void raise_across(const RaiseAcross &job) {
+    const int up = U ? U : job.up, reach = K ? K : job.reach;
+    for (int x = 0; x < job.columns; x += COLUMNS) {
+        if (U && K) {
+            Vec sum[(U ? U : 1) * COLUMNS] = {};
+            UNROLL for (int k = 0; k < K; k++) {
+                const Vec *row = job.rows[k] + x;
+                UNROLL for (int i = 0; i < COLUMNS; i++) {
+                    Vec v = row[i];
+                    UNROLL for (int u = 0; u < U; u++) sum[u * COLUMNS + i] += splat(job.taps[u * K + k]) * v;
+                }
+            }
+            UNROLL for (int u = 0; u < U; u++)
+                UNROLL for (int i = 0; i < COLUMNS; i++) job.out[u * job.stride + x + i] = sum[u * COLUMNS + i];
+        } else {
+            for (int u = 0; u < up; u++) {
+                Vec sum[COLUMNS] = {};
+                for (int k = 0; k < reach; k++) {
+                    const Vec *row = job.rows[k] + x;
+                    UNROLL for (int i = 0; i < COLUMNS; i++) sum[i] += splat(job.taps[u * reach + k]) * row[i];
+                }
+                UNROLL for (int i = 0; i < COLUMNS; i++) job.out[u * job.stride + x + i] = sum[i];
+            }
+        }
+    }
+}
+
+typedef void (*RaiseAcrossPass)(const RaiseAcross &);
+
+inline RaiseAcrossPass choose_raise_across(int up, int reach) {
+    if (up == 2 && reach == 6) return raise_across<2, 6>;
+    if (up == 4 && reach == 6) return raise_across<4, 6>;
+    return raise_across<0, 0>;
+}
+
+// Lower along the rows: out[x] = sum over rows r and taps k of taps[r][k] * rows[r][x * D + k]. Where `mirror` is
+// given, row r and mirror r have the same taps and are added first.
+struct Lower {
+    const Vec *const *rows;
+    const Vec *const *mirror;
+    const float *taps;
+    int row_count, down, count, columns; // count: taps
+    Vec *out;
+};
+
+template <int D, int T, int O, bool FOLD> INLINE void lower_some(const Lower &job, int x) {
+    Vec sum[O] = {};
+    for (int r = 0; r < job.row_count; r++) {
+        const Vec *row = job.rows[r] + x * D;
+        const Vec *other = FOLD ? job.mirror[r] + x * D : row;
+        const float *taps = job.taps + r * T;
+        UNROLL for (int s = 0; s < (O - 1) * D + T; s++) {
+            Vec v = FOLD ? row[s] + other[s] : row[s];
+            UNROLL for (int i = 0; i < O; i++)
+                if (s >= i * D && s < i * D + T) sum[i] += splat(taps[s - i * D]) * v;
+        }
+    }
+    UNROLL for (int i = 0; i < O; i++) job.out[x + i] = sum[i];
+}
+
+template <int D, int T, int O, bool FOLD> void lower_along(const Lower &job) {
+    int x = 0;
+    for (; x + O <= job.columns; x += O) lower_some<D, T, O, FOLD>(job, x);
+    for (; x < job.columns; x += COLUMNS) lower_some<D, T, COLUMNS, FOLD>(job, x);
+}
+
+template <bool FOLD> void lower_along_any(const Lower &job) {
+    for (int x = 0; x < job.columns; x++) {
+        Vec sum = {};
+        for (int r = 0; r < job.row_count; r++) {
+            const Vec *row = job.rows[r] + x * job.down;
+            const Vec *other = FOLD ? job.mirror[r] + x * job.down : row;
+            for (int k = 0; k < job.count; k++)
+                sum += splat(job.taps[r * job.count + k]) * (FOLD ? row[k] + other[k] : row[k]);
+        }
+        job.out[x] = sum;
+    }
+}
+
+typedef void (*LowerPass)(const Lower &);
+
+inline LowerPass choose_lower(int down, int taps, bool fold) {
+    if (down == 2 && taps == 12) return fold ? lower_along<2, 12, 8, true> : lower_along<2, 12, 8, false>;
+    if (down == 4 && taps == 24) return fold ? lower_along<4, 24, 4, true> : lower_along<4, 24, 4, false>;
+    if (down == 2 && taps == 4) return fold ? lower_along<2, 4, 8, true> : lower_along<2, 4, 8, false>;
+    if (down == 1 && taps == 4) return fold ? lower_along<1, 4, 8, true> : lower_along<1, 4, 8, false>;
+    if (down == 1 && taps == 1) return lower_along<1, 1, 8, false>;
+    return fold ? lower_along_any<true> : lower_along_any<false>;
+}
+
+// Lower across the rows, PAIR rows of outputs at once: out[p][x] = sum over k of taps[k] * rows[p * D + k][x].
+struct LowerAcross {
+    const Vec *const *rows;
+    const float *taps;
+    int down, count, columns;
+    Vec *out; // row after row, `stride` vectors apart
+    int stride;
+};
+
+template <int D, int T, int PAIR> void lower_across(const LowerAcross &job) {
+    for (int x = 0; x < job.columns; x += COLUMNS) {
+        Vec sum[PAIR * COLUMNS] = {};
+        const int down = D ? D : job.down, count = T ? T : job.count;
+        if (D) {
+            UNROLL for (int s = 0; s < (PAIR - 1) * D + T; s++) {
+                const Vec *row = job.rows[s] + x;
+                UNROLL for (int i = 0; i < COLUMNS; i++) {
+                    Vec v = row[i];
+                    UNROLL for (int p = 0; p < PAIR; p++)
+                        if (s >= p * D && s < p * D + T) sum[p * COLUMNS + i] += splat(job.taps[s - p * D]) * v;
+                }
+            }
+        } else {
+            for (int p = 0; p < PAIR; p++)
+                for (int k = 0; k < count; k++) {
+                    const Vec *row = job.rows[p * down + k] + x;
+                    UNROLL for (int i = 0; i < COLUMNS; i++) sum[p * COLUMNS + i] += splat(job.taps[k]) * row[i];
+                }
+        }
+        UNROLL for (int p = 0; p < PAIR; p++)
+            UNROLL for (int i = 0; i < COLUMNS; i++) job.out[p * job.stride + x + i] = sum[p * COLUMNS + i];
+    }
+}
+
+typedef void (*LowerAcrossPass)(const LowerAcross &);
+
+inline LowerAcrossPass choose_lower_across(int down, int taps, int pair) {
+    if (down == 2 && taps == 12) return pair == 2 ? lower_across<2, 12, 2> : lower_across<2, 12, 1>;
+    if (down == 4 && taps == 24) return pair == 2 ? lower_across<4, 24, 2> : lower_across<4, 24, 1>;
+    return pair == 2 ? lower_across<0, 0, 2> : lower_across<0, 0, 1>;
+}
