@@ -49,7 +49,8 @@ class Running:
         if code == -getattr(signal, "SIGKILL", 9):
             return "The renderer was killed; if nobody did that, memory ran out."
         if code < 0:
-            return f"The renderer crashed ({signal.Signals(-code).name})."
+            what = "was ended" if -code in (signal.SIGTERM, signal.SIGINT) else "crashed"
+            return f"The renderer {what} ({signal.Signals(-code).name})."
         return f"The renderer ended by itself (exit status {code})."
 
 

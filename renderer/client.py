@@ -64,7 +64,7 @@ class Client:
             self._tell(("reload", path))
             for request in self._last.values():
                 if request.scene.model.path == path:
-                    self._answered[request.view] = min(self._answered.get(request.view, -1), request.id - 1)
+                    self._unanswered(request)
                     self._ask(request)
             self._changed.notify_all()
 
@@ -82,6 +82,9 @@ class Client:
             answer, place, source = item
             if isinstance(answer, RendererLost):
                 lost.append(answer)
+                for request in self._last.values():  # the next renderer makes it again
+                    if not self._given_up(request):
+                        self._unanswered(request)
             elif isinstance(answer, RenderProgress):
                 progress[answer.view] = answer
             elif answer.id >= self._answered.get(answer.view, answer.id):
@@ -122,11 +125,18 @@ class Client:
     def _ask(self, request: RenderRequest) -> None:
         raise NotImplementedError
 
+    def _given_up(self, request: RenderRequest) -> bool:
+        return False
+
     def _tell(self, message: tuple[Any, ...]) -> None:
         raise NotImplementedError
 
     def _free(self, place: Place, source: Any) -> None:
         raise NotImplementedError
+
+    def _unanswered(self, request: RenderRequest) -> None:
+        before = request.id - 1
+        self._answered[request.view] = min(self._answered.get(request.view, before), before)
 
     def _came(self, answer: Answer, place: Place | None = None, source: Any = None) -> None:
         with self._changed:
@@ -195,7 +205,11 @@ class OtherProcess(Client):
         self._teller.join(timeout=5)
 
     def _ask(self, request: RenderRequest) -> None:
+        self._tries.pop((request.view, request.id), None)
         self._wishes[request.view] = request
+
+    def _given_up(self, request: RenderRequest) -> bool:
+        return self._tries.get((request.view, request.id), 0) > TRIES
 
     def _tell(self, message: tuple[Any, ...]) -> None:
         self._orders.append(message)
@@ -270,15 +284,14 @@ class OtherProcess(Client):
             if not started:
                 self._false_starts += 1
             for view, request in self._last.items():
-                tries = self._tries.get((view, request.id), 0)
-                if self._false_starts >= TRIES or tries >= TRIES:
+                if self._given_up(request):
+                    continue
+                if self._false_starts >= TRIES or self._tries.get((view, request.id)) == TRIES:
                     given_up.append(request)
                     self._wishes.pop(view, None)
+                    self._tries[view, request.id] = TRIES + 1
                 else:
-                    self._answered[view] = min(self._answered.get(view, request.id - 1), request.id - 1)
                     self._wishes[view] = request
-            for request in given_up:
-                self._last.pop(request.view)
         self._came(RendererLost(why))
         for request in given_up:
             what = "on this picture" if self._false_starts < TRIES else "while it started"

@@ -24,6 +24,7 @@ from renderer.moving import move_input, moved, moves_of
 from session import Scene
 
 T = TypeVar("T")
+VIEWS = 8  # of those that were rendered last, something is remembered
 Check = Callable[[float | None], None]  # is told how many seconds are left, if known; raises to give up
 
 
@@ -109,6 +110,9 @@ class Engine:
         else:
             memory.begin()
         self._views.move_to_end(view)
+        while len(self._views) > VIEWS:
+            forgotten, _ = self._views.popitem(last=False)
+            self._models.leave(forgotten)
         return memory
 
     def _layers(self, memory: _View, inputs: Inputs, ws: Tensor, step: Step | None, check: Check) -> State:

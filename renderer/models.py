@@ -110,6 +110,10 @@ class Models:
         self._shown = {view: wish for view, wish in self._shown.items() if wish.path != path}
         self._failed = {wish: failure for wish, failure in self._failed.items() if wish.path != path}
 
+    def leave(self, view: str) -> None:
+        """The view shows nothing any more."""
+        self._shown.pop(view, None)
+
     def forget(self) -> None:
         """Let go of every network that no view is showing."""
         self._let_go(0)

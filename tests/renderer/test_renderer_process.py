@@ -249,6 +249,10 @@ def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_se
     assert failure.id == number
     assert "ended 3 times on this picture" in failure.problem
     assert not own.client.busy("canvas")
+    assert isinstance(own.client, OtherProcess)
+    own.client.restart()
+    own.wait(RendererLost)
+    assert not own.client.busy("canvas")  # it stays given up, until something changes
     assert own.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
 
 

@@ -1,0 +1,89 @@
+"""A hundred kills at random moments: nothing is lost and nothing is left behind. `make soak` runs it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from renderer_driver import Asker, gone
+from small_networks import scene_of
+from soak_report import record
+from test_renderer_stages import pixels
+
+from renderer.client import OtherProcess
+from renderer.engine import Engine
+from renderer.messages import RendererLost, RenderResult
+from session import Capture, Latent, Mixing, Scene, Transform
+
+KILLS = 100
+SEED = 2
+SHM = Path("/dev/shm")
+
+
+def any_scene(dice: random.Random, networks: dict[str, Path]) -> Scene:
+    return scene_of(
+        networks[dice.choice(("T", "R", "SG2", "slow"))],
+        latent=Latent(seed=dice.randrange(1000), x=dice.random()),
+        mixing=Mixing(layers=(dice.randrange(6),)),
+        transform=Transform(rotate=dice.choice((0.0, dice.uniform(-90, 90))), undo=dice.random() < 0.3),
+        capture=Capture(rgb=dice.random() < 0.8),
+    )
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path]) -> None:
+    dice = random.Random(SEED)
+    before = set(SHM.iterdir())
+    times: list[float] = []
+    pids: set[int] = set()
+    in_flight = starting = 0
+    engine = Engine()
+    with OtherProcess(threads=1) as client:
+        asker = Asker(client)
+        asker.picture(scene_of(networks["T"]))
+        for _ in range(KILLS):
+            scene = any_scene(dice, networks)
+            wanted = asker.ask(scene)
+            time.sleep(dice.choice((0, 0.005, 0.05, 0.3)))
+            in_flight += asker.client.busy("canvas")
+            pid = client.pid
+            assert pid is not None
+            pids.add(pid)
+            began = time.monotonic()
+            os.kill(pid, dice.choice((signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)))
+            asker.wait(RendererLost)
+            if dice.random() < 0.1 and client.pid is not None:  # and once more while it starts
+                time.sleep(dice.uniform(0, 0.5))
+                starting += 1
+                pids.add(client.pid)
+                os.kill(client.pid, signal.SIGKILL)
+                asker.wait(RendererLost)
+            shown = asker.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)
+            times.append(time.monotonic() - began)
+            assert shown.scene == scene
+            assert np.array_equal(shown.frame, pixels(engine.render(scene)))
+        assert client.pid is not None
+        pids.add(client.pid)
+    left = [pid for pid in pids if not gone(pid)]
+    assert left == []
+    assert set(SHM.iterdir()) == before
+    record(
+        "Kills of the renderer",
+        SEED,
+        {
+            "kills": KILLS + starting,
+            "with a picture in flight": in_flight,
+            "while it was starting": starting,
+            "pictures lost": 0,
+            "processes left": len(left),
+            "shared-memory blocks left": 0,
+            "seconds until the picture was back, median": f"{np.median(times):.2f}",
+            "seconds until the picture was back, longest": f"{max(times):.2f}",
+            "slowest call of the window, milliseconds": f"{asker.slowest_call * 1000:.1f}",
+        },
+    )
