@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import backends
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -56,16 +58,12 @@ def bias_act(
     activation = ACTIVATIONS[act]
     alpha = activation.alpha if alpha is None else alpha
     gain = activation.gain if gain is None else gain
-    y = x
-    if b is not None:
-        if not -x.ndim <= dim < x.ndim or b.shape != (x.shape[dim],):
-            raise ValueError(f"A bias of shape {list(b.shape)} does not fit dimension {dim} of {list(x.shape)}.")
-        shape = [1] * x.ndim
-        shape[dim] = -1
-        y = x + b.to(x.dtype).reshape(shape)
-    if not (torch.is_grad_enabled() and y.requires_grad):
-        return _in_place(y if y is not x else x.clone(), activation, alpha, gain, clamp)
-    y = activation.apply(y, alpha)
+    if b is not None and (not -x.ndim <= dim < x.ndim or b.shape != (x.shape[dim],)):
+        raise ValueError(f"A bias of shape {list(b.shape)} does not fit dimension {dim} of {list(x.shape)}.")
+    differentiable = x.requires_grad or (b is not None and b.requires_grad)
+    if not (torch.is_grad_enabled() and differentiable):
+        return backends.pick("bias_act", x)(x, b, dim, act, alpha, gain, clamp)
+    y = activation.apply(_biased(x, b, dim), alpha)
     if gain != 1:
         y = y * gain
     if clamp is not None:
@@ -73,9 +71,22 @@ def bias_act(
     return y.clone() if y is x else y
 
 
-def _in_place(y: Tensor, activation: Activation, alpha: float, gain: float, clamp: float | None) -> Tensor:
-    """The same without gradients, in y's own memory where the function allows."""
-    if activation is ACTIVATIONS["lrelu"]:
+def _biased(x: Tensor, b: Tensor | None, dim: int) -> Tensor:
+    if b is None:
+        return x
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    return x + b.to(x.dtype).reshape(shape)
+
+
+def without_gradients(
+    x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None
+) -> Tensor:
+    """The plain form: one new tensor, and the rest in its memory where the function allows."""
+    y = _biased(x, b, dim)
+    y = x.clone() if y is x else y
+    activation = ACTIVATIONS[act]
+    if act == "lrelu":
         F.leaky_relu_(y, alpha)
     else:
         y = activation.apply(y, alpha)
@@ -84,3 +95,6 @@ def _in_place(y: Tensor, activation: Activation, alpha: float, gain: float, clam
     if clamp is not None:
         y.clamp_(-clamp, clamp)
     return y
+
+
+backends.offer("bias_act", backends.Form("plain torch", without_gradients))

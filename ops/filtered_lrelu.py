@@ -18,6 +18,7 @@ from torch import Tensor
 from . import backends
 from .bias_act import bias_act
 from .fir import Span, fir
+from .prepared import flipped, prepare
 from .upfirdn2d import (
     Padding,
     Scaling,
@@ -26,7 +27,6 @@ from .upfirdn2d import (
     filter_size,
     parse_padding,
     parse_scaling,
-    prepare,
 )
 
 # What a block's raised signal may take, and how it is cut: few channels, so that its rows are many and their
@@ -107,7 +107,7 @@ class Leg:
     x: Span
 
     def adjoint(self) -> Leg:
-        return Leg(self.f.flip(list(range(self.f.ndim))), self.y.adjoint(), self.x.adjoint())
+        return Leg(flipped(self.f), self.y.adjoint(), self.x.adjoint())
 
     def reach(self) -> float:
         """No output is larger than this times the largest input."""

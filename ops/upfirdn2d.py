@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import backends
 from .fir import Span, fir
+from .prepared import flipped, prepare
 
 Scaling = int | Sequence[int]
 Padding = int | Sequence[int]
@@ -85,8 +86,7 @@ class _Upfirdn2d(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         y_span, x_span = ctx.spans
-        flipped = ctx.f.flip(list(range(ctx.f.ndim)))
-        return _Upfirdn2d.apply(grads[0], flipped, y_span.adjoint(), x_span.adjoint()), None, None, None
+        return _Upfirdn2d.apply(grads[0], flipped(ctx.f), y_span.adjoint(), x_span.adjoint()), None, None, None
 
 
 def whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
@@ -98,19 +98,6 @@ def whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
 
 
 backends.offer("upfirdn2d", backends.Form("plain torch", whole_image))
-
-
-def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
-    """The filter as the passes want it: on x's device, in the dtype of the arithmetic, with gain and flip."""
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    if f is None:
-        return torch.full([1, 1], float(gain), dtype=dtype, device=x.device)
-    f = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
-    if flip:
-        f = f.flip(list(range(f.ndim)))
-    if f.ndim == 1 and gain < 0:
-        f = f.outer(f)
-    return f * gain ** (f.ndim / 2)
 
 
 def filter_size(f: Tensor | None) -> tuple[int, int]:

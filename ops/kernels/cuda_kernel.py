@@ -14,6 +14,7 @@ from ..fir import Span
 
 HERE = Path(__file__).parent
 THREADS = 256  # of a block
+BLOCKS = 4  # of a multiprocessor at a time; not told so, ptxas starves each of registers for the sake of eight
 SHARED_LIMIT = 48 << 10  # what every GPU gives a block without asking, and leaves room for several blocks
 PARAMETER_LIMIT = 4000  # CUDA gives a kernel 4 KB of constants; a filter in them is a free operand
 PARAMETERS = {"filtered_lrelu": "FilteredLrelu<{0}>", "upfirdn2d": "Upfirdn2d<{0}>", "bias_act": "BiasAct"}
@@ -79,7 +80,8 @@ class Kernel:
 def shared_source(*families: str) -> str:
     """device.cuh and the .cuh of each family."""
     names = ("device.cuh", *(f"{family}.cuh" for family in families))
-    return f"#define THREADS {THREADS}\n" + "".join((HERE / name).read_text(encoding="utf-8") for name in names)
+    defined = f"#define THREADS {THREADS}\n#define BLOCKS {BLOCKS}\n"
+    return defined + "".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def constants(sample: str, numbers: Mapping[str, int | bool], nested: str = "") -> str:

@@ -7,7 +7,7 @@
 #define BARRIER() __syncthreads()
 #define UNROLL _Pragma("unroll")
 #define ENTRY(NAME, PARAMS, BODY)                                                                   \
-    extern "C" __global__ void __launch_bounds__(THREADS) NAME(const __grid_constant__ PARAMS p) {  \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) NAME(const __grid_constant__ PARAMS p) {  \
         extern __shared__ float memory[];                                                           \
         BODY(p, memory, (int)blockIdx.x, (int)threadIdx.x, (int)blockDim.x);                        \
     }

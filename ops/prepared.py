@@ -1,0 +1,64 @@
+"""Filters as the passes want them, made once for each filter and kept as long as it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+T = TypeVar("T")
+MOST = 32  # things kept of one filter: gains, devices, dtypes
+
+# By filter: what its version was, and what was made of it.
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
+    """The filter on x's device, in the dtype of the arithmetic, with gain and flip. The result must not be written to."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    if f is None:
+        return _point(float(gain), dtype, x.device)
+
+    def make() -> Tensor:
+        made = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
+        if flip:
+            made = made.flip(list(range(made.ndim)))
+        if made.ndim == 1 and gain < 0:
+            made = made.outer(made)
+        return made * gain ** (made.ndim / 2)
+
+    return once(f, ("prepared", dtype, x.device, float(gain), flip), make)
+
+
+@lru_cache(maxsize=64)
+def _point(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full([1, 1], value, dtype=dtype, device=device)
+
+
+def flipped(f: Tensor) -> Tensor:
+    """The filter turned round along every axis, as gradients want it."""
+    return once(f, "flipped", lambda: f.flip(list(range(f.ndim))))
+
+
+def once(f: Tensor, key: Hashable, make: Callable[[], T]) -> T:
+    """What `make` makes of f, made again only after f was written to.
+
+    Writing to a filter within torch.inference_mode() leaves no trace and is not seen; no network does so once it is
+    loaded.
+    """
+    version = 0 if f.is_inference() else f._version
+    kept = _kept.get(f)
+    if kept is None or kept[0] != version:
+        kept = _kept[f] = (version, {})
+    made = kept[1]
+    if key not in made:
+        if len(made) >= MOST:
+            made.clear()
+        with torch.inference_mode(False), torch.no_grad():
+            made[key] = make()
+    return made[key]

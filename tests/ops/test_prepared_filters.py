@@ -1,0 +1,37 @@
+"""Filters are prepared once, and again after they were written to."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+import ops
+from ops import prepared
+
+
+def test_a_filter_that_was_written_to_is_seen_as_it_is_now():
+    x, f = torch.ones(1, 1, 4, 4), torch.tensor([1.0, 1.0])
+    before = ops.upfirdn2d(x, f)
+    f.mul_(2)
+    assert torch.equal(ops.upfirdn2d(x, f), before * 4)
+
+
+def test_a_filter_of_a_network_made_for_inference_alone_serves_gradients_too():
+    with torch.inference_mode():
+        f = torch.tensor([1.0, 2.0])
+        ops.upfirdn2d(torch.ones(1, 1, 4, 4), f)
+    x = torch.ones(1, 1, 4, 4, requires_grad=True)
+    (grad,) = torch.autograd.grad(ops.upfirdn2d(x, f).sum(), x)
+    assert float(grad[0, 0, 1, 1]) == 9
+
+
+def test_what_is_kept_of_a_filter_goes_with_it_and_does_not_grow():
+    f = torch.tensor([1.0, 1.0])
+    before = len(prepared._kept)
+    for gain in range(1, 100):
+        ops.upfirdn2d(torch.ones(1, 1, 4, 4), f, gain=gain)
+    assert len(prepared._kept[f][1]) <= prepared.MOST
+    del f
+    gc.collect()
+    assert len(prepared._kept) <= before
