@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-import ops
 from ops import kernels
 
 
@@ -20,5 +19,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    assert ops.describe()
     sys.exit(main())

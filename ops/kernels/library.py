@@ -80,6 +80,11 @@ def why_not() -> str | None:
     return None if _state.library is not None else _state.reason
 
 
+def building() -> bool:
+    """Whether a build is under way."""
+    return _state.building is not None and _state.building.is_alive()
+
+
 def library() -> ctypes.CDLL | None:
     """The library in use."""
     return _state.library

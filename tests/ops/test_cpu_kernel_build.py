@@ -1,0 +1,153 @@
+"""The C++ kernel is built, kept and adopted without asking anything of the user, and without being in the way.
+
+Each test has a cache of its own and processes of its own; building takes about three seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops import kernels
+from ops.kernels import build
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.skipif(not build.compiler(), reason="there is no C++ compiler")
+
+SAY = "import ops; print(ops.describe()); print(ops.kernels.serving())"
+
+
+def run(code: str, cache: Path, **environment: str) -> str:
+    done = start(code, cache, **environment)
+    out, err = done.communicate(timeout=200)
+    assert done.returncode == 0, err
+    return out.strip()
+
+
+def start(code: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("BANDLIMIT_")}
+    return subprocess.Popen(
+        [sys.executable, *(["-m", "ops.kernels"] if code == "build" else ["-c", code])],
+        cwd=ROOT,
+        env={**variables, "BANDLIMIT_CACHE": str(cache), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the kernel in it; two processes built it at the same time."""
+    cache = tmp_path_factory.mktemp("cache")
+    builders = [start("build", cache) for _ in range(2)]
+    for builder in builders:
+        out, err = builder.communicate(timeout=200)
+        assert out.startswith("The CPU kernel is ready"), err
+    return cache
+
+
+@pytest.fixture
+def cache(built: Path, tmp_path: Path) -> Path:
+    """A copy to do harm to."""
+    return Path(shutil.copytree(built, tmp_path / "cache"))
+
+
+def test_two_processes_that_build_at_once_leave_whole_libraries_and_no_rubbish(built):
+    kept = list((built / "kernels").iterdir())
+    assert kept
+    assert all(path.suffix == build.SUFFIX for path in kept)
+    assert run(SAY, built).endswith(tuple(path.stem for path in kept))
+
+
+def test_small_numbers_survive_loading_the_kernel(built):
+    code = "import torch, ops; assert ops.kernels.ready(); print((torch.full([64], 1e-40) * 1.0).min().item() > 0)"
+    assert run(code, built) == "True"
+    code = "import ops; assert ops.kernels.ready(); print(5e-324 * 1.0 > 0, 1e-310 / 2 > 0)"
+    assert run(code, built) == "True True"
+
+
+@pytest.mark.parametrize("harm", ["cut short", "altered", "emptied"])
+def test_a_damaged_library_is_not_loaded(cache, monkeypatch, harm):
+    monkeypatch.setenv("BANDLIMIT_CACHE", str(cache))
+    assert build.find()
+    for path in (cache / "kernels").iterdir():
+        content = path.read_bytes()
+        altered = content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
+        path.write_bytes({"cut short": content[:9000], "altered": altered, "emptied": b""}[harm])
+    assert build.find() is None
+
+
+def test_a_damaged_library_is_built_again(cache):
+    for path in (cache / "kernels").iterdir():
+        path.write_bytes(b"no library")
+    assert run("build", cache).startswith("The CPU kernel is ready")
+    assert "filtered_lrelu: C++" in run(SAY, cache)
+
+
+def test_without_a_compiler_plain_torch_serves_and_says_why(tmp_path):
+    said = run(SAY, tmp_path, PATH="", CXX="")
+    assert "filtered_lrelu: plain torch" in said
+    assert "no C++ compiler was found" in said
+    assert said.endswith("\nplain torch")
+    assert run("build", tmp_path, PATH="", CXX="").startswith("Plain torch serves the CPU: no C++ compiler")
+
+
+def test_without_a_compiler_what_was_built_before_still_serves(built):
+    assert "filtered_lrelu: C++" in run(SAY, built, PATH="", CXX="")
+
+
+def test_a_compiler_that_fails_or_a_cache_that_cannot_be_written_leave_plain_torch(tmp_path):
+    compiler = tmp_path / "broken"
+    compiler.write_text("#!/bin/sh\necho 'fatal error: no headers' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    said = run("build", tmp_path, CXX=str(compiler))
+    assert "fatal error: no headers" in said
+    (tmp_path / "file").write_text("in the way")
+    assert run("build", tmp_path / "file").startswith("Plain torch serves the CPU: the kernel could not be built")
+
+
+def test_a_kernel_that_computes_something_else_is_refused(tmp_path):
+    code = (
+        "import ctypes, ops; from ops.kernels import library;"
+        "library.checked_by(lambda found: 'separable'); print(ops.kernels.ready(wait=True)); print(ops.describe())"
+    )
+    said = run(code, tmp_path)
+    assert said.startswith("False")
+    assert "filtered_lrelu: plain torch (C++: it failed its self-check: separable)" in said
+
+
+def test_the_form_changes_only_when_asked(tmp_path):
+    code = """
+import time, torch, ops
+x, f = torch.randn(1, 20, 16, 16), torch.randn(12)
+layer = lambda: ops.filtered_lrelu(x, f, f, None, 2, 2, 9)
+first = layer()  # starts to build
+assert ops.kernels.serving() == "plain torch", ops.kernels.serving()
+from ops.kernels import library
+while library.building():
+    time.sleep(0.1)
+assert torch.equal(layer(), first)
+assert ops.kernels.serving() == "plain torch"
+assert ops.kernels.ready()
+assert ops.kernels.serving().startswith("C++")
+print((layer() - first).abs().max().item() < 1e-5 * first.abs().max().item())
+"""
+    assert run(code, tmp_path) == "True"
+
+
+def test_a_person_can_forbid_the_kernel(built):
+    said = run(SAY, built, BANDLIMIT_KERNELS="torch")
+    assert "filtered_lrelu: plain torch" in said
+    assert "BANDLIMIT_KERNELS=torch forbids it" in said
+
+
+def test_this_process_can_say_what_serves():
+    ready = kernels.ready(wait=True)
+    assert ready == (kernels.why_not() is None)
+    assert kernels.serving().startswith("C++" if ready else "plain torch")
