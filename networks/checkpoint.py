@@ -19,6 +19,7 @@ from networks.filebytes import FileBytes
 from networks.locate import locate
 from networks.ourfile import write_ours
 from networks.readers import read_contents
+from ops import kernels
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Facts:
     notes: tuple[str, ...]
 
 
+@torch.inference_mode(False)  # tensors made under inference_mode do not tell when they change
 def load_network(
     source: str | Path,
     *,
@@ -89,6 +91,7 @@ def load_network(
     `progress` gets (bytes done, bytes in all) of a download. Raises CheckpointError.
     """
     where = _usable(device)
+    kernels.ready()  # a compiled kernel is taken up between networks only, so that a network's results stay the same
     problem: CheckpointError | None = None
     for path in locate(source, progress):
         try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from networks.config import StyleGAN3Config
 from networks.layers import FullyConnected
 from networks.mapping import mapping_of
+from networks.plan import InputPlan, LayerPlan, Plan
 from networks.steps import Pass, State, Step, Synthesis
 from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan3
 
@@ -228,6 +229,7 @@ class SynthesisInput(nn.Module):
     def __init__(self, w_dim: int, channels: int, size: int, sampling_rate: float, bandwidth: float) -> None:
         super().__init__()
         self.size, self.sampling_rate, self.bandwidth = size, sampling_rate, bandwidth
+        self.plan = Plan(InputPlan)
         self.weight = nn.Parameter(torch.randn(channels, channels))
         self.affine = FullyConnected(w_dim, 4, weight_init=0, bias_init=(1, 0, 0, 0))
         # Spread evenly over the disc of radius `bandwidth`: even in angle and in squared radius.
@@ -239,7 +241,20 @@ class SynthesisInput(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size] float32."""
-        wanted = self.affine(w)  # rotation (cos, sin) of any length, translation (x, y) in units of that length
+        planned = self.plan.of(self)
+        if planned is not None:
+            return planned(self, w)
+        angle_x, angle_y, amplitudes = self.angles(self.affine(w))
+        features = (angle_y[:, :, :, None] + angle_x[:, :, None, :]).sin()
+        features = features * amplitudes[:, :, None, None]
+        weight = self.weight / math.sqrt(self.weight.shape[0])
+        return nn.functional.conv2d(features, weight[:, :, None, None])
+
+    def angles(self, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a feature is the sine of, along x and along y, [N, channels, size] each, and its size [N, channels].
+
+        `wanted` [N, 4] is a rotation (cos, sin) of any length and a translation (x, y) in units of that length.
+        """
         turn, shift = wanted.split(2, dim=1)
         length = turn.norm(dim=1, keepdim=True)
         cos, sin = (turn / length).unbind(dim=1)
@@ -256,14 +271,11 @@ class SynthesisInput(nn.Module):
         amplitudes = (1 - beyond).clamp(0, 1)
 
         half = self.size / self.sampling_rate / 2  # the grid reaches this far from the centre, in image widths
-        centres = (torch.arange(self.size, device=w.device, dtype=torch.float32) + 0.5) / self.size
-        along = (2 * centres - 1) * half
-        angle_x = freqs[:, :, 0, None] * along  # [N, channels, size]
-        angle_y = freqs[:, :, 1, None] * along + phases[:, :, None]
-        features = (2 * math.pi * (angle_y[:, :, :, None] + angle_x[:, :, None, :])).sin()
-        features = features * amplitudes[:, :, None, None]
-        weight = self.weight / math.sqrt(self.weight.shape[0])
-        return nn.functional.conv2d(features, weight[:, :, None, None])
+        centres = (torch.arange(self.size, device=wanted.device, dtype=torch.float32) + 0.5) / self.size
+        along = 2 * math.pi * (2 * centres - 1) * half
+        angle_x = freqs[:, :, 0, None] * along
+        angle_y = freqs[:, :, 1, None] * along + 2 * math.pi * phases[:, :, None]
+        return angle_x, angle_y, amplitudes
 
 
 class SynthesisLayer(nn.Module):
@@ -278,6 +290,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN3Config, spec: LayerSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.plan = Plan(LayerPlan)
         self.conv_clamp, self.magnitude_ema_beta = config.conv_clamp, config.magnitude_ema_beta
         k = spec.conv_kernel
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, k, k))
@@ -294,6 +307,9 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
         spec = self.spec
+        planned = None if update_emas or x.dtype != torch.float32 else self.plan.of(self)
+        if planned is not None:
+            return planned(x, w)
         if update_emas:
             with torch.no_grad():
                 power = x.detach().to(torch.float32).square().mean()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from networks.steps import State
+from ops import kernels
 from renderer.models import Loaded
 from session.scene import Matrix
 
@@ -25,12 +26,13 @@ class Inputs:
     noise: tuple[str, int] | None  # mode and seed; None where the network has no noise
     transform: Matrix | None  # at the network's input; None: untouched
     force_fp32: bool
+    kernels: str = field(default_factory=kernels.serving)  # results agree bit for bit under one name
 
     def unchanged(self, other: Inputs) -> int:
         """How many of the first layers give the same with the other inputs."""
         if self.loaded is not other.loaded or self.force_fp32 != other.force_fp32 or self.transform != other.transform:
             return 0
-        if self.noise != other.noise:
+        if self.noise != other.noise or self.kernels != other.kernels:
             return 0
         changed = (self.rows != other.rows).any(dim=1).tolist()
         for step in self.loaded.steps:

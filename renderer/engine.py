@@ -14,6 +14,7 @@ from torch import Tensor
 from networks.memory import free_memory
 from networks.sampling import seeded_noise
 from networks.steps import State, Step
+from ops import kernels
 from renderer.boundaries import Inputs, Run, budget, bytes_of, most_useful
 from renderer.facts import model_info
 from renderer.finished import Finished
@@ -62,7 +63,9 @@ class Engine:
         clock.lap("mapping", loaded)
 
         moves = moves_of(scene.transform, loaded)
-        inputs = Inputs(loaded, styles.values[0], _noise(scene, loaded), moves.at_input, _precise(scene))
+        inputs = Inputs(
+            loaded, styles.values[0], _noise(scene, loaded), moves.at_input, _precise(scene), kernels.serving()
+        )
         state = self._layers(memory, inputs, styles.ws, step, check)
         clock.lap("synthesis", loaded)
 

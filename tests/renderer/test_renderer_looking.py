@@ -25,6 +25,7 @@ def shown(scene: Scene) -> np.ndarray:
     return pixels(Engine().render(scene))
 
 
+@torch.no_grad()  # as the renderer computes
 def layer_map(path: Path, name: str) -> torch.Tensor:
     """What comes out of a layer for seed 0, [C, H, W]."""
     network = load_network(path).generator

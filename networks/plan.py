@@ -1,0 +1,184 @@
+"""Pictures of StyleGAN3 on a CPU without gradients: all that depends on weights alone is worked out once.
+
+The steps and their states are those of the plain path, equal to 1e-4 of the picture's largest value, and resumed runs
+have the bits of whole ones: what leaves a layer is kept before the next layer's style, which goes into the weights (or
+into a copy of the picture, where that is smaller). Demodulation and bias are applied by the fused kernel as it reads.
+Pictures stay in channels_last memory from the first layer to the last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ops import filtered_lrelu, kernels, square_weight
+from ops.filtered_lrelu import Kink, legs
+from ops.kernels.cpu import Fused
+from ops.modulated_conv import EPSILON
+
+if TYPE_CHECKING:
+    from networks.stylegan3 import SynthesisInput, SynthesisLayer
+
+CHANNELS_LAST = torch.channels_last
+P = TypeVar("P")
+
+
+class Plan(Generic[P]):
+    """What has been worked out for one module, made when first needed and anew when its tensors have changed.
+
+    Changes are seen by the tensors' version counters and addresses: every in-place operation, `load_state_dict`,
+    `.to()` and new parameters are; writing through `.data` or through NumPy is not, so call `forget` after that.
+    A copied or pickled module starts with an empty plan.
+    """
+
+    def __init__(self, make: Callable[[Any], P]) -> None:
+        self._make = make
+        self._made: P | None = None
+        self._serving = ""
+        self._seen: list[tuple[Tensor, int]] = []
+
+    def of(self, module: nn.Module) -> P | None:
+        """What has been worked out for the module this belongs to, or None where the plain path has to serve."""
+        if torch.is_grad_enabled() or any(_listened_to(part) for part in module.children()):
+            return None
+        tensors = _tensors(module)
+        if self._made is None or not self._holds(tensors):
+            self.forget()
+            # Tensors made under inference_mode do not tell when they change.
+            if any(t.device.type != "cpu" or t.dtype != torch.float32 or t.is_inference() for t in tensors):
+                return None
+            kernels.why_not()  # the first question decides which form serves
+            # Another view of each tensor keeps its memory from being given to a new one at the same address.
+            self._seen = [(tensor.detach(), tensor._version) for tensor in tensors]
+            self._serving = kernels.serving()
+            self._made = self._make(module)
+        return self._made
+
+    def forget(self) -> None:
+        """Give back the memory; everything is worked out anew when it is needed."""
+        self._made, self._seen = None, []
+
+    def _holds(self, tensors: list[Tensor]) -> bool:
+        """Whether nothing has changed since it was made."""
+        if len(tensors) != len(self._seen) or self._serving != kernels.serving():
+            return False
+        return all(
+            tensor.data_ptr() == seen.data_ptr() and tensor._version == version
+            for tensor, (seen, version) in zip(tensors, self._seen, strict=True)
+        )
+
+    def __deepcopy__(self, _memo: Any) -> Plan[P]:
+        return Plan(self._make)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan, (self._make,)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """What is worked with; the input's transform is read for every picture, so it may change."""
+    owned = (
+        (name, t)
+        for m in (module, *module.children())
+        for group in (m._parameters, m._buffers)
+        for name, t in group.items()
+    )
+    return [tensor for name, tensor in owned if tensor is not None and name != "transform"]
+
+
+def _listened_to(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+@dataclass(frozen=True, eq=False)
+class _Affine:
+    """w -> styles, with the gain in the weights."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, module: Any, gain: float | Tensor = 1.0) -> _Affine:
+        return cls(module.weight * (module.weight_gain * gain), module.bias * (module.bias_gain * gain))
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return F.linear(w, self.weight, self.bias)
+
+
+class LayerPlan:
+    """A `SynthesisLayer`, prepared."""
+
+    def __init__(self, module: SynthesisLayer) -> None:
+        spec, weight = module.spec, module.weight.detach()
+        self.spec, self.clamp, self.padding = spec, module.conv_clamp, spec.conv_kernel - 1
+        self.filters = module.up_filter, module.down_filter
+        self.bias = module.bias.detach()
+        self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
+        # Where one picture has more numbers than the weights, styles go into the weights, else into the picture.
+        self.style_to_weight = spec.in_size**2 >= spec.out_channels * spec.conv_kernel**2
+        gain = module.magnitude_ema.rsqrt()
+        if spec.is_torgb:
+            self.affine = _Affine.of(module.affine, gain / math.sqrt(prod(weight.shape[1:])))
+            return
+        self.affine = _Affine.of(module.affine)
+        square = square_weight(weight)
+        unit = (square.sum(1) / prod(weight.shape[1:])).rsqrt()  # brings each output's weights to unit mean square
+        self.square = square * unit.square()[:, None]
+        self.scale = unit * gain
+        up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
+        raise_, lower = legs(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
+        self.fused = Fused(raise_, lower, Kink(0.2, self.clamp))
+        self.compiled = kernels.why_not() is None
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
+        x = x.contiguous(memory_format=CHANNELS_LAST)
+        styles = self.affine(w)
+        if self.spec.is_torgb:
+            return self._picture(x, styles)
+        styles = styles * styles.square().mean().rsqrt()
+        demodulation = F.linear(styles.square(), self.square).add_(EPSILON).rsqrt_().mul_(self.scale)
+        if not self.style_to_weight:
+            y = F.conv2d(x * styles[:, :, None, None], self.weight, padding=self.padding)
+            return self.fused(y, self.bias, demodulation)
+        size = [len(x), self.spec.out_channels, self.spec.out_size, self.spec.out_size]
+        out = torch.empty(size, memory_format=CHANNELS_LAST)
+        for n, one in enumerate(x.split(1)):  # one by one: what goes from convolution to filter is then small
+            weight = self.weight * styles[n, :, None, None]
+            if not self.compiled:  # there a pass over the picture costs more than one over the weights
+                weight.mul_(demodulation[n, :, None, None, None])
+            y = F.conv2d(one, weight, padding=self.padding)
+            self.fused(y, self.bias, demodulation[n] if self.compiled else None, out=out[n : n + 1])
+        return out
+
+    def _picture(self, x: Tensor, styles: Tensor) -> Tensor:
+        made = [
+            F.conv2d(one, self.weight * styles[n, :, None, None], padding=self.padding)
+            for n, one in enumerate(x.split(1))
+        ]
+        y = made[0] if len(made) == 1 else torch.cat(made)
+        up, down, padding = self.spec.up_factor, self.spec.down_factor, self.spec.padding
+        return filtered_lrelu(y, *self.filters, self.bias, up, down, padding, gain=1, slope=1, clamp=self.clamp)
+
+
+class InputPlan:
+    """A `SynthesisInput`, prepared: the sine of a sum is made of the sines of its parts, one for x and one for y."""
+
+    def __init__(self, module: SynthesisInput) -> None:
+        self.affine = _Affine.of(module.affine)
+        self.weight = (module.weight / math.sqrt(len(module.weight)))[:, :, None, None]
+
+    def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
+        """w [N, w_dim] -> features [N, channels, size, size]."""
+        along_x, along_y, amplitudes = module.angles(self.affine(w))  # [N, C, size] twice, [N, C]
+        across, down = along_x.mT[:, None], along_y.mT[:, :, None]  # [N, 1, W, C], [N, H, 1, C]
+        amplitudes = amplitudes[:, None, None]
+        features = (down.sin() * amplitudes) * across.cos()
+        features.addcmul_(down.cos() * amplitudes, across.sin())
+        return F.conv2d(features.permute(0, 3, 1, 2), self.weight)

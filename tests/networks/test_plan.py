@@ -1,0 +1,225 @@
+"""What is worked out once for inference gives the pictures of the plain path, and never outlives the weights."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from networks import load_network
+from networks.capture import listening
+from networks.config import StyleGAN3Config
+from networks.plan import InputPlan, LayerPlan
+from networks.stylegan3 import Generator, SynthesisLayer
+
+ROOT = Path(__file__).parent.parent.parent
+T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
+# One channel more than a vector holds, and layers with far more weights than picture.
+KINDS = {
+    "T": T,
+    "R": replace(T, conv_kernel=1, use_radial_filters=True),
+    "odd": replace(T, channel_max=17, margin_size=3),
+    "wide": replace(T, channel_base=2048, channel_max=90, margin_size=2, num_layers=6),
+    "same rate": replace(T, lrelu_upsampling=1, num_layers=6),
+}
+
+
+def make(kind: str = "T") -> Generator:
+    torch.manual_seed(0)
+    network = Generator(KINDS[kind]).eval()
+    synthesis = network.synthesis
+    for layer in map(synthesis.layer, synthesis.layer_names):
+        nn.init.normal_(layer.bias, std=0.3)
+        layer.magnitude_ema.fill_(0.6)
+    nn.init.normal_(synthesis.input.affine.weight, std=0.5)
+    return network
+
+
+def layer_of(network: Generator, number: int) -> SynthesisLayer:
+    return network.synthesis.layer(network.synthesis.layer_names[number])
+
+
+def ws_for(network: Generator, batch: int = 1) -> Tensor:
+    return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
+
+
+def planned(network: Generator, ws: Tensor) -> Tensor:
+    with torch.no_grad():
+        return network.synthesis(ws)
+
+
+def plain(network: Generator, ws: Tensor) -> Tensor:
+    """With gradients the plan stands back."""
+    with torch.enable_grad():
+        return network.synthesis(ws).detach()
+
+
+def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    assert float((ours - expected).abs().max()) <= tolerance * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_plan_makes_the_pictures_of_the_plain_path(kind: str, batch: int) -> None:
+    network = make(kind)
+    ws = ws_for(network, batch)
+    assert_same(planned(network, ws), plain(network, ws))
+
+
+def scale_in_place(network: Generator) -> None:
+    with torch.no_grad():
+        layer_of(network, 3).weight[5] *= 3
+
+
+def step_of_an_optimizer(network: Generator) -> None:
+    optimizer = torch.optim.Adam(network.synthesis.parameters(), lr=0.1)
+    network.synthesis(ws_for(network)).square().sum().backward()
+    optimizer.step()
+
+
+def load_other_weights(network: Generator) -> None:
+    other = Generator(network.config)
+    network.load_state_dict(other.state_dict())
+
+
+def new_parameter(network: Generator) -> None:
+    layer = layer_of(network, 5)
+    layer.weight = nn.Parameter(torch.randn_like(layer.weight))
+
+
+def new_bias(network: Generator) -> None:
+    with torch.inference_mode():
+        layer_of(network, 2).bias.fill_(1.0)
+
+
+def other_filter(network: Generator) -> None:
+    layer = layer_of(network, 9)
+    assert layer.down_filter is not None
+    layer.down_filter.copy_(layer.down_filter.roll(1))
+
+
+def magnitude(network: Generator) -> None:
+    network.synthesis(ws_for(network, 2), update_emas=True)
+
+
+def moved_input(network: Generator) -> None:
+    with torch.inference_mode():
+        network.synthesis.input.transform[0, 2] = 0.25
+
+
+def other_frequencies(network: Generator) -> None:
+    network.synthesis.input.freqs.mul_(0.5)
+
+
+def other_affine(network: Generator) -> None:
+    with torch.no_grad():
+        layer_of(network, 0).affine.weight.neg_()
+
+
+CHANGES = [
+    scale_in_place,
+    step_of_an_optimizer,
+    load_other_weights,
+    new_parameter,
+    new_bias,
+    other_filter,
+    magnitude,
+    moved_input,
+    other_frequencies,
+    other_affine,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_weights_show_in_the_next_picture(change: Callable[[Generator], None]) -> None:
+    network = make()
+    ws = ws_for(network)
+    before = planned(network, ws)
+    change(network)
+    after = planned(network, ws)
+    assert not torch.equal(before, after)
+    assert_same(after, plain(network, ws))
+
+
+def test_a_network_of_another_precision_is_computed_in_it() -> None:
+    network = make()
+    ws = ws_for(network)
+    single = planned(network, ws)
+    network.double()
+    with torch.no_grad():
+        assert layer_of(network, 0).plan.of(layer_of(network, 0)) is None
+    network.float()
+    assert_same(planned(network, ws), single)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    network = make()
+    ws = ws_for(network)
+    before = planned(network, ws)
+    other = copy.deepcopy(network)
+    scale_in_place(other)
+    assert_same(planned(other, ws), plain(other, ws))
+    assert torch.equal(planned(network, ws), before)
+    assert not torch.equal(planned(other, ws), before)
+    file = io.BytesIO()
+    torch.save(network, file)
+    assert len(file.getvalue()) < 1.1 * 4 * sum(p.numel() for p in network.state_dict().values()) + 100_000
+
+
+def test_a_plan_is_made_once_and_only_without_gradients() -> None:
+    network = make()
+    ws = ws_for(network)
+    layer, first = layer_of(network, 0), network.synthesis.input
+    assert layer.plan.of(layer) is None
+    with torch.no_grad():
+        made = layer.plan.of(layer)
+        assert isinstance(made, LayerPlan)
+        assert isinstance(first.plan.of(first), InputPlan)
+        network.synthesis(ws)
+        assert layer.plan.of(layer) is made
+
+
+def test_whoever_listens_to_a_layer_hears_what_is_used() -> None:
+    network = make()
+    ws, name = ws_for(network), network.synthesis.layer_names[4]
+    kept: dict[str, Tensor] = {}
+    with torch.no_grad(), listening(network.synthesis, [name, f"{name}.affine"]) as seen:
+        network.synthesis.run(ws, on_step=lambda step, state: kept.update({step.name: state.x}))
+    assert torch.equal(seen[name], kept[name])
+    assert seen[f"{name}.affine"].shape == (1, 24)
+
+
+def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
+    """The renderer's whole work runs under inference_mode, whose own tensors do not tell when they change."""
+    with torch.inference_mode():
+        network = load_network(ROOT / "tests" / "data" / "networks" / "sg3t_64_uncond.pkl").generator
+        assert isinstance(network, Generator)
+        layer = network.synthesis.layer(network.synthesis.layer_names[0])
+        assert isinstance(layer.plan.of(layer), LayerPlan)
+        ws = ws_for(network)
+        before = network.synthesis(ws)
+        layer.weight[0] *= 5
+        after = network.synthesis(ws)
+        assert not torch.equal(before, after)
+    assert_same(after.clone(), plain(network, ws.clone()))
+
+
+def test_without_the_kernel_the_plan_makes_the_same_pictures() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests/networks'); import test_plan as t; from ops import kernels\n"
+        "for kind in ('T', 'R'):\n"
+        "    network = t.make(kind); ws = t.ws_for(network, 2)\n"
+        "    t.assert_same(t.planned(network, ws), t.plain(network, ws))\n"
+        "assert kernels.serving() == 'plain torch'"
+    )
+    env = {**os.environ, "BANDLIMIT_KERNELS": "torch"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
