@@ -112,10 +112,8 @@ def upfirdn2d(
     x0, x1, y0, y1 = padding
     x = F.pad(x, [max(x0, 0), max(x1, 0), max(y0, 0), max(y1, 0)])
     x = x[:, :, max(-y0, 0) : x.shape[2] - max(-y1, 0), max(-x0, 0) : x.shape[3] - max(-x1, 0)]
-    if f is None:
-        f = torch.ones([1, 1], dtype=x.dtype, device=x.device)
-    f = (f * gain ** (f.ndim / 2)).flip(list(range(f.ndim)))
-    passes = [f[:, None], f[None, :]] if f.ndim == 1 else [f]
-    for taps in passes:
-        x = F.conv2d(x, taps.expand(channels, 1, *taps.shape), groups=channels)
+    taps = torch.ones([1, 1], dtype=x.dtype, device=x.device) if f is None else f
+    taps = (taps * gain ** (taps.ndim / 2)).flip(list(range(taps.ndim)))
+    for window in [taps[:, None], taps[None, :]] if taps.ndim == 1 else [taps]:
+        x = F.conv2d(x, window.expand(channels, 1, *window.shape), groups=channels)
     return x[:, :, ::down, ::down]

@@ -38,7 +38,7 @@ def test_the_plain_path_makes_the_same_picture(kind: str, batch: int) -> None:
 def test_the_plain_path_has_the_same_gradients(kind: str) -> None:
     network = make(kind)
     ws = torch.randn(2, network.num_ws, 8)
-    parameters = [p for p in network.synthesis.parameters()]
+    parameters = list(network.synthesis.parameters())
     direction = torch.randn(2, 3, 32, 32)
     ours = torch.autograd.grad((network.synthesis(ws) * direction).sum(), parameters)
     plain = torch.autograd.grad((baseline.generate(network.synthesis, ws) * direction).sum(), parameters)
