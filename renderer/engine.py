@@ -44,7 +44,6 @@ class Engine:
         self._models = Models()
         self._views: OrderedDict[str, _View] = OrderedDict()  # the one rendered last is at the end
 
-    @torch.inference_mode()
     def render(self, scene: Scene, view: str = "canvas", check: Check = _go_on, tell: Tell = _say_nothing) -> Finished:
         """The picture of a scene, for a view, which is what the stages remember.
 
@@ -54,6 +53,11 @@ class Engine:
         clock = _Clock()
         loaded = self._models.get(scene, view, tell)
         clock.lap("model", loaded)
+        with torch.inference_mode():  # not while loading: networks need weights that tell when they change
+            return self._picture(scene, view, loaded, check, clock)
+
+    def _picture(self, scene: Scene, view: str, loaded: Loaded, check: Check, clock: _Clock) -> Finished:
+        """The stages behind the loaded network."""
         memory = self._memory(view, loaded)
         step = captured_step(scene.capture, loaded)
 

@@ -17,6 +17,7 @@ from networks.errors import CheckpointError
 from networks.locate import locate
 from networks.steps import Step
 from networks.stylegan3 import SynthesisNetwork as AliasFree
+from ops import kernels
 from renderer.downloads import Downloads
 from renderer.latents import Latents
 from renderer.messages import ModelInfo
@@ -53,7 +54,7 @@ class Loaded:
     costs: list[float] = field(default_factory=list)  # seconds that each step took; empty: not measured yet
     keep: frozenset[int] | None = None  # after how many steps what comes out is kept; None: not decided
     budget: int | None = None  # bytes for what is kept; None: not decided
-    infos: dict[tuple[Model, bool], ModelInfo] = field(default_factory=dict)
+    infos: dict[tuple[Model, bool, str], ModelInfo] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -145,6 +146,7 @@ class Models:
         if is_url(wish.path):
             source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
         tell(f"Opening {name}", None)
+        kernels.ready()  # this, and no moment between two layers, is where a faster form may come into use
         try:
             network = load_network(source, device=wish.device)
         except CheckpointError as error:

@@ -61,6 +61,12 @@ class Asker:
         """Wait until the renderer says that it has begun on this request's network."""
         self.wait(RenderProgress, lambda progress: progress.id == number)
 
+    def wait_until(self, true: Callable[[], bool], timeout: float = PATIENCE) -> None:
+        end = time.monotonic() + timeout
+        while not true():
+            assert time.monotonic() < end, f"This did not become true in {timeout} s."
+            time.sleep(0.002)
+
     def _timed(self, call: Callable[[], A]) -> A:
         began = time.monotonic()
         try:

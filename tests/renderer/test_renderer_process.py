@@ -250,6 +250,7 @@ def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_se
     assert "ended 3 times on this picture" in failure.problem
     assert not own.client.busy("canvas")
     assert isinstance(own.client, OtherProcess)
+    own.wait_until(lambda: own.client.alive)
     own.client.restart()
     own.wait(RendererLost)
     assert not own.client.busy("canvas")  # it stays given up, until something changes
