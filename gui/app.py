@@ -210,7 +210,8 @@ class App:
                 self.prefs = columns.column(side, self.panels, self.prefs, draw, self._differs)
             self.prefs = columns.floating(self.panels, self.prefs, draw)
         box = self.canvas.box
-        self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3]), seconds)
+        foot = ui.em(5.2) if now.progress else 0.0
+        self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3] - foot), seconds)
         self.browser.draw()
         if self.showing == "keys" and not overlay.keys(True):
             self.showing = ""

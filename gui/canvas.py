@@ -14,8 +14,8 @@ from gui.pictures import Shown
 from renderer.messages import RenderResult
 from session import Scene
 
-DIM = 0.55  # brightness of a picture that is not what was asked for
-CLICK = 3.0  # points that a hand may tremble in a click
+DIM = 0.7  # brightness of a picture that is not what was asked for
+NONE = (1, 1)  # the size of no picture
 CURSORS = {
     "latent": imgui.MouseCursor_.resize_all,
     "move": imgui.MouseCursor_.resize_all,
@@ -31,7 +31,7 @@ class Canvas:
     tool: str = "latent"
     look: viewport.Look = field(default_factory=viewport.Look)
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
-    pixels: tuple[int, int] = (1, 1)
+    pixels: tuple[int, int] = NONE
     dragging: str = ""  # the tool in use, "" between drags
     last: tuple[float, float] = (0.0, 0.0)  # where the hand was in the frame before
 
@@ -61,7 +61,6 @@ class Canvas:
         if shown.texture is not None:
             self.pixels = (shown.texture.width, shown.texture.height)
         buttons = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle
-        imgui.set_next_item_allow_overlap()
         imgui.invisible_button("canvas", (self.box[2], self.box[3]), buttons)
         ui.mark("Canvas", (corner.x, corner.y, corner.x + self.box[2], corner.y + self.box[3]))
         self._mouse(shown.result, scene, edit)
@@ -87,7 +86,8 @@ class Canvas:
         _word("1:1", "view.actual", ask, False)
         imgui.align_text_to_frame_padding()
         start = imgui.get_cursor_pos_x()
-        imgui.text_colored(theme.vec("dim"), f" {self.zoom * 100:.0f} %")
+        zoom = f" {self.zoom * 100:.0f} %" if self.pixels != NONE else ""
+        imgui.text_colored(theme.vec("dim"), zoom)
         imgui.same_line(start + ui.em(4.0))
         imgui.new_line()
         imgui.end_child()
@@ -104,12 +104,17 @@ class Canvas:
         if imgui.is_item_activated():
             middle = imgui.is_mouse_down(imgui.MouseButton_.middle)
             self.dragging, self.last = "pan" if middle else self.tool, at
-        elif not imgui.is_item_active():
-            self.dragging = ""
         if hovered or self.dragging:
             imgui.set_mouse_cursor(CURSORS[self.dragging or self.tool])
-        if not self.dragging or at == self.last:
-            return
+        if self.dragging and at != self.last:  # also in the frame that lets go: a flick may fit between two frames
+            self._drag(at, result, scene, edit)
+        if not imgui.is_item_active():
+            self.dragging = ""
+
+    def _drag(
+        self, at: tuple[float, float], result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]
+    ) -> None:
+        """The hand went on to a point."""
         before, self.last = self.last, at
         drag = tools.TOOLS[self.dragging]
         if drag is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from gui.commands import COMMANDS
 from gui.keys import words
 from gui.panel import Now
 from gui.viewport import Box
+from renderer.messages import RenderProgress
 
 HINT = "Drag the picture to explore.  Scroll to zoom.  F1 shows all keys."
 GROUPS = {
@@ -52,32 +54,52 @@ def line(box: Box, text: str) -> tuple[float, float, float, float]:
 
 
 def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
-    """What is on its way, at the foot of the canvas; in its middle where there is no picture yet."""
-    progress = now.progress
-    empty = now.result is None
-    text = progress.what if progress else now.problem if now.problem else "Starting…" if empty else ""
-    if not text or (not progress and not empty):
-        return
+    """What is on its way, at the foot of the canvas; where there is no picture yet, in its middle, or why not."""
+    if now.progress is not None:
+        _progress(box, now.progress, cancel if now.result is not None else None)
+    elif now.result is None:
+        text = now.problem or "Starting…"
+        width = min(ui.em(30), box[2] - ui.em(2))
+        size = imgui.calc_text_size(text, wrap_width=width)
+        middle = (round(box[0] + (box[2] - size.x) / 2), round(box[1] + (box[3] - size.y) / 2))
+        imgui.get_window_draw_list().add_text(
+            imgui.get_font(), imgui.get_font_size(), middle, theme.colour("dim"), text, width
+        )
+
+
+def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | None) -> None:
+    """A box with a bar, in a child window so that it takes the clicks and not the canvas below it."""
     width = min(ui.em(30), box[2] - ui.em(2))
-    lines = imgui.calc_text_size(text, wrap_width=width)
-    top = box[1] + box[3] * (0.5 if empty else 1) - (lines.y + ui.em(1)) / 2 - (0 if empty else ui.em(3))
-    left = box[0] + (box[2] - (lines.x if not progress else width)) / 2
-    if progress:
-        draw, pad = imgui.get_window_draw_list(), ui.em(0.7)
-        high = (left + width + pad, top + lines.y + ui.em(1.4))
-        draw.add_rect_filled((left - pad, top - pad), high, theme.colour("popup", 0.92), ui.em(0.4))
-        bar = (left, top + lines.y + ui.em(0.5), left + width, top + lines.y + ui.em(0.7))
-        draw.add_rect_filled(bar[:2], bar[2:], theme.colour("field"), 2)
-        share = progress.fraction if progress.fraction is not None else (imgui.get_time() * 0.5) % 1
-        draw.add_rect_filled(bar[:2], (bar[0] + width * share, bar[3]), theme.colour("accent"), 2)
-    imgui.set_cursor_screen_pos((round(left), round(top)))
-    imgui.push_text_wrap_pos(imgui.get_cursor_pos_x() + width)
-    imgui.text_colored(theme.vec("dim"), text)
-    imgui.pop_text_wrap_pos()
-    if progress and cancel is not None:
-        imgui.set_cursor_screen_pos((left + width - ui.em(4), top - ui.em(0.3)))
-        if ui.button("Cancel", "Keep the network that is shown"):
+    imgui.set_cursor_screen_pos((round(box[0] + (box[2] - width) / 2), round(box[1] + box[3] - ui.em(5.2))))
+    imgui.push_style_color(imgui.Col_.child_bg, theme.vec("popup", 0.92))
+    imgui.push_style_var(imgui.StyleVar_.child_rounding, ui.em(0.4))
+    imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(0.8), ui.em(0.6)))
+    flags = imgui.ChildFlags_.always_use_window_padding | imgui.ChildFlags_.auto_resize_y
+    imgui.begin_child("progress", (width, 0), flags, imgui.WindowFlags_.no_scrollbar)
+    imgui.align_text_to_frame_padding()
+    imgui.text_colored(theme.vec("text"), ui.shortened(progress.what, width - ui.em(7)))
+    if cancel is not None:
+        imgui.same_line(width - ui.em(4.8))
+        if imgui.button("Cancel", (ui.em(4), 0)):
             cancel()
+        ui.mark("Canvas/Cancel")
+        ui.tooltip("Keep the network that is shown")
+    left, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    imgui.dummy((room, ui.em(0.3)))
+    known = progress.fraction
+    start, end = (0.0, known) if known is not None else _sweep(imgui.get_time())
+    draw, high = imgui.get_window_draw_list(), left.y + ui.em(0.25)
+    draw.add_rect_filled(left, (left.x + room, high), theme.colour("field"), 2)
+    draw.add_rect_filled((left.x + room * start, left.y), (left.x + room * end, high), theme.colour("accent"), 2)
+    imgui.end_child()
+    imgui.pop_style_var(2)
+    imgui.pop_style_color()
+
+
+def _sweep(seconds: float) -> tuple[float, float]:
+    """A piece of bar that goes to and fro where nobody knows how long it takes."""
+    middle = 0.5 - 0.4 * math.cos(seconds * 2)
+    return middle - 0.1, middle + 0.1
 
 
 def keys(open_now: bool) -> bool:

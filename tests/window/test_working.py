@@ -43,6 +43,18 @@ def test_dragging_the_picture_moves_the_latent_and_changes_the_picture(app):
     assert not np.array_equal(app.picture, before)
 
 
+def test_a_flick_between_two_frames_is_a_drag_too(app):
+    x, y = app.centre("Picture")
+    app.screen.move(x, y)  # a finger on a touch screen: it arrives and presses at once
+    app.screen.press()
+    app.screen.move(x + 90, y)
+    app.screen.release()
+    app.frames(4)
+    assert app.scene.latent.x > 0.1
+    app.press("ctrl+z")
+    assert app.scene.latent == Latent()
+
+
 def test_a_drag_is_one_undo_step(app):
     app.drag("Truncation/psi", to=0.2)
     assert app.scene.truncation.psi == pytest.approx(0.2, abs=0.02)
