@@ -28,7 +28,7 @@ from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec, png
 
 SAVE_EVERY = 3.0  # seconds between two saves of a changing document
-MOVING, RESTING = 1 / 20, 5.0  # seconds between frames of a window to which nothing happens
+MOVING, RESTING = 1 / 12, 5.0  # seconds between frames of a window to which nothing happens
 LONGEST = 0.5  # seconds of the clock that one frame may take: after a pause, motion goes on and does not jump
 ARROWS = (imgui.Key.left_arrow, imgui.Key.right_arrow, imgui.Key.up_arrow, imgui.Key.down_arrow)
 VERSION = "0.1.0"
@@ -70,6 +70,7 @@ class App:
         self._unkept = ""
         self._em = self.prefs.layout_em or 0.0
         self._looked_stale = self._closed = False
+        self._ahead = 0.0  # seconds of this frame that the document's clock has already gone
         for note in notes:
             self.toasts.say(note, "warning")
 
@@ -111,11 +112,20 @@ class App:
         if paths:
             self.ask("file.drop", paths[0])
 
-    def poll(self) -> bool:
-        """Take what the renderer has; whether anything new is to be drawn."""
+    def poll(self, seconds: float = 0.0) -> bool:
+        """Take what the renderer has; whether anything new is to be drawn.
+
+        `seconds` have passed since the last poll or frame. Where things move by themselves, an answer at once makes
+        the next question: the renderer works while the frame is painted.
+        """
         before = self._looked_stale
         self._looked_stale = self.pictures.stale
-        return self.pictures.poll() or self._looked_stale != before
+        news = self.pictures.poll() or self._looked_stale != before
+        if news and seconds and self.document.moving:
+            self._tick(seconds)
+            self._ahead += seconds
+            self.pictures.show(self.document.scene)
+        return news
 
     def touched(self) -> None:
         """A person has begun to work: what moved by itself as a greeting stops where it is."""
@@ -125,13 +135,14 @@ class App:
 
     def draw(self) -> None:
         """All of one frame."""
-        seconds = min(imgui.get_io().delta_time, LONGEST)
+        seconds = imgui.get_io().delta_time
         self._frames.append(time.perf_counter())
         self.poll()
         ui.begin_frame()
         if any(imgui.is_mouse_clicked(button) for button in range(3)):
             self.touched()
-        self.document.tick(seconds)
+        self._tick(max(seconds - self._ahead, 0.0))
+        self._ahead = 0.0
         now = self._now()
         for name in keys.pressed():
             self.ask(name)
@@ -177,6 +188,9 @@ class App:
         self._keep(lambda write, *arguments: write(*arguments))
         self.pictures.close()
 
+    def _tick(self, seconds: float) -> None:
+        self.document.tick(min(seconds, LONGEST))
+
     def _now(self) -> Now:
         pictures, problem = self.pictures, self.pictures.canvas.problem
         return Now(
@@ -202,7 +216,7 @@ class App:
         ticked = {f"tool.{name}": self.canvas.tool == name for name in tools.TOOLS}
         ticked |= {"view.play": self.document.playing, "view.panels": not self.bare}
         off = {name for name, can in self._possible().items() if not can}
-        top = menu.draw(now, ticked, off)
+        top = menu.draw(now, [panel.title for panel in self.panels], ticked, off)
         self._host(now, top)
         if not self.bare:
             draw = self._draw_panel(now)

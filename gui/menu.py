@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgui_bundle import imgui
@@ -21,15 +22,18 @@ MENUS: dict[str, tuple[str, ...]] = {
     "View": (
         "view.play", "-", "view.fit", "view.actual", "view.zoom_in", "view.zoom_out", "-",
         "tool.latent", "tool.move", "tool.turn", "tool.pan", "-",
-        "view.panels", "view.layout", "view.theme", "scale",
+        "view.panels", "panels", "view.layout", "-", "view.theme", "scale",
     ),
     "Help": ("help.keys", "help.about"),
 }  # fmt: skip
 SCALES = (0.85, 1.0, 1.25, 1.5, 2.0)
 
 
-def draw(now: Now, ticked: dict[str, bool], off: set[str]) -> float:
-    """Draw the bar and return its height; `ticked` says which commands are switches, `off` which cannot be used."""
+def draw(now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> float:
+    """Draw the bar and return its height.
+
+    `titles` are those of the panels, `ticked` says which commands are switches, `off` which cannot be used.
+    """
     if not imgui.begin_main_menu_bar():
         return 0.0
     for title, names in MENUS.items():
@@ -37,7 +41,7 @@ def draw(now: Now, ticked: dict[str, bool], off: set[str]) -> float:
         ui.mark(f"Menu/{title}")
         if opened:
             for name in names:
-                _entry(name, now, ticked, off)
+                _entry(name, now, titles, ticked, off)
             imgui.end_menu()
     _heading(now)
     height = imgui.get_window_size().y
@@ -65,11 +69,13 @@ def _heading(now: Now) -> None:
     imgui.text_colored(theme.vec("dim"), text)
 
 
-def _entry(name: str, now: Now, ticked: dict[str, bool], off: set[str]) -> None:
+def _entry(name: str, now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> None:
     if name == "-":
         imgui.separator()
     elif name == "recents":
         _recents(now)
+    elif name == "panels":
+        _floating(now, titles)
     elif name == "scale":
         _scales(now)
     else:
@@ -89,6 +95,19 @@ def _recents(now: Now) -> None:
                 now.ask("file.open", path)
             ui.tooltip(path)
         imgui.end_menu()
+
+
+def _floating(now: Now, titles: Sequence[str]) -> None:
+    """Each panel may leave its column; then it can be docked wherever there is room."""
+    apart = tuple(now.settings.get("floating") or ())
+    if imgui.begin_menu("Panels in windows of their own"):
+        for title in titles:
+            if imgui.menu_item_simple(title, "", title in apart):
+                others = tuple(other for other in apart if other != title)
+                now.ask("settings.set", "floating", others if title in apart else (*apart, title))
+            ui.mark(f"Menu/apart {title}")
+        imgui.end_menu()
+    ui.mark("Menu/Panels in windows of their own")
 
 
 def _scales(now: Now) -> None:

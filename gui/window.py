@@ -43,7 +43,7 @@ class Shown(Drawn, Protocol):
 
     @property
     def waiting(self) -> bool: ...
-    def poll(self) -> bool: ...
+    def poll(self, seconds: float = 0.0) -> bool: ...
     def drop(self, paths: Sequence[str]) -> None: ...
 
 
@@ -71,7 +71,7 @@ class Window(Screen):
 
     def run(self, app: Shown) -> None:
         """Draw the app until it is closed."""
-        last, news = 0.0, False
+        last, looked, news = 0.0, time.perf_counter(), False
         while not (app.closing or glfw.window_should_close(self._window)):
             shortest = 1 / app.prefs.frame_limit
             due = shortest if news or self._fresh else max(app.interval, shortest)
@@ -79,11 +79,13 @@ class Window(Screen):
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
-            news = app.poll() or news
+            if app.poll(time.perf_counter() - looked):
+                looked, news = time.perf_counter(), True
             since = time.perf_counter() - last
             if since < shortest or not (news or self._fresh or since >= app.interval):
                 continue
-            last, news = time.perf_counter(), False
+            last = looked = time.perf_counter()
+            news = False
             self._fresh = max(self._fresh - 1, 0)
             self.frame(app)
         app.prefs = self._remembered(app.prefs)

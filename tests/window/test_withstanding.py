@@ -122,8 +122,12 @@ def test_panels_can_be_hidden_folded_and_floated_and_the_layout_comes_back(app):
     assert app.app.bare
     app.press("tab")
     assert not app.app.bare
-    app.app.prefs = replace(app.app.prefs, floating=("Truncation",))
-    app.frames(3)
+    app.click("Menu/View")
+    app.click("Menu/Panels in windows of their own")
+    app.click("Menu/apart Truncation")
+    app.press("esc")
+    app.press("esc")
+    assert app.app.prefs.floating == ("Truncation",)
     app.drag("Truncation/psi", to=0.5)
     assert app.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
     app.app.ask("view.layout")
