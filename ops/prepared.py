@@ -18,7 +18,7 @@ _kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
-    """The filter on x's device, in the dtype of the arithmetic, with gain and flip. The result must not be written to."""
+    """The filter on x's device, in the dtype of the arithmetic, with gain and flip; not to be written to."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if f is None:
         return _point(float(gain), dtype, x.device)

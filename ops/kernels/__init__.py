@@ -6,10 +6,11 @@ before anything is computed with it, and let `serving()` be part of the key of w
 that never calls it has it called for it when the first op runs.
 """
 
-from . import check, cpu
+from . import check, cpu, cuda
 from .library import checked_by, ready, serving, why_not
 
 __all__ = ["ready", "serving", "why_not"]
 
 checked_by(check.wrong_with)
 cpu.offer()
+cuda.offer()

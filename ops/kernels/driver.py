@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 SHARED_SIZE, SHARED_PREFERENCE = 8, 9  # CUfunction_attribute
+WINDOWS = sys.platform == "win32"
 ALWAYS_GIVEN = 48 << 10  # bytes of shared memory that need not be asked for
 
 
@@ -22,7 +23,7 @@ class DriverError(RuntimeError):
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """The driver, initialised. Raises DriverError."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    name = "nvcuda.dll" if WINDOWS else "libcuda.so.1"
     try:
         loaded = ctypes.CDLL(name)
     except OSError as error:
@@ -79,7 +80,7 @@ class Function:
             self._context._call("cuFuncSetAttribute", self._handle, SHARED_PREFERENCE, ctypes.c_int(100))
 
     def launch(self, blocks: int, threads: int, shared: int, stream: int, parameters: bytearray) -> None:
-        """Queue the kernel on a stream (torch's `cuda_stream` number); the driver copies its one parameter, a struct."""
+        """Queue the kernel on a stream (torch's `cuda_stream` number); the driver copies the parameters, a struct."""
         buffer = (ctypes.c_char * len(parameters)).from_buffer(parameters)
         pointers = (ctypes.c_void_p * 1)(ctypes.addressof(buffer))
         grid, block = (ctypes.c_uint(blocks), _ONE, _ONE), (ctypes.c_uint(threads), _ONE, _ONE)

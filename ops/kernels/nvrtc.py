@@ -132,19 +132,21 @@ class Nvrtc:
         self._call("nvrtcGetSupportedArchs", numbers)
         return list(numbers)
 
-    def compile(self, source: str, target: str) -> bytes:
-        """A cubin for target sm_NN, PTX for compute_NN. Raises NvrtcError with the compiler's log."""
+    def compile(self, source: str, target: str, *options: str, log: list[str] | None = None) -> bytes:
+        """A cubin for target sm_NN, PTX for compute_NN; what the compiler says is added to `log`. Raises NvrtcError."""
         program = ctypes.c_void_p()
         self._call(
             "nvrtcCreateProgram", ctypes.byref(program), source.encode(), b"bandlimit.cu", ctypes.c_int(0), None, None
         )
         try:
-            options = [f"--gpu-architecture={target}".encode(), *(option.encode() for option in OPTIONS)]
-            array = (ctypes.c_char_p * len(options))(*options)
-            status = self._library.nvrtcCompileProgram(program, ctypes.c_int(len(options)), array)
+            every = [option.encode() for option in (f"--gpu-architecture={target}", *OPTIONS, *options)]
+            array = (ctypes.c_char_p * len(every))(*every)
+            status = self._library.nvrtcCompileProgram(program, ctypes.c_int(len(every)), array)
+            said = self._read(program, "nvrtcGetProgramLog").decode(errors="replace").strip("\0\n")
+            if log is not None:
+                log.append(said)
             if status:
-                log = self._read(program, "nvrtcGetProgramLog").decode(errors="replace").strip("\0\n")
-                raise NvrtcError(f"NVRTC {self.version} could not compile a kernel for {target}.", log)
+                raise NvrtcError(f"NVRTC {self.version} could not compile a kernel for {target}.", said)
             return self._read(program, "nvrtcGetCUBIN" if target.startswith("sm_") else "nvrtcGetPTX")
         finally:
             self._library.nvrtcDestroyProgram(ctypes.byref(program))

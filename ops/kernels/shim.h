@@ -1,4 +1,5 @@
 // Lets g++ compile the CUDA kernels: a block is one thread, a barrier is nothing, shared memory starts as NaN.
+// With BANDLIMIT_THREADS a block is that many threads with real barriers, for a tool that finds races.
 #define BANDLIMIT_SHIM
 #include <cmath>
 #include <cstring>
@@ -10,15 +11,32 @@
 #define EXPORTED extern "C"
 #endif
 #define DEVICE inline
-#define BARRIER()
 #define UNROLL
-#define ENTRY(NAME, PARAMS, BODY)                                                                  \
-    EXPORTED void NAME(const void* params, int blocks, int words) {                                \
-        for (int block = 0; block < blocks; block++) {                                             \
-            std::vector<float> memory(words, std::numeric_limits<float>::quiet_NaN());             \
-            BODY(*static_cast<const PARAMS*>(params), memory.data(), block, 0, 1);                 \
-        }                                                                                          \
-    }                                                                                              \
+#ifdef BANDLIMIT_THREADS
+#include <barrier>
+#include <thread>
+inline std::barrier<>& meeting() {
+    static std::barrier<> all(BANDLIMIT_THREADS);
+    return all;
+}
+#define BARRIER() meeting().arrive_and_wait()
+template <class Body> void run_block(Body body) {
+    std::vector<std::thread> threads;
+    for (int tid = 0; tid < BANDLIMIT_THREADS; tid++) threads.emplace_back(body, tid, BANDLIMIT_THREADS);
+    for (auto& thread : threads) thread.join();
+}
+#else
+#define BARRIER()
+template <class Body> void run_block(Body body) { body(0, 1); }
+#endif
+#define ENTRY(NAME, PARAMS, BODY)                                                                    \
+    EXPORTED void NAME(const void* params, int blocks, int words) {                                  \
+        const PARAMS& p = *static_cast<const PARAMS*>(params);                                       \
+        for (int block = 0; block < blocks; block++) {                                               \
+            std::vector<float> memory(words, std::numeric_limits<float>::quiet_NaN());               \
+            run_block([&](int tid, int threads) { BODY(p, memory.data(), block, tid, threads); });   \
+        }                                                                                            \
+    }                                                                                                \
     EXPORTED int NAME##_size() { return (int)sizeof(PARAMS); }
 
 struct Half { unsigned short bits; };

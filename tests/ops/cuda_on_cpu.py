@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from ops.kernels.cuda_forms import Launch
 from ops.kernels.cuda_kernel import HERE, PARAMETERS, Kernel, shared_source
 
 COMPILER = next(filter(None, map(shutil.which, ("g++", "c++", "clang++"))), None)
@@ -20,40 +22,86 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to
 
 
 def compiled(kernels: Sequence[Kernel], folder: Path) -> list[Compiled]:
-    """Each kernel as something to call, all from one source file: unrolled filters take a while to compile."""
+    """Each kernel as something to call, all from one source file."""
+    text, names = translation_unit(kernels)
+    (folder / "kernels.cpp").write_text(text)
+    build(folder / "kernels.cpp", folder / "kernels.so", "-fPIC", "-shared")
+    library = ctypes.CDLL(str(folder / "kernels.so"))
+    return [Compiled(kernel, library, name) for kernel, name in zip(kernels, names, strict=True)]
+
+
+def translation_unit(kernels: Sequence[Kernel]) -> tuple[str, list[str]]:
+    """Source that defines them, those with the same constants once, and the name of each."""
+    keys = [kernel.family + kernel.constants for kernel in kernels]
+    unique = list(dict.fromkeys(keys))
+    text = shared_source(*PARAMETERS)
+    for number, key in enumerate(unique):
+        text += kernels[keys.index(key)].source(f"kernel{number}", shared_code=False)
+    return text, [f"kernel{unique.index(key)}" for key in keys]
+
+
+def build(source: Path, result: Path, *options: str) -> None:
     assert COMPILER is not None
-    unique = list(dict.fromkeys(kernel.constants + kernel.family for kernel in kernels))
-    text, named = shared_source(*PARAMETERS), set[str]()
-    for kernel in kernels:
-        entry = f"kernel{unique.index(kernel.constants + kernel.family)}"
-        if entry not in named:
-            text += kernel.source(entry, shared_code=False)
-            named.add(entry)
-    source, library = folder / "kernels.cpp", folder / "kernels.so"
-    source.write_text(text)
-    command = [COMPILER, "-std=c++17", "-O1", "-fPIC", "-shared", "-include", HERE / "shim.h", source, "-o", library]
-    subprocess.run([str(part) for part in command], check=True)
-    loaded = ctypes.CDLL(str(library))
-    return [Compiled(k, loaded, f"kernel{unique.index(k.constants + k.family)}") for k in kernels]
+    common = ["-std=c++20", "-O1", "-include", str(HERE / "shim.h"), *options]
+    subprocess.run([COMPILER, *common, str(source), "-o", str(result)], check=True)
+
+
+def load(folder: Path) -> Callable[[Kernel], Launch]:
+    """What makes single kernels ready to launch, as `ops.kernels.cuda.Gpu.load` does."""
+    numbers = itertools.count()
+
+    def make(kernel: Kernel) -> Launch:
+        own = folder / str(next(numbers))
+        own.mkdir()
+        run = compiled([kernel], own)[0]
+        return run.launch
+
+    return make
 
 
 class Compiled:
+    """One kernel on the CPU."""
+
     def __init__(self, kernel: Kernel, library: ctypes.CDLL, entry: str) -> None:
         self.kernel, self._run = kernel, getattr(library, entry)
-        assert getattr(library, f"{entry}_size")() == len(kernel.parameters)
+        size = getattr(library, f"{entry}_size")()
+        assert size == len(kernel.parameters), f"the struct is of {size} bytes, its parameters {len(kernel.parameters)}"
 
     def run(self, out: Tensor, planes: int, *pointers: Tensor | None) -> Tensor:
         """Fill `out` from the tensors whose addresses open the parameters (None for one that is not given)."""
         assert out.is_contiguous() and all(t is None or t.is_contiguous() for t in pointers)
         parameters = bytearray(self.kernel.parameters)
         struct.pack_into(f"{len(pointers)}Q", parameters, 0, *(0 if t is None else t.data_ptr() for t in pointers))
-        buffer = (ctypes.c_char * len(parameters)).from_buffer(parameters)
-        self._run(buffer, ctypes.c_int(planes * self.kernel.blocks), ctypes.c_int(self.kernel.shared_words))
+        self.launch(planes * self.kernel.blocks, parameters)
         return out
 
+    def launch(self, blocks: int, parameters: bytearray) -> None:
+        buffer = (ctypes.c_char * len(parameters)).from_buffer(parameters)
+        self._run(buffer, ctypes.c_int(blocks), ctypes.c_int(self.kernel.shared_words))
 
-def storage(x: Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
+
+def races(kernels: Sequence[Kernel], folder: Path) -> str:
+    """Run two blocks of each as five threads under the thread sanitizer: what it reports, or "". Skips without it."""
+    text, names = translation_unit(kernels)
+    text += "#include <cstdio>\nint main() {\n    static std::vector<float> data(1 << 20, 0.5f);\n"
+    for kernel, name in zip(kernels, names, strict=True):
+        numbers = ",".join(str(byte) for byte in kernel.parameters)
+        pointers = 3 if kernel.family == "filtered_lrelu" else 2
+        text += f"    {{ alignas(8) unsigned char p[] = {{{numbers}}};\n"
+        for index in range(pointers):  # inputs share memory, the result comes last
+            place = 1 << 19 if index == pointers - 1 else 0
+            text += f"      *(float**)(p + {8 * index}) = data.data() + {place};\n"
+        text += f"      {name}(p, {min(2, kernel.blocks)}, {kernel.shared_words}); }}\n"
+    source, program = folder / "races.cpp", folder / "races"
+    source.write_text(text + '    std::puts("done");\n}\n')
+    try:
+        build(source, program, "-fsanitize=thread", "-DBANDLIMIT_THREADS=5", "-pthread")
+    except subprocess.CalledProcessError:
+        pytest.skip("this C++ compiler has no thread sanitizer")
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    if "done" not in done.stdout and "ThreadSanitizer: data race" not in done.stderr:
+        pytest.skip(f"the thread sanitizer does not run here: {done.stderr[:200]}")
+    return done.stderr
 
 
 def random(*size: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

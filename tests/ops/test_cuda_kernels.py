@@ -1,0 +1,258 @@
+"""The NVIDIA kernels' source computes what plain torch computes: run on the CPU, so it holds where there is no GPU.
+
+Each layer of StyleGAN3's tables, and sizes, paddings and filters of all kinds. Tolerances: 1e-5 of the largest value
+for float32, of which 1e-6 is usual; one rounding to 8 or 11 bits for the halves. What this cannot see (races apart, for
+which there is a test of its own) is the GPU itself: `benchmarks/gpu.py` compares there.
+"""
+
+from __future__ import annotations
+
+import random as dice
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import naive_resampling
+import pytest
+import torch
+from cuda_on_cpu import Compiled, compiled, load, needs_compiler, races, random
+from naive_resampling import relative_error
+from torch import Tensor
+
+import ops
+from networks.config import StyleGAN3Config
+from networks.stylegan3 import layer_table
+from ops.bias_act import without_gradients
+from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
+from ops.fir import Span
+from ops.kernels import cuda_filtered_lrelu, cuda_upfirdn2d
+from ops.kernels.cuda_forms import Forms, Wrong, _host
+from ops.kernels.cuda_kernel import Kernel
+from ops.upfirdn2d import whole_image
+
+pytestmark = needs_compiler
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+CHANNELS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A filtered leaky ReLU, or with `before` its gradient."""
+
+    name: str
+    raise_: Leg
+    before: Leg | None
+    after: Leg
+    kink: Kink
+    dtype: torch.dtype = torch.float32
+
+    def kernel(self) -> Kernel:
+        before = None if self.before is None else _host(self.before)
+        sample = str(self.dtype).removeprefix("torch.")
+        made = _host(self.raise_), before, _host(self.after)
+        return cuda_filtered_lrelu.filtered_lrelu(sample, CHANNELS, *made, self.kink.slope, self.kink.clamp)
+
+    def gradient(self) -> Case:
+        return Case(f"{self.name}, gradient", self.raise_, self.after.adjoint(), self.raise_.adjoint(), self.kink)
+
+    def error(self, run: Compiled) -> float:
+        """Against plain torch in float64, which decides alike everywhere on which side of the bend a sample is."""
+        x = random(2, CHANNELS, self.raise_.y.size_in, self.raise_.x.size_in, dtype=self.dtype)
+        b, pre, post = random(CHANNELS, seed=1), random(2, CHANNELS, seed=2), random(2, CHANNELS, seed=3)
+        v = self.before and random(2, CHANNELS, self.before.y.size_in, self.before.x.size_in, seed=4, dtype=self.dtype)
+        raise_, before, after = (
+            leg and replace(leg, f=leg.f.double()) for leg in (self.raise_, self.before, self.after)
+        )
+        assert raise_ and after
+        scaled = x.double() * pre.double()[..., None, None]
+        expected = in_blocks(scaled, b, v if v is None else v.double(), raise_, before, after, self.kink)
+        expected = expected * post.double()[..., None, None]
+        out = torch.full(expected.shape, torch.nan, dtype=self.dtype)
+        return relative_error(run.run(out, 2 * CHANNELS, x, v, out, b, pre, post), expected)
+
+
+def layers(config: StyleGAN3Config) -> list[Case]:
+    cases = []
+    for spec in layer_table(config)[1]:
+        up = ops.design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
+        down = ops.design_lowpass_filter(
+            spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, spec.down_radial
+        )
+        size = spec.in_size + spec.conv_kernel - 1
+        x = torch.empty(1, 1, size, size)
+        raise_, lower = legs(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+        cases.append(Case(spec.name, raise_, None, lower, Kink(0.2, 0.8)))
+    return cases
+
+
+T = StyleGAN3Config(img_resolution=128)
+R = StyleGAN3Config(img_resolution=128, conv_kernel=1, use_radial_filters=True)
+
+
+@pytest.mark.parametrize("config", [T, R], ids=["T", "R"])
+def test_every_layer_of_a_generator_and_its_gradient(config, tmp_path):
+    cases = layers(config)
+    cases += [case.gradient() for case in cases]
+    check(cases, tmp_path)
+
+
+def test_half_precision_is_only_how_samples_are_stored(tmp_path):
+    halves = [
+        Case(c.name, c.raise_, c.before, c.after, c.kink, dtype)
+        for dtype in (torch.float16, torch.bfloat16)
+        for c in (layers(R)[3], layers(R)[4], layers(T)[-2], layers(T)[4].gradient())
+    ]
+    check(halves, tmp_path)
+
+
+def test_any_size_padding_and_filter(tmp_path):
+    check([case for seed in range(24) for case in anything(seed)], tmp_path)
+
+
+def anything(seed: int) -> list[Case]:
+    """A random layer: odd sizes, crops, lopsided and two-dimensional filters; with its gradients, twice."""
+    roll = dice.Random(seed)
+    up, down = roll.choice([1, 2, 4]), roll.choice([1, 2, 4])
+    x = torch.empty(1, 1, roll.randint(5, 40), roll.randint(5, 40))
+
+    def taps(most: int) -> Tensor | None:
+        kind = roll.choice(["none", "line", "line", "patch", "mirror"])
+        if kind == "none":
+            return None
+        if kind == "line":
+            return random(roll.randint(1, most), seed=roll.random().__hash__() % 1000)
+        patch = random(roll.randint(1, 8), roll.randint(1, 8), seed=roll.randint(0, 1000))
+        return patch + patch.flip(1) if kind == "mirror" else patch
+
+    padding = [roll.randint(-4, 14) for _ in range(4)]
+    fu, fd = taps(6 * up), taps(6 * down)
+    try:
+        raise_, lower = legs(x, fu, fd, up, down, padding, 1.3)
+    except ValueError:  # nothing would be left of it
+        return anything(seed + 1000)
+    case = Case(f"seed {seed}", raise_, None, lower, Kink(roll.choice([0.2, 0.0, -0.5]), roll.choice([None, 0.5])))
+    second = Case(f"seed {seed}, twice", raise_, raise_, lower, case.kink)
+    return [case, case.gradient(), second]
+
+
+def check(cases: Sequence[Case], folder: Path) -> None:
+    for case, run in zip(cases, compiled([case.kernel() for case in cases], folder), strict=True):
+        assert case.error(run) < TOLERANCE[case.dtype], case.name
+
+
+def test_resampling_of_any_factor_and_filter(tmp_path):
+    roll, cases, kernels = dice.Random(3), [], []
+    while len(cases) < 40:
+        x = random(1, 2, roll.randint(1, 40), roll.randint(1, 40), seed=len(cases))
+        f = random(roll.randint(1, 13)) if roll.random() < 0.4 else random(roll.randint(1, 7), roll.randint(1, 7))
+        up, down = [roll.choice([1, 2, 3, 4]) for _ in "xy"], [roll.choice([1, 2, 3, 5]) for _ in "xy"]
+        x0, x1, y0, y1 = padding = [roll.randint(-3, 9) for _ in range(4)]
+        try:
+            y_span = Span.padded(x.shape[2], f.shape[0], up[1], down[1], y0, y1)
+            x_span = Span.padded(x.shape[3], f.shape[-1], up[0], down[0], x0, x1)
+        except ValueError:  # nothing would be left of it
+            continue
+        cases.append((x, naive_resampling.upfirdn2d(x, f, up, down, padding, False, 1)))
+        kernels.append(cuda_upfirdn2d.upfirdn2d("float32", _host(Leg(f, y_span, x_span))))
+    for (x, expected), run in zip(cases, compiled(kernels, tmp_path), strict=True):
+        out = torch.full(expected.shape, torch.nan)
+        assert relative_error(run.run(out, 2, x, out), expected) < TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_activations(dtype, tmp_path):
+    x, b = random(3, 5, 7, dtype=dtype) * 5, random(5, dtype=dtype)
+    kernels = []
+    for act, activation in ops.ACTIVATIONS.items():
+        kernels.append(bias_act("float32" if dtype == torch.float32 else "float16", x.numel(), 7, 5, act, activation))
+    for act, run in zip(ops.ACTIVATIONS, compiled(kernels, tmp_path), strict=True):
+        expected = ops.bias_act(x.double(), b.double(), act=act, clamp=3)
+        out = torch.full_like(x, torch.nan)
+        assert relative_error(run.run(out, 1, x, out, b.float()), expected) < TOLERANCE[dtype], act
+
+
+def bias_act(sample, count, step, channels, act, activation) -> Kernel:
+    return cuda_upfirdn2d.bias_act(sample, count, step, channels, act, activation.alpha, activation.gain, 3.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_every_half_number_is_read_and_rounded_as_torch_does(dtype, tmp_path):
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    third = 1 / 3
+    kernel = cuda_upfirdn2d.bias_act(str(dtype)[6:], len(x), 1, 1, "linear", 0.0, third, None)
+    out = torch.zeros_like(x)
+    compiled([kernel], tmp_path)[0].run(out, 1, x, out, None)
+    expected = (x.float() * torch.tensor(third)).to(dtype)
+    assert torch.equal(out.isnan(), expected.isnan())
+    assert torch.equal(out.nan_to_num(0), expected.nan_to_num(0))
+
+
+def test_nan_and_infinity_come_through_the_clamp_as_in_plain_torch(tmp_path):
+    case = layers(T)[4]
+    x = random(1, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
+    x[0, 0, 20, 20], x[0, 1, 30, 30] = torch.nan, torch.inf
+    expected = in_blocks(x, None, None, case.raise_, None, case.after, case.kink)
+    out = torch.zeros_like(expected).contiguous()
+    compiled([case.kernel()], tmp_path)[0].run(out, CHANNELS, x, None, out, None, None, None)
+    assert torch.equal(out.isnan(), expected.isnan())
+    assert relative_error(out.nan_to_num(0), expected.nan_to_num(0)) < TOLERANCE[torch.float32]
+
+
+def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_path):
+    """All that stands between the ops and a launch, with launches that run on the CPU; each kernel tries itself."""
+    forms = Forms(load(tmp_path))
+    case = layers(R)[4]
+    plan = case.raise_, None, case.after, case.kink
+    x = random(2, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
+    b = random(CHANNELS, seed=1, dtype=torch.float16)
+    expected = in_blocks(x, b, None, *plan)
+    made = forms.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, *plan)
+    assert made is not None
+    assert relative_error(made, expected) < TOLERANCE[torch.float32]
+    other = forms.filtered_lrelu(
+        x * 2, None, None, *plan, pre=torch.full([CHANNELS], 0.5), post=torch.ones(2, CHANNELS)
+    )
+    assert other is not None
+    assert relative_error(other, in_blocks(x, None, None, *plan)) < TOLERANCE[torch.float32]
+    back = case.gradient()
+    v = random(2, CHANNELS, case.after.y.size_out, case.after.x.size_out, seed=2)
+    masked = back.raise_, back.before, back.after, back.kink
+    made = forms.filtered_lrelu(x, b, v.transpose(2, 3).contiguous().transpose(2, 3), *masked)
+    assert made is not None
+    assert relative_error(made, in_blocks(x, b, v, *masked)) < TOLERANCE[torch.float32]
+    f = random(4, 4)
+    spans = Span.padded(20, 4, 2, 1, 2, 1), Span.padded(21, 4, 2, 1, 2, 1)
+    made = forms.upfirdn2d(x[:, :, :20, :21], f, *spans)
+    assert made is not None
+    assert relative_error(made, whole_image(x[:, :, :20, :21], f, *spans)) < TOLERANCE[torch.float32]
+    made = forms.bias_act(x, b, 1, "swish", 0.0, 1.5, 2.0)
+    assert made is not None
+    assert relative_error(made, without_gradients(x, b.float(), 1, "swish", 0.0, 1.5, 2.0)) < TOLERANCE[torch.float32]
+
+
+def test_what_a_kernel_was_not_written_for_is_left_to_plain_torch(tmp_path):
+    forms = Forms(load(tmp_path))
+    x = torch.ones(1, 1, 8, 8)
+    raise_, lower = legs(x, random(9), random(9), 3, 3, 8, 1.0)
+    assert forms.filtered_lrelu(x, None, None, raise_, None, lower, Kink(0.2, None)) is None
+    assert forms.upfirdn2d(x, random(9), Span.padded(8, 9, 9, 1, 8, 8), Span.padded(8, 9, 9, 1, 8, 8)) is None
+    assert forms.upfirdn2d(x[:0], random(2), Span.padded(8, 2, 1, 1, 0, 0), Span.padded(8, 2, 1, 1, 0, 0)) is None
+
+
+def test_a_kernel_that_computes_something_else_is_not_used():
+    def load_nothing(_kernel: Kernel):
+        return lambda _blocks, _parameters: None  # leaves the result as it was
+
+    x = random(1, 2, 16, 16)
+    raise_, lower = legs(x, random(12), random(12), 2, 2, 10, 1.0)
+    with pytest.raises(Wrong, match="did not agree with plain torch"):
+        Forms(load_nothing).filtered_lrelu(x, None, None, raise_, None, lower, Kink(0.2, None))
+
+
+def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):
+    """Blocks of five real threads under g++'s thread sanitizer: a barrier that is missing would show here alone."""
+    cases = [layers(T)[4], layers(R)[3], layers(R)[4].gradient(), layers(R)[3].gradient(), layers(T)[4].gradient()]
+    spans = Span.padded(20, 4, 2, 1, 2, 1), Span.padded(21, 4, 2, 1, 2, 1)
+    kernels = [case.kernel() for case in cases]
+    kernels += [cuda_upfirdn2d.upfirdn2d("float32", _host(Leg(f, *spans))) for f in (random(4), random(4, 4))]
+    assert races(kernels, tmp_path) == ""
