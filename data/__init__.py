@@ -1,0 +1,9 @@
+"""Pictures to learn from: reading datasets, making them from what people have, and the built-in set of planets."""
+
+from __future__ import annotations
+
+from data.dataset import Dataset
+from data.errors import DatasetError
+from data.order import Order, infinite_sampler
+
+__all__ = ["Dataset", "DatasetError", "Order", "infinite_sampler"]

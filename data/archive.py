@@ -1,0 +1,161 @@
+"""A folder or a zip as named files, safe to read from several processes at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from data.errors import DatasetError
+from data.pictures import is_picture
+
+_LARGEST_FILE = 1 << 30
+
+
+class Archive:
+    """Names and bytes of what a folder (recursively) or a zip holds.
+
+    `pictures` are the sorted names of pictures, with "/" between folders. A zip is opened anew in every process.
+    Raises DatasetError where it cannot be read or where a file changed or went since.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.is_zip = not self.path.is_dir()
+        if not self.path.exists():
+            raise DatasetError(f"{self.path} does not exist: give a folder of pictures or a zip.")
+        self._zips: dict[int, zipfile.ZipFile] = {}
+        self._lock = threading.Lock()
+        self._stamp = self._stamped()
+        sizes = self._zip_sizes() if self.is_zip else self._folder_sizes()
+        self.sizes = sizes
+        self.pictures = tuple(sorted(name for name in sizes if is_picture(name)))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file."""
+        if self.sizes.get(name, 0) > _LARGEST_FILE:
+            raise DatasetError(f"{name} in {self.path} is larger than 1 GB, which no picture is: take it out.")
+        if not self.is_zip:
+            return self._read_file(name)
+        try:
+            return self._zip().read(name)
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            KeyError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            self._unchanged()
+            raise DatasetError(
+                f"{name} in {self.path} cannot be read ({_brief(error)}): make the archive again."
+            ) from None
+
+    def head(self, name: str, length: int = 1 << 16) -> bytes:
+        """The first bytes of a file: enough for the size and mode of most pictures."""
+        try:
+            if self.is_zip:
+                with self._zip().open(name) as stream:
+                    return stream.read(length)
+            with (self.path / name).open("rb") as stream:
+                return stream.read(length)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError):
+            return self.read(name)  # which says what is wrong
+
+    def json(self) -> Any:
+        """What `dataset.json` says, or None where there is none."""
+        if "dataset.json" not in self.sizes:
+            return None
+        try:
+            return json.loads(self.read("dataset.json"))
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(
+                f"dataset.json of {self.path} is not JSON ({_brief(error)}): mend or remove it."
+            ) from None
+
+    def checksums(self) -> list[tuple[str, int, int]]:
+        """Name, length and, in a zip, CRC-32 of each picture: what changes when the pictures do."""
+        if not self.is_zip:
+            return [(name, self.sizes[name], 0) for name in self.pictures]
+        about = {entry.filename: entry.CRC for entry in self._zip().infolist()}
+        return [(name, self.sizes[name], about[name]) for name in self.pictures]
+
+    def close(self) -> None:
+        with self._lock:
+            mine = self._zips.pop(os.getpid(), None)
+            self._zips.clear()
+            if mine is not None:
+                mine.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_zips", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _zips={}, _lock=threading.Lock())
+
+    # Helpers
+
+    def _zip(self) -> zipfile.ZipFile:
+        """This process's own handle: a handle shared by a fork would mix up whose turn it is to read."""
+        with self._lock:
+            handle = self._zips.get(os.getpid())
+            if handle is None:
+                self._unchanged()
+                try:
+                    handle = zipfile.ZipFile(self.path)
+                except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+                    raise DatasetError(
+                        f"{self.path} is not a zip that can be read ({_brief(error)}): give a folder or a whole zip."
+                    ) from None
+                self._zips[os.getpid()] = handle
+            return handle
+
+    def _zip_sizes(self) -> dict[str, int]:
+        return {entry.filename: entry.file_size for entry in self._zip().infolist() if not entry.is_dir()}
+
+    def _folder_sizes(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+
+        def fail(error: OSError) -> None:
+            raise DatasetError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions.")
+
+        for folder, folders, names in os.walk(self.path, onerror=fail, followlinks=False):
+            folders.sort()
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    found[path.relative_to(self.path).as_posix()] = path.stat().st_size
+                except OSError:
+                    continue  # a link to nowhere, or gone between listing and asking
+        return found
+
+    def _read_file(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise DatasetError(f"{name} has gone from {self.path} since it was opened: leave it unchanged.") from None
+        except OSError as error:
+            raise DatasetError(f"{name} in {self.path} cannot be read ({error.strerror}).") from None
+
+    def _stamped(self) -> tuple[int, int] | None:
+        if not self.is_zip:
+            return None
+        try:
+            about = self.path.stat()
+        except OSError:
+            return (-1, -1)
+        return (about.st_size, about.st_mtime_ns)
+
+    def _unchanged(self) -> None:
+        if self._stamped() != self._stamp:
+            raise DatasetError(f"{self.path} changed while it was being read: leave it unchanged, and begin again.")
+
+
+def _brief(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__)[:80].strip('"')

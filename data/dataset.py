@@ -1,0 +1,210 @@
+"""A dataset as training reads it: a folder or zip of square pictures of one size, with or without labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from data import labels as labelling
+from data.archive import Archive
+from data.errors import DatasetError, PictureError
+from data.pictures import channels_first, decoded, flattened, is_grey, opened
+
+_HEADERS_LOOKED_AT = 4000
+
+
+class Dataset:
+    """Pictures uint8 [C,H,W] and labels float32 [L], by index.
+
+    path: a folder (any pictures, recursively) or a zip; files in the order of their sorted names.
+    use_labels: read `dataset.json`; class numbers become one-hot of size (largest number + 1), vectors stay.
+    xflip: doubles the length; the second half is the first half mirrored.
+    max_size, random_seed: a subset of that many pictures, drawn with this seed, before doubling.
+    resolution: refuse pictures of another size.
+
+    An object may be given to other processes (fork or spawn). Raises DatasetError, one sentence, for a folder or zip
+    that is missing, empty, damaged, of mixed sizes, not square, not labelled, or changed while it was open.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        use_labels: bool = False,
+        xflip: bool = False,
+        max_size: int | None = None,
+        random_seed: int = 0,
+        resolution: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.name = self.path.resolve().stem
+        self.xflip = xflip
+        self._archive = Archive(path)
+        self._names = self._archive.pictures
+        if not self._names:
+            raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
+        self.channels, self.resolution = self._first_picture()
+        if resolution is not None and resolution != self.resolution:
+            raise DatasetError(
+                f"{path} holds pictures of {self.resolution} pixels, but {resolution} are asked for: "
+                f"make one of that size with `visualizer.py dataset --resolution {resolution}x{resolution}`."
+            )
+        self._check_sizes()
+        self.classes: tuple[str, ...] = ()
+        self._labels = self._read_labels() if use_labels else None
+        self._kept = np.arange(len(self._names))
+        if max_size is not None and max_size < 1:
+            raise DatasetError(f"max_size is {max_size}, but a dataset needs at least one picture.")
+        if max_size is not None and max_size < len(self._names):
+            np.random.RandomState(random_seed).shuffle(self._kept)
+            self._kept = np.sort(self._kept[:max_size])
+
+    def __len__(self) -> int:
+        return len(self._kept) * (2 if self.xflip else 1)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture uint8 [C,H,W] and its label float32 [L]."""
+        return self.image(index), self.label(index)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.resolution, self.resolution)
+
+    @property
+    def has_labels(self) -> bool:
+        return self._labels is not None
+
+    @property
+    def has_onehot_labels(self) -> bool:
+        return self._labels is not None and self._labels.ndim == 1
+
+    @property
+    def label_dim(self) -> int:
+        """How many numbers a label has; 0 without labels."""
+        return 0 if self._labels is None else labelling.width(self._labels)
+
+    @property
+    def label_shape(self) -> tuple[int]:
+        return (self.label_dim,)
+
+    def raw_index(self, index: int) -> int:
+        """Which file, counted in the order of all names."""
+        return int(self._kept[self._checked(index) % len(self._kept)])
+
+    def is_flipped(self, index: int) -> bool:
+        return self._checked(index) >= len(self._kept)
+
+    def file(self, index: int) -> str:
+        """The picture's name in the folder or zip."""
+        return self._names[self.raw_index(index)]
+
+    def image(self, index: int) -> np.ndarray:
+        """uint8 [C,H,W]. Raises DatasetError where the file is damaged, has gone or has another size than the rest."""
+        pixels = self._read(self.raw_index(index))
+        return np.ascontiguousarray(pixels[:, :, ::-1]) if self.is_flipped(index) else pixels
+
+    def label(self, index: int) -> np.ndarray:
+        """float32 [L]: one-hot for classes; empty without labels."""
+        if self._labels is None:
+            return np.zeros(0, np.float32)
+        return labelling.one_hot(self._labels[self.raw_index(index)], self.label_dim)
+
+    def class_index(self, index: int) -> int | None:
+        """The class number, or None without classes."""
+        return int(self._labels[self.raw_index(index)]) if self._labels is not None and self._labels.ndim == 1 else None
+
+    def batch(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Several at once: uint8 [N,C,H,W] and float32 [N,L]."""
+        chosen = [int(index) for index in indices]
+        images = np.empty((len(chosen), *self.image_shape), np.uint8)
+        labels = np.empty((len(chosen), self.label_dim), np.float32)
+        for row, index in enumerate(chosen):
+            images[row], labels[row] = self[index]
+        return images, labels
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Read every picture once; `progress(done, all)`. Raises DatasetError for the first that is wrong."""
+        for done, index in enumerate(self._kept):
+            self._read(int(index))
+            if progress:
+                progress(done + 1, len(self._kept))
+
+    def fingerprint(self) -> str:
+        """A short digest of names, lengths, labels and, in a zip, contents: tells whether data changed."""
+        digest = hashlib.sha256(repr(self._archive.checksums()).encode())
+        digest.update(b"" if self._labels is None else self._labels.tobytes())
+        digest.update(self._kept.tobytes() + bytes([self.xflip]))
+        return digest.hexdigest()[:16]
+
+    def close(self) -> None:
+        """Close the zip; it is opened again when needed."""
+        self._archive.close()
+
+    # Helpers
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"picture {index} of {len(self)}")
+        return index
+
+    def _read(self, raw: int) -> np.ndarray:
+        name = self._names[raw]
+        try:
+            image = decoded(opened(self._archive.read(name)))
+        except PictureError as error:
+            raise self._unreadable(name, error) from None
+        if image.size != (self.resolution, self.resolution):
+            raise self._mixed(name, image.size)
+        return channels_first(flattened(image, self.channels))
+
+    def _first_picture(self) -> tuple[int, int]:
+        name = self._names[0]
+        try:
+            image = decoded(opened(self._archive.read(name)))
+        except PictureError as error:
+            raise self._unreadable(name, error) from None
+        if image.width != image.height:
+            raise DatasetError(
+                f"{name} in {self.path} is {image.width}x{image.height}, but pictures to train on are square: "
+                "make square ones with `visualizer.py dataset --transform center-crop`."
+            )
+        return (1 if is_grey(image) else 3), image.width
+
+    def _check_sizes(self) -> None:
+        """Look at headers now, so that a wrong size is said before a training starts, not in its third hour."""
+        sizes = {self._archive.sizes[name] for name in self._names}
+        if len(sizes) == 1 and self._archive.is_zip:
+            return  # uncompressed pictures of one size, as `dataset` writes them
+        step = -(-len(self._names) // _HEADERS_LOOKED_AT)
+        for name in self._names[::step]:
+            try:
+                try:
+                    size = opened(self._archive.head(name)).size
+                except PictureError:  # a header longer than the head: camera pictures have them
+                    size = opened(self._archive.read(name)).size
+            except PictureError as error:
+                raise self._unreadable(name, error) from None
+            if size != (self.resolution, self.resolution):
+                raise self._mixed(name, size)
+
+    def _read_labels(self) -> np.ndarray:
+        document = self._archive.json()
+        found = labelling.parsed(document, self.path)
+        if found is None:
+            raise DatasetError(
+                f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
+            )
+        self.classes = labelling.classes(document)
+        return labelling.for_pictures(self._names, found, self.path)
+
+    def _unreadable(self, name: str, error: PictureError) -> DatasetError:
+        return DatasetError(f"{name} in {self.path} cannot be read ({error}): replace or remove it.")
+
+    def _mixed(self, name: str, size: tuple[int, int]) -> DatasetError:
+        return DatasetError(
+            f"{name} in {self.path} is {size[0]}x{size[1]}, but the first picture is "
+            f"{self.resolution}x{self.resolution}: make them one size with `visualizer.py dataset --resolution`."
+        )

@@ -1,0 +1,91 @@
+"""Labels of pictures: class numbers or vectors, as `dataset.json` holds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import DatasetError
+
+Label = int | tuple[float, ...]
+_MOST_CLASSES = 1 << 16
+_LONGEST_VECTOR = 1 << 16
+
+
+def parsed(document: Any, path: Path) -> dict[str, Label] | None:
+    """`{"labels": [["a.png", 3], ...]}` as name -> label; None where the labels are null or not there.
+
+    Raises DatasetError where it is neither, or mixes class numbers with vectors.
+    """
+    if document is None:
+        return None
+    if not isinstance(document, dict) or not isinstance(document.get("labels", []), list | type(None)):
+        raise DatasetError(f'dataset.json of {path} should look like {{"labels": [["a.png", 3], ...]}}, but does not.')
+    if not document.get("labels"):
+        return None
+    labels: dict[str, Label] = {}
+    for item in document["labels"]:
+        if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+            raise DatasetError(f'dataset.json of {path} holds {str(item)[:60]} where ["a.png", 3] should be: mend it.')
+        name, value = item
+        labels[name] = _label(name, value, path)
+    kinds = {len(label) if isinstance(label, tuple) else -1 for label in labels.values()}
+    if len(kinds) > 1:
+        several = "class numbers and vectors" if -1 in kinds else "vectors of different lengths"
+        raise DatasetError(f"dataset.json of {path} mixes {several}: give every picture the same kind of label.")
+    return labels
+
+
+def classes(document: Any) -> tuple[str, ...]:
+    """The names of the classes, where `dataset.json` gives them (our own addition, which other readers skip)."""
+    found = document.get("classes") if isinstance(document, dict) else None
+    return tuple(str(name) for name in found) if isinstance(found, list) else ()
+
+
+def for_pictures(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:
+    """Labels in the pictures' order: int64 [N] for class numbers, float32 [N,L] for vectors.
+
+    Raises DatasetError where a picture has none.
+    """
+    without = [name for name in names if name not in labels]
+    if without:
+        others = f" and {len(without) - 1} other pictures" if len(without) > 1 else ""
+        raise DatasetError(
+            f"dataset.json of {path} has no label for {without[0]}{others}: label all, or train without labels."
+        )
+    found = [labels[name] for name in names]
+    return np.array(found, dtype=np.float32 if isinstance(found[0], tuple) else np.int64)
+
+
+def width(labels: np.ndarray) -> int:
+    """How many numbers a label has when a network is given it: classes become one-hot."""
+    return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+
+
+def one_hot(label: np.ndarray, size: int) -> np.ndarray:
+    """float32 [size]: 1 at the class, or the vector itself."""
+    if label.ndim == 1:
+        return label.astype(np.float32)
+    row = np.zeros(size, np.float32)
+    row[int(label)] = 1
+    return row
+
+
+def _label(name: str, value: Any, path: Path) -> Label:
+    if type(value) is int:
+        if 0 <= value < _MOST_CLASSES:
+            return value
+        raise DatasetError(
+            f"dataset.json of {path} gives {name} the class {value}: number classes from 0, below 65536."
+        )
+    if isinstance(value, list) and 0 < len(value) <= _LONGEST_VECTOR:
+        numbers = [part for part in value if type(part) in (int, float) and math.isfinite(part)]
+        if len(numbers) == len(value):
+            return tuple(float(part) for part in numbers)
+    raise DatasetError(
+        f"dataset.json of {path} labels {name} with {str(value)[:40]}: a label is a class number or a list of numbers."
+    )
