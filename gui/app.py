@@ -185,6 +185,7 @@ class App:
         self._closed = True
         self._worker.shutdown(wait=True)
         self._finish_writing()
+        imgui.get_io().want_save_ini_settings = not self._fresh  # what was moved last is not noted yet
         self._keep(lambda write, *arguments: write(*arguments))
         self.pictures.close()
 

@@ -88,6 +88,23 @@ def test_the_session_and_the_settings_are_there_again_at_the_next_start(start, h
     assert second.app.prefs.theme == "light"
 
 
+def test_a_panel_in_a_window_of_its_own_is_there_again_at_the_next_start(start):
+    from imgui_bundle import imgui
+
+    first = start()
+    first.app.prefs = replace(first.app.prefs, floating=("Truncation",))
+    first.frames(3)
+    window = imgui.internal.find_window_by_name("Truncation###float Truncation")
+    first.drag_between((window.pos.x + 60, window.pos.y + 8), (window.pos.x + 460, window.pos.y + 208))
+    placed = (window.pos.x, window.pos.y)
+    first.app.close()
+    second = start()
+    window = imgui.internal.find_window_by_name("Truncation###float Truncation")
+    assert (window.pos.x, window.pos.y) == placed
+    second.drag("Truncation/psi", to=0.5)
+    assert second.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
+
+
 def test_a_folder_that_cannot_be_written_costs_a_sentence(start, home):
     home.parent.mkdir(exist_ok=True)
     home.write_text("a file where the folder should be")
