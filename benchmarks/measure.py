@@ -109,13 +109,16 @@ def _from_status(name: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
-def apart(where: str, *, keep: bool = False, timeout: float | None = None, **arguments: Any) -> Any:
-    """What `module:function` of this package returns in a process of its own; `keep`: that keeps its memory.
+def apart(where: str, *, keep: bool = False, torch_only: bool = False, timeout: float = 3600, **arguments: Any) -> Any:
+    """What `module:function` of this package returns in a process of its own.
 
+    `keep`: it keeps its memory; `torch_only`: it uses no compiled kernel.
     Raises RuntimeError with the last words of a process that failed or took longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "benchmarks.measure", where, json.dumps(arguments), str(int(keep))]
     env = {"OMP_WAIT_POLICY": "passive", **os.environ, "STARTED": str(time.time())}
+    if torch_only:
+        env["BANDLIMIT_KERNELS"] = "torch"
     try:
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired as error:

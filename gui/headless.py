@@ -78,6 +78,11 @@ class Headless(Screen):
 
     def screenshot(self) -> np.ndarray:
         """What was drawn last, uint8 [H, W, 3]. Only now is it painted: most frames nobody looks at."""
+        self.paint()
+        return read_pixels(self._gl, self.width, self.height)
+
+    def paint(self) -> None:
+        """Paint what was drawn last, as a window does with every frame."""
         GL = self._gl
         self.make_current()
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
@@ -87,7 +92,7 @@ class Headless(Screen):
             GL.glClearColor(0, 0, 0, 1)
             GL.glClear(GL.GL_COLOR_BUFFER_BIT)
             imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
-        return read_pixels(GL, self.width, self.height)
+            GL.glFinish()
 
     def make_current(self) -> None:
         """Make this screen's contexts the present ones, where a program has several."""

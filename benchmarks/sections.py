@@ -1,0 +1,264 @@
+"""The sections of the page: which measurements are made, and how their rows read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import apart
+from benchmarks.networks import DEMO, LARGE, MEDIUM, SMALL, Case
+from benchmarks.report import Section, bars, curves, milliseconds, ratio
+from benchmarks.speed import OPS
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How much is measured."""
+
+    quick: bool
+    large: bool
+    seconds: float  # of each measurement
+    images: Path
+
+    @property
+    def time(self) -> dict[str, Any]:
+        """Seconds and least number of pairs of a measurement."""
+        return {"seconds": 1.5, "least": 2} if self.quick else {"seconds": self.seconds, "least": 9}
+
+
+def attempt(section: Section, what: str, where: str, **arguments: Any) -> Any | None:
+    """A measurement, or None with a note of why there is none."""
+    print(f"... {what}", file=sys.stderr, flush=True)
+    try:
+        return apart(where, **arguments)
+    except RuntimeError as error:
+        section.notes.append(f"{what} was not measured: {error}.")
+        return None
+
+
+def generators(scope: Scope) -> Section:
+    """Whole synthesis networks against the plain path."""
+    columns = ["network", "batch", "form", "memory", "ours", "plain", "ratio", "perf.md", "goal", "pairs", "over limit"]
+    text = (
+        "From w to pictures, float32. *Over limit*: our best time over what the same network's direct convolutions, "
+        "filters and memory traffic take at the limits measured in the same process (Winograd and other forms of less "
+        "arithmetic can go below 1; goals: direct 1.4 for T, 1.9 for R)."
+    )
+    section = Section("Generators", text, columns, image="generators.png")
+    cases = DEMO if scope.quick else (*DEMO, *SMALL, *MEDIUM)
+    plan = [(case, 1, form, keep) for case in cases for form in ("best",) for keep in (True, False)]
+    if not scope.quick:
+        plan += [(case, 1, "torch", True) for case in (*SMALL, *MEDIUM)]
+        plan += [(case, 8, "best", True) for case in (*DEMO, *SMALL)]
+    groups: dict[str, dict[str, float]] = {}
+    for case, batch, form, keep in plan:
+        what = f"{case.name}, batch {batch}, {form}, memory {'kept' if keep else 'as shipped'}"
+        options = {"keep": keep, "torch_only": form == "torch", "case": case.name, "batch": batch}
+        result = attempt(section, what, "speed:generator", **options, **scope.time)
+        if result is not None:
+            section.rows.append(_row(case, batch, keep, result, form))
+            if batch == 1:
+                label = "plain torch, kept" if form == "torch" else "kept" if keep else "as shipped"
+                groups.setdefault(case.name, {})[label] = result["ratio"]
+    if scope.large:
+        _large(section)
+    else:
+        section.notes.append("512 and 1024 pixels were not run; --large runs them.")
+    if scope.quick:
+        section.notes.append("--quick: 256 pixels, batch 8, plain torch and the larger networks were not run.")
+    names = ["kept", "as shipped"] if scope.quick else ["kept", "as shipped", "plain torch, kept"]
+    values = [(name, [found.get(label) for label in names]) for name, found in groups.items()]
+    bars(scope.images / "generators.png", "Times faster than the plain path, batch 1", values, names)
+    return section
+
+
+def _row(case: Case, batch: int, keep: bool, result: dict[str, Any], form: str) -> list[str]:
+    goal = case.goal
+    expected = case.kept if keep else case.stock
+    if form == "torch":
+        kind = case.name[0]
+        goal, expected = {"T": "2", "R": "3.8"}[kind], {"T": "2.2 to 4.6", "R": "4.2 to 4.6"}[kind]
+    if batch > 1:
+        goal = expected = ""
+    return [
+        case.name,
+        str(batch),
+        "plain torch" if form == "torch" else result["form"],
+        "kept" if keep else "as shipped",
+        f"{milliseconds(result['ours'])} ({milliseconds(result['ours_median'])})",
+        f"{milliseconds(result['plain'])} ({milliseconds(result['plain_median'])})" if "plain" in result else "not run",
+        ratio(result["ratio"]) if "ratio" in result else "",
+        expected or "-",
+        goal or "-",
+        str(result["count"]),
+        f"{result['over_limit']:.2f}",
+    ]
+
+
+def _large(section: Section) -> None:
+    for case in LARGE:
+        both = "512" in case.name
+        keep = both
+        what = f"{case.name}, memory {'kept' if keep else 'as shipped'}"
+        time = {"seconds": 30.0, "least": 3 if both else 1}
+        result = attempt(section, what, "speed:generator", keep=keep, case=case.name, batch=1, **time)
+        if result is not None:
+            section.rows.append(_row(case, 1, keep, result, "best"))
+
+
+def memory(scope: Scope) -> Section:
+    """Peaks of one picture."""
+    text = "What one picture takes at its peak, beyond the network, the libraries and the interpreter (VmHWM)."
+    section = Section("Peak memory", text, ["network", "ours", "plain"])
+    cases = DEMO if scope.quick else (*SMALL, *MEDIUM, *LARGE[-2:])
+    for case in cases:
+        cells = [case.name]
+        for plain in (False, True):
+            if plain and case in LARGE and not scope.large:
+                cells.append("not run (--large)")
+                continue
+            what = f"peak of {case.name}, {'plain' if plain else 'ours'}"
+            result = attempt(section, what, "speed:memory", case=case.name, plain=plain)
+            cells.append("" if result is None else f"{result / 1e6:.0f} MB")
+        section.rows.append(cells)
+    return section
+
+
+def ops(scope: Scope) -> Section:
+    """filtered_lrelu alone."""
+    text = "filtered_lrelu alone at the sizes of single layers, memory kept. Goal: at least 15."
+    section = Section("filtered_lrelu", text, ["layer", "form", "ours", "plain", "ratio", "perf.md", "pairs", "error"])
+    chosen = list(OPS)[:3] if scope.quick else list(OPS)
+    forms = (False,) if scope.quick else (False, True)
+    for name in chosen:
+        for torch_only in forms:
+            what = f"op {name}{', plain torch' if torch_only else ''}"
+            result = attempt(section, what, "speed:op", keep=True, torch_only=torch_only, name=name, **scope.time)
+            if result is not None:
+                section.rows.append(
+                    [
+                        name,
+                        result["form"],
+                        f"{milliseconds(result['ours'])} ({milliseconds(result['ours_median'])})",
+                        f"{milliseconds(result['plain'])} ({milliseconds(result['plain_median'])})",
+                        ratio(result["ratio"]),
+                        "-" if torch_only else OPS[name][2],
+                        str(result["count"]),
+                        f"{result['error']:.0e}",
+                    ]
+                )
+    if scope.quick:
+        section.notes.append("--quick: the radial and the large layers were not run.")
+    return section
+
+
+def training(scope: Scope) -> Section:
+    """A generator's step."""
+    batch = 2 if scope.quick else 8
+    text = f"Generator T of 64 pixels, base 2048, at most 64 channels, batch {batch}, memory kept."
+    section = Section("Training step", text, ["what", "ours", "plain", "ratio", "perf.md", "goal", "pairs"])
+    result = attempt(section, "training", "speed:training", keep=True, batch=batch, warm=not scope.quick, **scope.time)
+    expected = {"both": ("forward and backward", "2.8 to 3.6", "2.5"), "forward": ("forward alone", "4.4 to 5.3", "-")}
+    for name, (what, figure, goal) in expected.items():
+        if result is not None:
+            r = result[name]
+            times = [f"{milliseconds(r[k])} ({milliseconds(r[k + '_median'])})" for k in ("ours", "plain")]
+            section.rows.append([what, *times, ratio(r["ratio"]), figure, goal, str(r["count"])])
+    if scope.quick:
+        section.notes.append("--quick: batch 2 instead of 8.")
+    return section
+
+
+def growth(scope: Scope) -> Section:
+    """How time grows with resolution, channels and batch."""
+    text = (
+        "Config T, base 32 channels times the resolution, memory kept; best times. Resolution at 64 channels at most, "
+        "channels at 128 pixels, batch at 64 pixels and 32 channels."
+    )
+    section = Section("Growth", text, ["what", "value", "ours", "plain", "ratio"], image="growth_resolution.png")
+    sweeps = {
+        "resolution": ([32, 64, 128, 256], lambda v: (v, 64, 1)),
+        "channels": ([16, 32, 64, 128], lambda v: (128, v, 1)),
+        "batch": ([1, 2, 4, 8], lambda v: (64, 32, v)),
+    }
+    for name, (values, point) in sweeps.items():
+        values = values[:2] if scope.quick else values
+        ours: list[float | None] = []
+        plain: list[float | None] = []
+        for value in values:
+            resolution, most, batch = point(value)
+            options = {"resolution": resolution, "most": most, "batch": batch, "seconds": 0.5 if scope.quick else 5.0}
+            result = attempt(section, f"growth, {name} {value}", "speed:growth", keep=True, **options)
+            ours.append(result and result["ours"] * 1e3)
+            plain.append(result and result["plain"] * 1e3)
+            if result is not None:
+                times = [milliseconds(result[k]) for k in ("ours", "plain")]
+                section.rows.append([name, str(value), *times, ratio(result["ratio"])])
+        if any(ours):
+            path = scope.images / f"growth_{name}.png"
+            curves(path, f"Time of a picture over {name}", values, [("ours", ours), ("plain path", plain)], "ms")
+        if scope.quick and name == "resolution":
+            section.notes.append("--quick: two resolutions only; channels and batch were not run.")
+            return section
+    section.notes.append(
+        "Over channels and batch: ![channels](images/growth_channels.png) ![batch](images/growth_batch.png)"
+    )
+    return section
+
+
+def live(scope: Scope) -> Section:
+    """The program itself."""
+    text = (
+        "The whole program off-screen under software OpenGL, every frame painted. *Latency*: from a changed slider to "
+        "the new picture in the texture, against the renderer's answer alone (goal: at most 1.5). *Pictures*: new ones "
+        "a second while a hand moves sixty times a second (goals: 30 at 640x400, 18 at 1280x800)."
+    )
+    columns = ["network", "window", "latency", "renderer alone", "ratio", "pictures a second", "frames a second"]
+    section = Section("Live", text, columns)
+    networks = [""] if scope.quick else ["", *(case.name for case in DEMO)]
+    for case in networks:
+        for width, height in ((640, 400), (1280, 800)):
+            size = {"case": case, "width": width, "height": height, "seconds": 3 if scope.quick else scope.seconds}
+            name = case or "the program's demo network"
+            delay = attempt(section, f"latency, {name}, {width}x{height}", "live:latency", **size)
+            pace = attempt(section, f"pictures, {name}, {width}x{height}", "live:rate", **size)
+            if delay is not None and pace is not None:
+                times = [milliseconds(delay["latency"]), milliseconds(delay["alone"]), f"{delay['ratio']:.2f}"]
+                rates = [f"{pace['pictures']:.1f}", f"{pace['frames']:.1f}"]
+                section.rows.append([name, f"{width}x{height}", *times, *rates])
+    return section
+
+
+def transport(scope: Scope) -> Section:
+    """Finished pictures between processes."""
+    text = "From asking for a finished picture to having read all of it in the window's process (RGBA, 8 bits)."
+    section = Section("Frame transport", text, ["picture", "shared slots", "pickled queue", "ratio", "pairs"])
+    for size in (256, 1024):
+        seconds = 1.0 if scope.quick else 5.0
+        result = attempt(section, f"transport of {size} pixels", "transport:frames", size=size, seconds=seconds)
+        if result is not None:
+            times = [milliseconds(result["ours_median"]), milliseconds(result["plain_median"])]
+            section.rows.append([f"{size}x{size}", *times, ratio(result["ratio"]), str(result["count"])])
+    return section
+
+
+def start(scope: Scope) -> Section:
+    """Starting."""
+    text = (
+        "Seconds from the start of the interpreter, best of the runs; the window is off-screen, the network the demo's."
+    )
+    section = Section("Start", text, ["what", "seconds", "runs"])
+    times: dict[str, list[float]] = {"start_up": [], "torch_alone": []}
+    for _ in range(1 if scope.quick else 5):
+        for name, known in times.items():
+            result = attempt(section, name, f"live:{name}", case="") if name == "start_up" else None
+            result = result or (attempt(section, name, f"live:{name}") if name == "torch_alone" else None)
+            if result is not None:
+                known.append(result["seconds"])
+    words = {"start_up": "to the first picture", "torch_alone": "an interpreter importing torch, nothing else"}
+    for name, known in times.items():
+        if known:
+            section.rows.append([words[name], f"{min(known):.2f}", str(len(known))])
+    return section
