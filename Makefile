@@ -3,7 +3,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv/bin
 
-.PHONY: run test format soak clean
+.PHONY: run test bench kernels format soak clean
+export OMP_WAIT_POLICY = passive
 
 run:
 	@$(PYTHON) tools/setup.py
@@ -15,6 +16,14 @@ test:
 	$(VENV)/ruff check .
 	$(VENV)/basedpyright
 	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile
+
+bench:
+	@$(PYTHON) tools/setup.py
+	$(VENV)/python -m benchmarks $(ARGS)
+
+kernels:
+	@$(PYTHON) tools/setup.py
+	$(VENV)/python -m ops.kernels
 
 format:
 	$(VENV)/ruff format .

@@ -43,6 +43,7 @@ def main() -> int:
         lines = [line for line in lines if not line.startswith("torch==")]
     print(f"Installing {len(lines)} Python packages into .venv ...", flush=True)
     subprocess.run([python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *lines], check=True)
+    subprocess.run([python(), "-m", "ops.kernels"], cwd=ROOT, check=False)  # quicker on a CPU; without it torch serves
     stamp.write_text(wanted)
     return 0
 
