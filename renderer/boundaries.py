@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from networks.steps import State
-from ops import kernels
 from renderer.models import Loaded
 from session.scene import Matrix
 
@@ -26,7 +25,7 @@ class Inputs:
     noise: tuple[str, int] | None  # mode and seed; None where the network has no noise
     transform: Matrix | None  # at the network's input; None: untouched
     force_fp32: bool
-    kernels: str = field(default_factory=kernels.serving)  # results agree bit for bit under one name
+    kernels: str  # what computes; results agree bit for bit under one name
 
     def unchanged(self, other: Inputs) -> int:
         """How many of the first layers give the same with the other inputs."""

@@ -15,6 +15,7 @@ import os
 import pickle
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -330,6 +331,7 @@ class InProcess(Client):
         from renderer.server import Inbox
 
         super().__init__(wake)
+        self._broken = ""
         self._writer = FrameWriter()
         self._inbox = Inbox(self._writer)
         self._thread = threading.Thread(target=self._serve, args=(threads,), name="renderer", daemon=True)
@@ -349,13 +351,20 @@ class InProcess(Client):
         self._thread.join(timeout=10)  # to the end of the layer that is being computed
 
     def _serve(self, threads: int | None) -> None:
-        from renderer.server import serve
-
         try:
+            from renderer.server import serve
+
             serve(self._inbox, self._heard, self._writer, threads)
-        except Exception as error:  # noqa: BLE001 - nobody can be told otherwise
-            self._came(RendererLost(f"The renderer ended ({type(error).__name__}: {error})."))
-            raise
+        except Exception as error:  # noqa: BLE001 - whatever ended it, those who wait are told
+            with self._changed:
+                self._broken = (
+                    f"The renderer ended ({type(error).__name__}: {str(error):.200}): start the program again."
+                )
+                for request in self._last.values():
+                    self._refuse(request, traceback.format_exc())
+
+    def _refuse(self, request: RenderRequest, details: str = "") -> None:
+        self._came(RenderFailure(request.view, request.id, request.scene, self._broken, details))
 
     def _heard(self, message: tuple[Any, ...]) -> None:
         match message:
@@ -365,7 +374,10 @@ class InProcess(Client):
                 self._came(answer, place)
 
     def _ask(self, request: RenderRequest) -> None:
-        self._inbox.put(("render", request, request.view == self._first))
+        if self._broken:
+            self._refuse(request)
+        else:
+            self._inbox.put(("render", request, request.view == self._first))
 
     def _tell(self, message: tuple[Any, ...]) -> None:
         self._inbox.put(message)

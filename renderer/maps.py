@@ -78,7 +78,7 @@ def whole_stats(shown: Map) -> WholeStats:
     low, high = (float(bound) for bound in values.aminmax())
     if not (np.isfinite(low) and np.isfinite(high)):
         return WholeStats(mean, std, largest, {})
-    counts = torch.histc(values.cpu(), BINS, low, high) if high > low else torch.zeros(BINS)
+    counts = values.histc(BINS, low, high) if high > low else torch.zeros(BINS)
     readings = {
         "histogram": counts.cpu().numpy().astype(np.float32),
         "histogram_range": np.array([low, high], np.float32),
@@ -88,7 +88,8 @@ def whole_stats(shown: Map) -> WholeStats:
 
 def stats_of(whole: WholeStats, look: Look) -> MapStats:
     """The whole map's statistics with those of the channels shown."""
-    return MapStats(whole.mean, whole.std, whole.largest, *_stats(look.chosen))
+    everything = (whole.mean, whole.std, whole.largest)
+    return MapStats(*everything, *(everything if look.count == len(look.whole) else _stats(look.chosen)))
 
 
 def _stats(values: Tensor) -> tuple[float, float, float]:

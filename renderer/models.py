@@ -17,7 +17,6 @@ from networks.errors import CheckpointError
 from networks.locate import locate
 from networks.steps import Step
 from networks.stylegan3 import SynthesisNetwork as AliasFree
-from ops import kernels
 from renderer.downloads import Downloads
 from renderer.latents import Latents
 from renderer.messages import ModelInfo
@@ -146,7 +145,6 @@ class Models:
         if is_url(wish.path):
             source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
         tell(f"Opening {name}", None)
-        kernels.ready()  # this, and no moment between two layers, is where a faster form may come into use
         try:
             network = load_network(source, device=wish.device)
         except CheckpointError as error:

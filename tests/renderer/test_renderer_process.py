@@ -257,6 +257,24 @@ def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_se
     assert own.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
 
 
+def test_a_renderer_that_cannot_start_is_one_sentence_and_is_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: dict[str, Path]
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with OtherProcess() as client:
+        asker = Asker(client)
+        asker.ask(scene_of(networks["T"]))
+        failure = asker.wait(RenderFailure)
+        assert "this torch is broken" in failure.problem
+        assert "ended 3 times while it started" in failure.problem
+        assert sum(isinstance(answer, RendererLost) for answer in asker.answers) == 3
+        time.sleep(0.3)
+        assert not client.alive
+        monkeypatch.delenv("PYTHONPATH")
+        assert asker.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
+
+
 WINDOW = """
 import sys, time
 from renderer.client import OtherProcess
