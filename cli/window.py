@@ -62,7 +62,7 @@ def on_screen(options: argparse.Namespace) -> int:
 
     folder = config_folder()
     session, greeting = starting_session(options, folder)
-    client = OtherProcess()  # first, so that the renderer loads while the window opens
+    client = OtherProcess(wake=Window.wake)  # first, so that the renderer loads while the window opens
     try:
         app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
         app.prefs = with_options(app.prefs, options)

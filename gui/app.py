@@ -146,6 +146,8 @@ class App:
         now = self._now()
         for name in keys.pressed():
             self.ask(name)
+        if keys.left():  # a mode is left, never the program
+            self.bare, self.canvas.tool = False, "latent"
         self._windows(now, seconds)
         if not imgui.internal.get_active_id() and not any(imgui.is_key_down(key) for key in ARROWS):
             self.document.end_gesture()

@@ -44,17 +44,26 @@ def words(keys: str) -> str:
 
 def pressed() -> Iterator[str]:
     """Names of the commands whose keys went down in this frame; none while something is typed, dragged or asked."""
-    if imgui.get_io().want_text_input:
+    if not _free():
         return
     for key in TAKEN:
         imgui.internal.set_key_owner(key, imgui.get_id("keys"))
     dragging = imgui.is_any_item_active() and any(imgui.is_mouse_down(button) for button in range(3))
-    if dragging or imgui.is_popup_open("", imgui.PopupFlags_.any_popup):
+    if dragging:
         return
     for command in COMMANDS:
         texts = (command.keys, *ALSO.get(command.name, ())) if command.keys else ()
         if any(_went_down(text, command.name in REPEATING) for text in texts):
             yield command.name
+
+
+def left() -> bool:
+    """Whether Esc went down for nobody else: a field that is typed into or a dialog takes it first."""
+    return _free() and not imgui.is_any_item_active() and imgui.is_key_pressed(imgui.Key.escape, False)
+
+
+def _free() -> bool:
+    return not imgui.get_io().want_text_input and not imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
 
 
 def _parts(keys: str) -> list[str]:

@@ -33,7 +33,7 @@ MOUSE = (
     ("Right click on a value", "Back to its default"),
     ("Ctrl+click on a value", "Type a number"),
     ("Arrow keys on a value", "One step; with Shift ten"),
-    ("Esc", "Leave a mode or a dialog"),
+    ("Esc", "Leave a tool, a dialog, or the picture alone"),
 )
 
 

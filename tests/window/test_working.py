@@ -124,6 +124,11 @@ def test_esc_never_ends_the_program(app):
         app.press("esc")
         assert app.app.browser.kind is None
         assert not app.app.showing
+    app.press("t")
+    app.press("tab")
+    app.press("esc")
+    assert app.app.canvas.tool == "latent"
+    assert not app.app.bare
     assert not app.app.closing
 
 
@@ -180,6 +185,52 @@ def test_opening_another_network_is_one_step_and_undo_brings_the_old_one_back(ap
     app.wait_picture()
     assert app.scene == scene
     assert app.app.pictures.model.family == "StyleGAN3-T"
+
+
+def test_a_run_folder_opens_by_its_newest_snapshot(app, network, other_network, tmp_path):
+    run = tmp_path / "00003-gamma8"
+    run.mkdir()
+    network.rename(run / "network-snapshot-000100.pkl")
+    other_network.rename(run / "network-snapshot-000200.pkl")
+    app.app.drop([str(run)])
+    app.wait_picture()
+    assert app.app.pictures.model.family == "StyleGAN2"
+    assert app.app.pictures.model.file.endswith("network-snapshot-000200.pkl")
+
+
+def test_a_run_folder_is_chosen_in_the_file_browser_with_the_keys(app, network, tmp_path):
+    (tmp_path / "runs" / "00000").mkdir(parents=True)
+    network.rename(tmp_path / "runs" / "00000" / "network-snapshot-000100.pkl")
+    app.press("ctrl+o")
+    app.type(str(tmp_path / "runs"))
+    app.press("enter")
+    app.click("Browser/00000")
+    app.click("Browser/decide")
+    assert app.scene.model.path == str(tmp_path / "runs" / "00000")
+    app.wait_picture()
+
+
+def test_a_projected_latent_is_taken_by_dropping_it(app, tmp_path):
+    (tmp_path / "projected_w.npz").write_bytes(b"")
+    app.app.drop([str(tmp_path / "projected_w.npz")])
+    app.frames(2)
+    assert app.scene.latent.projected == str(tmp_path / "projected_w.npz")
+
+
+def test_saving_a_session_over_another_asks_first(app, tmp_path):
+    (tmp_path / "mine.yaml").write_text("keep me")
+    for expected in ("keep me", None):
+        app.press("ctrl+shift+s")
+        app.press("ctrl+a")
+        app.type(str(tmp_path / "mine.yaml"))
+        app.press("enter")
+        if expected is not None:
+            assert (tmp_path / "mine.yaml").read_text() == expected
+            app.press("esc")
+            app.press("esc")
+        else:
+            app.click("Browser/decide")
+            assert "bandlimit" in (tmp_path / "mine.yaml").read_text()
 
 
 def test_a_drop_of_something_else_is_refused_in_a_sentence(app, tmp_path):
