@@ -1,0 +1,1 @@
+"""Training: losses, augmentation, averages, exact state, and the loop that holds them together."""
