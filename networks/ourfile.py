@@ -154,7 +154,7 @@ def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
     if length > _LONGEST_HEADER:
         raise broken(file.path, f"its header has {length} bytes, far more than a network needs")
     try:
-        header = json.loads(file.read(8, length))
+        header = json.loads(str(file.read(8, length), "utf-8"))  # given bytes, json would guess their encoding
     except (ValueError, RecursionError):
         raise broken(file.path, "its header is damaged") from None
     if type(header) is not dict:

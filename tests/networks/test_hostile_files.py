@@ -207,6 +207,8 @@ HEADERS: dict[str, bytes] = {
     "brackets": (100_001).to_bytes(8, "little") + b"{" + b"[" * 100_000,
     "many objects": (900_001).to_bytes(8, "little") + b'{"x":[' + b"{}," * 299_998 + b"1",
     "a number of many digits": (100_001).to_bytes(8, "little") + b"{" + b"9" * 100_000,
+    "another encoding": (8).to_bytes(8, "little") + "{}".encode("utf-32-le"),
+    "half an encoding": (5).to_bytes(8, "little") + b"{\xff\0\0}",
     "nothing": (2).to_bytes(8, "little") + b"{}",
 }
 
