@@ -98,6 +98,14 @@ class Client:
         news = [answer for answer in progress.values() if answer.id > self._answered.get(answer.view, -1)]
         return [*lost, *news, *(self._delivered(*item) for item in newest.values())]
 
+    def forget(self, view: str) -> None:
+        """The view is gone: its picture is not made again after a crash, and its memory is free for others."""
+        with self._changed:
+            self._last.pop(view, None)
+        shown = self._shown.pop(view, None)
+        if shown is not None:
+            self._free(*shown)
+
     def busy(self, view: str) -> bool:
         """Whether the newest request of a view is still to be answered."""
         request = self._last.get(view)

@@ -33,7 +33,7 @@ PATIENCE = 0.25  # seconds that a view waits, at least, before it goes ahead of 
 WASTE = 0.3  # of a picture's time may be lost to starting over, until the next picture is finished
 SOON = 0.02  # seconds: a picture that is as good as done is finished
 NEWS_EVERY = 0.1  # seconds between two answers that say how far a download is
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
 
 Send = Callable[[tuple[Any, ...]], None]
 
@@ -248,7 +248,8 @@ def _keep_pages() -> None:
             mallopt = ctypes.CDLL(None).mallopt
         except (OSError, AttributeError):  # not glibc
             return
-        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        if not mallopt(M_MMAP_THRESHOLD, 1 << 30):  # older ones refuse so high a threshold
+            mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

@@ -14,7 +14,7 @@ from test_renderer_stages import pixels
 
 from networks import CheckpointError, save_networks
 from renderer.engine import Engine
-from renderer.problems import Problem
+from renderer.problems import Problem, is_memory, sentence
 from session import Compute, Latent, Model, Scene
 
 
@@ -216,6 +216,15 @@ def vast(path: Path, small: Path) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + at)
+
+
+def test_when_memory_runs_out_the_sentence_says_so() -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**60, dtype=torch.uint8)
+    for error in (refused.value, MemoryError()):
+        assert is_memory(error)
+        assert "not enough memory" in sentence(error)
+    assert not is_memory(RuntimeError("The size of tensor a must match the size of tensor b"))
 
 
 def test_networks_that_nobody_looks_at_are_let_go_of(networks: dict[str, Path], tmp_path: Path) -> None:

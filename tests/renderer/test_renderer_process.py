@@ -200,7 +200,10 @@ def test_a_killed_renderer_is_back_with_the_picture(own: Asker, networks: dict[s
     """Five kills, with a picture in flight and without; what is measured is printed by pytest -s."""
     base = scene_of(networks["slow"])
     before = set(SHM.iterdir()) if SHM.is_dir() else set()
+    own.picture(scene_of(networks["T"]), "closed")
+    own.client.forget("closed")
     shown = own.picture(base)
+    own.answers.clear()
     times, pids = [], []
     for number in range(5):
         pid = own.client.pid
@@ -226,6 +229,7 @@ def test_a_killed_renderer_is_back_with_the_picture(own: Asker, networks: dict[s
         assert shown.scene == scene
         assert own.slowest_call < 0.25
         assert not own.client.busy("canvas")
+    assert not any(isinstance(answer, RenderResult) and answer.view == "closed" for answer in own.answers)
     print("seconds until the picture was back:", ", ".join(f"{seconds:.2f}" for seconds in times))
     assert max(times) < 20  # 3 on a machine that is not busy
     assert np.array_equal(shown.frame, pixels(Engine().render(shown.scene)))
