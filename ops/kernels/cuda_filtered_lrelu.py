@@ -194,6 +194,12 @@ class _Tile:
 
 @lru_cache(maxsize=256)
 def _best_tile(rising: tuple[_Rising, ...], after: _Lowering, height: int, width: int) -> _Tile:
+    return ranked(rising, after, height, width)[0]
+
+
+def ranked(rising: tuple[_Rising, ...], after: _Lowering, height: int, width: int) -> list[_Tile]:
+    """All tiles for an output of that size, the one that should be quickest first. Raises Unfit if there is none."""
+
     def candidates() -> Iterator[tuple[int, _Tile]]:
         for h, w, raise_run, after_run in product(TILES, TILES, (4, 8), (4, 8)):
             if h % after_run or w % after_run:
@@ -202,7 +208,7 @@ def _best_tile(rising: tuple[_Rising, ...], after: _Lowering, height: int, width
             if tile.words * 4 <= SHARED_LIMIT:
                 yield -(-height // h) * -(-width // w) * tile.cost(), tile
 
-    found = min(candidates(), key=lambda pair: pair[0], default=None)
-    if found is None:
+    found = sorted(candidates(), key=lambda pair: pair[0])
+    if not found:
         raise Unfit("filters too long for a tile")
-    return found[1]
+    return [tile for _, tile in found]
