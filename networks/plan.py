@@ -127,10 +127,10 @@ class LayerPlan:
             self.affine = _Affine.of(module.affine, gain / math.sqrt(prod(weight.shape[1:])))
             return
         self.affine = _Affine.of(module.affine)
-        square = square_weight(weight)
-        unit = (square.sum(1) / prod(weight.shape[1:])).rsqrt()  # brings each output's weights to unit mean square
-        self.square = square * unit.square()[:, None]
-        self.scale = unit * gain
+        # Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they are
+        # left as they are, and the epsilon is scaled instead: it goes into the table, as does the gain.
+        power = weight.square().mean([1, 2, 3])[:, None]
+        self.squares = (square_weight(weight) + power * (EPSILON / spec.in_channels)) / gain.square()
         up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
         raise_, lower = legs(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
         self.fused = Fused(raise_, lower, Kink(0.2, self.clamp))
@@ -142,8 +142,7 @@ class LayerPlan:
         styles = self.affine(w)
         if self.spec.is_torgb:
             return self._picture(x, styles)
-        styles = styles * styles.square().mean().rsqrt()
-        demodulation = F.linear(styles.square(), self.square).add_(EPSILON).rsqrt_().mul_(self.scale)
+        demodulation = F.linear(styles.square(), self.squares).rsqrt_()
         if not self.style_to_weight:
             y = F.conv2d(x * styles[:, :, None, None], self.weight, padding=self.padding)
             return self.fused(y, self.bias, demodulation)
