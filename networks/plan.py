@@ -176,7 +176,8 @@ class InputPlan:
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""
         along_x, along_y, amplitudes = module.angles(self.affine(w))  # [N, C, size] twice, [N, C]
-        across, down = along_x.mT[:, None], along_y.mT[:, :, None]  # [N, 1, W, C], [N, H, 1, C]
+        across = along_x.mT.contiguous()[:, None]  # [N, 1, W, C]: channels come last in memory from here on
+        down = along_y.mT.contiguous()[:, :, None]  # [N, H, 1, C]
         amplitudes = amplitudes[:, None, None]
         features = (down.sin() * amplitudes) * across.cos()
         features.addcmul_(down.cos() * amplitudes, across.sin())

@@ -75,6 +75,18 @@ def test_the_plan_makes_the_pictures_of_the_plain_path(kind: str, batch: int) ->
     assert_same(planned(network, ws), plain(network, ws))
 
 
+@torch.no_grad()
+def test_pictures_keep_their_channels_together_from_the_first_layer_to_the_last() -> None:
+    for kind in ("T", "R"):
+        network = make(kind)
+        orders = []
+        network.synthesis.run(
+            ws_for(network, 2),
+            on_step=lambda _, state: orders.append(state.x.is_contiguous(memory_format=torch.channels_last)),  # noqa: B023
+        )
+        assert all(orders)
+
+
 def scale_in_place(network: Generator) -> None:
     with torch.no_grad():
         layer_of(network, 3).weight[5] *= 3
