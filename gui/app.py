@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from gui import actions, columns, dialogs, guard, keys, menu, overlay, status, t
 from gui import prefs as preferences
 from gui.canvas import Canvas
 from gui.document import Document
+from gui.keeping import Keeper
 from gui.panel import Now, Panel
 from gui.pictures import Client, Pictures, rate
 from renderer.messages import RendererLost, RenderFailure
-from session import Scene, Session, codec, png
+from session import Scene, Session, codec
 
-SAVE_EVERY = 3.0  # seconds between two saves of a changing document
 MOVING, RESTING = 1 / 12, 5.0  # seconds between frames of a window to which nothing happens
 LONGEST = 0.5  # seconds of the clock that one frame may take: after a pause, motion goes on and does not jump
 ARROWS = (imgui.Key.left_arrow, imgui.Key.right_arrow, imgui.Key.up_arrow, imgui.Key.down_arrow)
@@ -52,22 +51,16 @@ class App:
         self.document = Document(session or kept or Session())
         self.canvas = Canvas()
         self.toasts = toasts.Toasts()
+        self.keeper = Keeper(folder, self.prefs, kept, self.toasts.say)
         self.browser = dialogs.Browser()
         self.pictures = Pictures(client, self._hear)
         self.untouched = first_touch_stops
         self.closing = self.bare = self.window_wanted = False
         self.rebuild_layout = self._fresh = True
         self.showing = ""  # "keys" or "about" while that lies over the window
-        self.last_saved = ""
         self.panels = tuple(panels)
-        self._folder = folder
         self._asked: list[tuple[str, tuple[Any, ...]]] = []
         self._frames: deque[float] = deque(maxlen=120)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
-        self._writing: list[tuple[Future[Any], str]] = []
-        self._kept: tuple[preferences.Prefs, Session] = (self.prefs, self.document.present)
-        self._kept_at = time.perf_counter()
-        self._unkept = ""
         self._em = self.prefs.layout_em or 0.0
         self._looked_stale = self._closed = False
         self._ahead = 0.0  # seconds of this frame that the document's clock has already gone
@@ -95,7 +88,7 @@ class App:
     @property
     def interval(self) -> float:
         """Seconds from one frame to the next while neither input nor a picture comes."""
-        soon = self.document.moving or self.toasts.shown or self.pictures.progress or self._writing or self._asked
+        soon = self.document.moving or self.toasts.shown or self.pictures.progress or self.keeper.writing or self._asked
         return MOVING if soon else RESTING
 
     @property
@@ -156,12 +149,9 @@ class App:
             actions.run(self, name, *arguments)
         self.pictures.show(self.document.scene)
         self.pictures.forget_unused()
-        self._finish_writing()
-        if self._unkept:
-            self.toasts.say(self._unkept, "warning")
-            self._unkept = ""
-        if time.perf_counter() - self._kept_at > SAVE_EVERY:
-            self._keep(self._worker.submit)
+        self.keeper.report()
+        if self.keeper.due:
+            self._keep()
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
         """The frame is painted: save it where that was asked for."""
@@ -171,24 +161,17 @@ class App:
 
     def save_png(self, pixels: np.ndarray, session: Session | None) -> None:
         """Write pixels under the next free number of the capture folder, on another thread; a toast says where."""
-        folder = self.prefs.captures
-
-        def write() -> Path:
-            path = png.next_free(folder)
-            png.save_png(path, pixels, session)
-            return path
-
-        self._writing.append((self._worker.submit(write), str(folder)))
+        self.keeper.save_png(pixels, session, self.prefs.captures)
 
     def close(self) -> None:
         """Keep settings and document, free the textures; needs the OpenGL context."""
         if self._closed:
             return
         self._closed = True
-        self._worker.shutdown(wait=True)
-        self._finish_writing()
+        self.keeper.close()
+        self.keeper.report()
         imgui.get_io().want_save_ini_settings = not self._fresh  # what was moved last is not noted yet
-        self._keep(lambda write, *arguments: write(*arguments))
+        self._keep(now=True)
         self.pictures.close()
 
     def _tick(self, seconds: float) -> None:
@@ -213,7 +196,7 @@ class App:
 
     def _settings(self) -> dict[str, Any]:
         settings = codec.plain(self.prefs)
-        return {**settings, "capture_folder": str(self.prefs.captures), "last_saved": self.last_saved}
+        return {**settings, "capture_folder": str(self.prefs.captures), "last_saved": self.keeper.last_saved}
 
     def _windows(self, now: Now, seconds: float) -> None:
         ticked = {f"tool.{name}": self.canvas.tool == name for name in tools.TOOLS}
@@ -337,36 +320,9 @@ class App:
         else:
             self.toasts.say(answer.problem, "error", answer.details)
 
-    def _finish_writing(self) -> None:
-        """Say which files are written."""
-        waiting: list[tuple[Future[Any], str]] = []
-        for future, folder in self._writing:
-            if not future.done():
-                waiting.append((future, folder))
-            elif (error := future.exception()) is None:
-                self.last_saved = str(future.result())
-                self.toasts.say(f"Saved {self.last_saved}")
-            else:
-                why = getattr(error, "strerror", None) or str(error)
-                self.toasts.say(f"Nothing could be saved in {folder} ({why}): choose another folder.", "error")
-        self._writing = waiting
-
-    def _keep(self, do: Callable[..., Any]) -> None:
-        """Write settings and document to the person's folder where they have changed."""
-        self._kept_at = time.perf_counter()
+    def _keep(self, now: bool = False) -> None:
+        """Let settings, layout and document be written where they have changed."""
         if imgui.get_io().want_save_ini_settings:
             imgui.get_io().want_save_ini_settings = False
             self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
-        present = self.document.present
-        if self.prefs != self._kept[0]:
-            do(self._write, preferences.save, self.prefs)
-        if present != self._kept[1]:
-            do(self._write, preferences.save_session, present)
-        self._kept = (self.prefs, present)
-
-    def _write(self, save: Callable[[Path, Any], None], value: Any) -> None:
-        """Save one thing; a folder that cannot be written costs a sentence at the end, not the program."""
-        try:
-            save(self._folder, value)
-        except OSError as error:
-            self._unkept = f"{self._folder} cannot be written ({error.strerror}): settings are not kept."
+        self.keeper.keep(self.prefs, self.document.present, now=now)

@@ -91,8 +91,8 @@ def test_a_picture_is_saved_with_its_session_and_comes_back_when_dropped(app, tm
     app.wait_picture()
     scene, picture = app.scene, app.picture
     app.press("ctrl+s")
-    app.wait_until(lambda: bool(app.app.last_saved))
-    saved = Path(app.app.last_saved)
+    app.wait_until(lambda: bool(app.app.keeper.last_saved))
+    saved = Path(app.app.keeper.last_saved)
     assert np.array_equal(np.asarray(Image.open(saved)), picture)
     assert png.read_session(saved).scene == scene
     app.press("ctrl+n")
@@ -105,16 +105,16 @@ def test_a_picture_is_saved_with_its_session_and_comes_back_when_dropped(app, tm
 
 def test_the_window_is_saved_as_it_is_seen(app):
     app.press("ctrl+shift+p")
-    app.wait_until(lambda: bool(app.app.last_saved))
-    assert np.asarray(Image.open(app.app.last_saved)).shape == (800, 1280, 3)
+    app.wait_until(lambda: bool(app.app.keeper.last_saved))
+    assert np.asarray(Image.open(app.app.keeper.last_saved)).shape == (800, 1280, 3)
 
 
 def test_saved_pictures_are_numbered_and_never_written_over(app):
     for count in (1, 2):
-        app.app.last_saved = ""
+        app.app.keeper.last_saved = ""
         app.press("ctrl+s")
-        app.wait_until(lambda: bool(app.app.last_saved))
-        assert Path(app.app.last_saved).name == f"{count - 1:05d}.png"
+        app.wait_until(lambda: bool(app.app.keeper.last_saved))
+        assert Path(app.app.keeper.last_saved).name == f"{count - 1:05d}.png"
 
 
 def test_esc_never_ends_the_program(app):
