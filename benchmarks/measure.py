@@ -48,7 +48,7 @@ def pairs(ours: Work, plain: Work, seconds: float, *, least: int = 3, most: int 
     theirs: list[float] = []
     end = time.perf_counter() + seconds
     while len(mine) < least or (time.perf_counter() < end and len(mine) < most):
-        for work, times in ((ours, mine), (plain, theirs))[:: 1 if len(mine) % 2 else -1]:
+        for work, times in ((ours, mine), (plain, theirs))[:: -1 if len(mine) % 2 else 1]:
             times.append(timed(work))
     ratio = median(b / a for a, b in zip(mine, theirs, strict=True))
     return Pairs(min(mine), median(mine), min(theirs), median(theirs), ratio, len(mine))
