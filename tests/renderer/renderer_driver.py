@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from renderer.client import Client
+from renderer.engine import Engine
 from renderer.messages import Answer, RenderProgress, RenderRequest, RenderResult
 from session import Scene
 
@@ -73,6 +76,20 @@ class Asker:
             return call()
         finally:
             self.slowest_call = max(self.slowest_call, time.monotonic() - began)
+
+
+def assert_pictures_scene(result: RenderResult, engine: Engine) -> None:
+    """The picture is what an engine in this process makes of its scene: bit for bit where both have the same kernels.
+
+    A compiled kernel that is being built may serve one process and not yet the other.
+    """
+    expected = engine.render(result.scene)
+    frame = np.empty_like(result.frame)
+    expected.write(frame)
+    if expected.model.kernels == result.model.kernels:
+        assert np.array_equal(result.frame, frame)
+    else:
+        assert np.abs(result.frame.astype(int) - frame).max() <= 2
 
 
 def is_running(pid: int) -> bool:

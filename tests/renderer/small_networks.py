@@ -26,8 +26,8 @@ CONFIGS: dict[str, StyleGAN3Config | StyleGAN2Config] = {
     "SG2": StyleGAN2Config(**SMALL),
     "resnet": StyleGAN2Config(**SMALL, architecture="resnet"),
     "classes": StyleGAN2Config(**SMALL, c_dim=5),
-    # A tenth of a second and more for each picture, so that there is something to interrupt.
-    "slow": StyleGAN3Config(img_resolution=128, channel_base=16384, channel_max=160, mapping_num_layers=2),
+    # Some tenths of a second for each picture, so that there is something to interrupt.
+    "slow": StyleGAN3Config(img_resolution=128, channel_base=8192, channel_max=128, mapping_num_layers=2),
 }
 FAMILIES = ("T", "R", "SG2", "resnet")
 

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from renderer_driver import Asker, gone
+from renderer_driver import Asker, assert_pictures_scene, gone
 from small_networks import scene_of
-from test_renderer_stages import pixels
 
 from renderer.client import InProcess, OtherProcess
 from renderer.engine import Engine
@@ -51,12 +50,12 @@ def own() -> Iterator[Asker]:
 def test_the_picture_is_that_of_the_engine(asker: Asker, networks: dict[str, Path]) -> None:
     scene = scene_of(networks["R"], latent=Latent(seed=5), transform=Transform(rotate=10, undo=True))
     result = asker.picture(scene)
-    assert np.array_equal(result.frame, pixels(Engine().render(scene)))
+    assert_pictures_scene(result, Engine())
     assert result.scene == scene
     assert result.model.family == "StyleGAN3-R"
     assert set(result.timing) == {"model", "mapping", "synthesis", "picture", "total"}
     with InProcess() as client:
-        assert np.array_equal(Asker(client).picture(scene).frame, result.frame)
+        assert_pictures_scene(Asker(client).picture(scene), Engine())
 
 
 def test_the_newest_request_wins_and_an_older_picture_never_follows(asker: Asker, networks: dict[str, Path]) -> None:
@@ -71,7 +70,7 @@ def test_the_newest_request_wins_and_an_older_picture_never_follows(asker: Asker
         time.sleep(0.001)
     assert asker.client.busy("canvas")
     final = asker.wait(RenderResult, lambda result: result.id == last)
-    assert np.array_equal(final.frame, pixels(Engine().render(final.scene)))
+    assert_pictures_scene(final, Engine())
     assert not asker.client.busy("canvas")
     ids = [answer.id for answer in asker.answers if isinstance(answer, RenderResult)]
     assert ids == sorted(set(ids))
@@ -232,7 +231,7 @@ def test_a_killed_renderer_is_back_with_the_picture(own: Asker, networks: dict[s
     assert not any(isinstance(answer, RenderResult) and answer.view == "closed" for answer in own.answers)
     print("seconds until the picture was back:", ", ".join(f"{seconds:.2f}" for seconds in times))
     assert max(times) < 20  # 3 on a machine that is not busy
-    assert np.array_equal(shown.frame, pixels(Engine().render(shown.scene)))
+    assert_pictures_scene(shown, Engine())
     own.client.close()
     assert all(gone(pid) for pid in [*pids, own.client.pid or pids[0]])
     assert (set(SHM.iterdir()) if SHM.is_dir() else set()) == before

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from renderer_driver import Asker, gone
+from renderer_driver import Asker, assert_pictures_scene, gone
 from small_networks import scene_of
 from soak_report import record
-from test_renderer_stages import pixels
 
 from renderer.client import OtherProcess
 from renderer.engine import Engine
@@ -69,7 +68,7 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path
             shown = asker.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)
             times.append(time.monotonic() - began)
             assert shown.scene == scene
-            assert np.array_equal(shown.frame, pixels(engine.render(scene)))
+            assert_pictures_scene(shown, engine)
         assert client.pid is not None
         pids.add(client.pid)
     left = [pid for pid in pids if not gone(pid)]
