@@ -45,7 +45,7 @@ struct Raiser {
     std::vector<float> across, along; // [up_y][reach_y]; [up_x][reach_x] or [up_y][reach_y][up_x][reach_x]
     float bound;                      // no output is larger than this times the largest input
     RaiseAcrossPass pass_across;
-    RaisePass pass[3];
+    RaisePass pass[HOWS];
 
     explicit Raiser(const Leg &leg) {
         const Axis &y = leg.y, &x = leg.x;
@@ -74,7 +74,10 @@ struct Raiser {
                 }
         }
         pass_across = choose_raise_across(up_y, reach_y);
-        for (int how = PLAIN; how <= CLAMPED; how++) pass[how] = choose_raise(up_x, reach_x, how);
+        pass[PLAIN] = choose_raise<PLAIN>(up_x, reach_x);
+        pass[GENTLY] = choose_raise<GENTLY>(up_x, reach_x);
+        pass[BENT] = choose_raise<BENT>(up_x, reach_x);
+        pass[CLAMPED] = choose_raise<CLAMPED>(up_x, reach_x);
     }
 
     // The tap that output u of a group gives to the group's k-th input, or -1.
@@ -111,7 +114,7 @@ struct Lowerer {
     bool separable, folds;
     std::vector<float> across, along; // in the order of the samples
     LowerPass pass;
-    LowerAcrossPass pass_pair, pass_one;
+    LowerAcrossPass pass_across[ROWS]; // by how many rows are made
 
     explicit Lowerer(const Leg &leg) {
         down_y = (int)leg.y.down; down_x = (int)leg.x.down; taps_y = (int)leg.y.taps; taps_x = (int)leg.x.taps;
@@ -142,71 +145,106 @@ struct Lowerer {
                         value = 0.5f * (value + along[(taps_y - 1 - y) * taps_x + x]);
                     }
         }
-        rows_at_once = separable ? 2 : 1;
+        rows_at_once = separable ? ROWS : 2;
         pass = choose_lower(down_x, taps_x, folds);
-        pass_pair = choose_lower_across(down_y, taps_y, 2);
-        pass_one = choose_lower_across(down_y, taps_y, 1);
+        pass_across[0] = choose_lower_across<1>(down_y, taps_y);
+        pass_across[1] = choose_lower_across<2>(down_y, taps_y);
+        pass_across[2] = choose_lower_across<3>(down_y, taps_y);
+        pass_across[3] = choose_lower_across<4>(down_y, taps_y);
     }
 };
 
 // ---- reading and writing rows of pictures
 
-struct LoadRow {
-    const void *picture; // of this sample, from the block's first channel
-    int64_t width, pixel;  // pixel: numbers from one to the next
-    int lanes;
-    bool affine;
-    Vec scale, bias;
+constexpr int MOST_BLOCKS = 8;
+constexpr int64_t LARGE = 1 << 20; // bytes of a result that will not be found in the caches anyway
+
+// The channels that one task works on: a few vectors, so that memory is visited in longer stretches.
+struct Channels {
+    int blocks;  // the last may be partly filled
+    int lanes;   // of the last
+    int64_t row; // numbers from one pixel to the next
 };
 
-// `count` columns from `first` on, zeros outside; returns the largest magnitude in each lane.
-template <class T, bool WHOLE> Vec load_row_of(const LoadRow &from, int64_t row, int64_t first, int count, Vec *to, bool fetch_next) {
+struct Load {
+    const void *picture; // of this sample, from the first channel
+    int64_t width;
+    Channels channels;
+    bool affine;
+    Vec scale[MOST_BLOCKS], bias[MOST_BLOCKS];
+};
+
+// `count` columns from `first` on, zeros outside, block after block `stride` vectors apart. Returns the largest
+// magnitude in each lane.
+template <class T, bool WHOLE>
+Vec load_row_of(const Load &from, int64_t row, int64_t first, int count, Vec *to, int64_t stride, int64_t ahead) {
+    const Channels &c = from.channels;
     int64_t begin = std::min<int64_t>(std::max<int64_t>(0, -first), count);
     int64_t end = std::max<int64_t>(begin, std::min<int64_t>(count, from.width - first));
     Vec most = {};
-    for (int64_t i = 0; i < begin; i++) to[i] = Vec{};
-    const T *source = (const T *)from.picture + (row * from.width + first) * from.pixel;
-    const int64_t next = fetch_next ? from.width * from.pixel : 0;
-    for (int64_t i = begin; i < end; i++) {
-        const T *at = source + i * from.pixel;
-        __builtin_prefetch(at + next, 0, 3);
-        Vec v = load<WHOLE>(at, from.lanes);
-        if (from.affine) v = v * from.scale + from.bias;
-        Vec size = magnitude(v);
-        most = size > most ? size : most;
-        to[i] = v;
+    for (int b = 0; b < c.blocks; b++) {
+        for (int64_t i = 0; i < begin; i++) to[b * stride + i] = Vec{};
+        for (int64_t i = end; i < count; i++) to[b * stride + i] = Vec{};
     }
-    for (int64_t i = end; i < count; i++) to[i] = Vec{};
+    const T *at = (const T *)from.picture + (row * from.width + first + begin) * c.row;
+    for (int64_t i = begin; i < end; i++, at += c.row)
+        for (int b = 0; b < c.blocks; b++) {
+            if (ahead) __builtin_prefetch(at + ahead + b * LANES, 0, 2);
+            bool whole = WHOLE || b + 1 < c.blocks;
+            Vec v = whole ? load<true>(at + b * LANES, LANES) : load<false>(at + b * LANES, c.lanes);
+            if (from.affine) v = v * from.scale[b] + from.bias[b];
+            Vec size = magnitude(v);
+            most = size > most ? size : most;
+            to[b * stride + i] = v;
+        }
     return most;
 }
 
-Vec load_row(const LoadRow &from, int64_t dtype, int64_t row, int64_t first, int count, Vec *to, bool fetch_next) {
-    bool whole = from.lanes == LANES;
+Vec load_row(const Load &from, int64_t dtype, int64_t row, int64_t first, int count, Vec *to, int64_t stride,
+             bool more) {
+    bool whole = from.channels.lanes == LANES;
+    int64_t ahead = more ? from.width * from.channels.row : 0; // the row that will be wanted next
     if (dtype == 0)
-        return whole ? load_row_of<float, true>(from, row, first, count, to, fetch_next)
-                     : load_row_of<float, false>(from, row, first, count, to, fetch_next);
-    return whole ? load_row_of<uint16_t, true>(from, row, first, count, to, fetch_next)
-                 : load_row_of<uint16_t, false>(from, row, first, count, to, fetch_next);
+        return whole ? load_row_of<float, true>(from, row, first, count, to, stride, ahead)
+                     : load_row_of<float, false>(from, row, first, count, to, stride, ahead);
+    return whole ? load_row_of<uint16_t, true>(from, row, first, count, to, stride, ahead)
+                 : load_row_of<uint16_t, false>(from, row, first, count, to, stride, ahead);
 }
 
-template <class T, bool WHOLE> void store_row_of(T *to, int64_t pixel, const Vec *row, int count, int lanes, Vec gain) {
-    for (int i = 0; i < count; i++) store<WHOLE>(to + i * pixel, row[i] * gain, lanes);
+enum { PARTLY, WHOLLY, PAST_CACHES };
+
+template <class T, int HOW>
+void store_row_of(T *to, const Channels &c, const Vec *row, int64_t stride, int count, const Vec *gain) {
+    for (int i = 0; i < count; i++, to += c.row)
+        for (int b = 0; b < c.blocks; b++) {
+            Vec v = row[b * stride + i] * gain[b];
+            if (HOW == PAST_CACHES) stream(to + b * LANES, v);
+            else if (HOW == WHOLLY || b + 1 < c.blocks) store<true>(to + b * LANES, v, LANES);
+            else store<false>(to + b * LANES, v, c.lanes);
+        }
+}
+
+template <class T>
+void store_row(T *to, const Channels &c, const Vec *row, int64_t stride, int count, const Vec *gain, bool streams) {
+    if (c.lanes < LANES) store_row_of<T, PARTLY>(to, c, row, stride, count, gain);
+    else if (streams) store_row_of<T, PAST_CACHES>(to, c, row, stride, count, gain);
+    else store_row_of<T, WHOLLY>(to, c, row, stride, count, gain);
 }
 
 // ---- one source on its way up
 
 struct Source {
     const Raiser *raiser;
-    LoadRow from;
+    Load from;
     int64_t dtype;
     int64_t first_group; // of the tile's columns
     int groups, columns, offset;
-    Vec *ring;   // reach_y rows of `columns`
-    Vec *phases; // separable: the rows of the present group, raised across
-    const Vec *rows[64];
-    float most[64]; // the largest magnitude in each row of the ring
-    int64_t group, loaded; // the group that `phases` and `rows` are for; the next row to load
-    float bound;
+    Vec *ring;   // for each block: reach_y rows of `columns`
+    Vec *phases; // separable, for each block: the rows of the present group, raised across
+    int slots[64];
+    float most[64];        // the largest magnitude in each row of the ring
+    int64_t group, loaded; // the group that `phases` and `slots` are for; the next row to load
+    float bound;           // nothing in the present group is raised higher
 
     void lay_out(const Raiser &with, int64_t first_column, int column_count) {
         raiser = &with;
@@ -225,40 +263,52 @@ struct Source {
         loaded = raiser->group_y(first_row);
     }
 
-    // Write the raised row; its first wanted column is at to[offset].
-    void raise(int64_t row, Vec *to, bool bent, const Kink &kink) {
+    // Load what the row needs, for all blocks.
+    void advance(int64_t row) {
         const Raiser &r = *raiser;
         int64_t wanted = r.group_y(row);
-        if (wanted != group) {
-            group = wanted;
-            loaded = std::max(loaded, group);
-            for (; loaded < group + r.reach_y; loaded++) {
-                int slot = (int)(((loaded % r.reach_y) + r.reach_y) % r.reach_y);
-                Vec *target = ring + (int64_t)slot * columns;
-                if (loaded < 0 || loaded >= r.height) {
-                    std::fill(target, target + columns, Vec{});
-                    most[slot] = 0;
-                } else {
-                    most[slot] = largest(load_row(from, dtype, loaded, first_group, columns, target, loaded + 1 < r.height));
-                }
+        if (wanted == group) return;
+        group = wanted;
+        auto slot_of = [&r](int64_t k) { return (int)(((k % r.reach_y) + r.reach_y) % r.reach_y); };
+        for (loaded = std::max(loaded, group); loaded < group + r.reach_y; loaded++) {
+            int slot = slot_of(loaded);
+            Vec *target = ring + (int64_t)slot * columns;
+            if (loaded < 0 || loaded >= r.height) {
+                for (int b = 0; b < from.channels.blocks; b++)
+                    std::fill(target + b * ring_size(), target + b * ring_size() + columns, Vec{});
+                most[slot] = 0;
+            } else {
+                bool more = loaded + 1 < r.height;
+                most[slot] = largest(load_row(from, dtype, loaded, first_group, columns, target, ring_size(), more));
             }
-            float largest_input = 0;
-            for (int k = 0; k < r.reach_y; k++) {
-                int slot = (int)((((group + k) % r.reach_y) + r.reach_y) % r.reach_y);
-                rows[k] = ring + (int64_t)slot * columns;
-                largest_input = std::max(largest_input, most[slot]);
-            }
-            bound = largest_input * r.bound;
-            if (r.separable) r.pass_across({rows, r.across.data(), r.up_y, r.reach_y, columns, phases, columns});
         }
+        float largest_input = 0;
+        for (int k = 0; k < r.reach_y; k++) {
+            slots[k] = slot_of(group + k);
+            largest_input = std::max(largest_input, most[slots[k]]);
+        }
+        bound = largest_input * r.bound;
+        if (!r.separable) return;
+        for (int b = 0; b < from.channels.blocks; b++) {
+            const Vec *rows[64];
+            for (int k = 0; k < r.reach_y; k++) rows[k] = ring + b * ring_size() + (int64_t)slots[k] * columns;
+            r.pass_across({rows, r.across.data(), r.up_y, r.reach_y, columns, phases + b * phases_size(), columns});
+        }
+    }
+
+    // Write one block's raised row, after `advance`; its first wanted column is at to[offset].
+    void raise(int b, int64_t row, Vec *to, bool bent, const Kink &kink) const {
+        const Raiser &r = *raiser;
         int u = r.phase_y(row);
-        const Vec *one = phases + (int64_t)u * columns;
-        int how = !bent || !kink.bends ? PLAIN : kink.clamps && !(bound < kink.clamp) ? CLAMPED : BENT;
-        if (bent && !kink.bends && kink.clamps) how = CLAMPED;
-        Raise job = {r.separable ? &one : rows, r.along.data(), 0, r.up_x, r.reach_x, groups, to, splat(kink.slope), splat(kink.clamp)};
-        job.row_count = r.separable ? 1 : r.reach_y;
-        if (!r.separable) job.taps += (int64_t)u * r.reach_y * r.up_x * r.reach_x;
-        r.pass[how](job);
+        const Vec *rows[64];
+        if (r.separable) rows[0] = phases + b * phases_size() + (int64_t)u * columns;
+        else for (int k = 0; k < r.reach_y; k++) rows[k] = ring + b * ring_size() + (int64_t)slots[k] * columns;
+        bool gentle = kink.slope >= 0 && kink.slope <= 1;
+        bool clamped = kink.clamps && !(bound < kink.clamp);
+        int how = !bent ? PLAIN : clamped ? CLAMPED : !kink.bends ? PLAIN : gentle ? GENTLY : BENT;
+        int64_t taps = r.separable ? 0 : (int64_t)u * r.reach_y * r.up_x * r.reach_x;
+        r.pass[how]({rows, r.along.data() + taps, r.separable ? 1 : r.reach_y, r.up_x, r.reach_x, groups, to,
+                     splat(kink.slope), splat(kink.clamp)});
     }
 };
 
@@ -269,8 +319,9 @@ struct Plan {
     Raiser raise, before;
     Lowerer lower;
     Kink kink;
-    int blocks;
-    int64_t tiles_x, tiles_y, tile_width, tile_height;
+    int blocks; // of a task
+    int64_t stretches, tiles_x, tiles_y, tile_width, tile_height;
+    bool streams;
     std::atomic<bool> failed{false};
 
     explicit Plan(const Job &of) : job(of), raise(of.raise), before(of.v ? of.before : of.raise), lower(of.after) {
@@ -278,22 +329,28 @@ struct Plan {
         // A clamped signal must stay below the bound after the slope as well as before it.
         float steepest = std::max(1.0f, job.slope < 0 ? -job.slope : job.slope) * 1.001f;
         raise.bound *= steepest;
-        blocks = (int)ceiling(job.channels, LANES);
         const Axis &y = job.after.y, &x = job.after.x;
+        int64_t vectors = ceiling(job.channels, LANES);
+        blocks = (int)std::min<int64_t>(vectors, std::min(MOST_BLOCKS, 64 / LANES)); // 64 channels are 256 bytes
+        stretches = ceiling(vectors, blocks);
+        blocks = (int)ceiling(vectors, stretches);
         // A raised row should stay in the first cache, the ring of rows in the second.
         int64_t budget = (lower.separable ? 304 : 160) * 16 / LANES;
         int64_t widest = std::max<int64_t>(8, (budget - lower.taps_x) / lower.down_x + 1) / 8 * 8;
         tiles_x = ceiling(x.out, widest);
         tile_width = std::min<int64_t>(x.out, round_up(ceiling(x.out, tiles_x), 8));
         tiles_x = ceiling(x.out, tile_width);
+        int64_t size = job.dtype_out == 0 ? 4 : 2;
+        streams = job.channels % LANES == 0 && (uintptr_t)job.out % 64 == 0 &&
+                  job.samples * job.channels * y.out * x.out * size > LARGE;
         int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
-        int64_t so_far = job.samples * blocks * tiles_x;
+        int64_t so_far = job.samples * stretches * tiles_x;
         tiles_y = std::max<int64_t>(1, std::min(ceiling(wanted, so_far), y.out * lower.down_y / 64));
         tile_height = round_up(ceiling(y.out, tiles_y), lower.rows_at_once);
         tiles_y = ceiling(y.out, tile_height);
     }
 
-    int64_t tasks() const { return job.samples * tiles_x * tiles_y * blocks; }
+    int64_t tasks() const { return job.samples * tiles_x * tiles_y * stretches; }
     void tile(int64_t task);
 };
 
@@ -314,13 +371,15 @@ struct Scratch {
 };
 thread_local Scratch scratch;
 
-Vec channels(const float *values, int64_t first, int lanes, float otherwise) {
-    return values ? load<false>(values + first, lanes) : splat(otherwise);
+// What scales or shifts each channel, block by block.
+void numbers(const float *values, int64_t first, const Channels &c, float otherwise, Vec *to) {
+    for (int b = 0; b < c.blocks; b++)
+        to[b] = values ? load<false>(values + first + b * LANES, b + 1 < c.blocks ? LANES : c.lanes) : splat(otherwise);
 }
 
 void Plan::tile(int64_t task) {
-    int64_t block = task % blocks;
-    task /= blocks;
+    int64_t channel = task % stretches * blocks * LANES;
+    task /= stretches;
     int64_t left = task % tiles_x * tile_width, top = task / tiles_x % tiles_y * tile_height;
     int64_t sample = task / tiles_x / tiles_y;
     const Axis &ay = job.after.y, &ax = job.after.x;
@@ -328,8 +387,9 @@ void Plan::tile(int64_t task) {
     int width = (int)(right - left), wide = round_up(width, COLUMNS);
     int64_t first = left * lower.down_x - ax.before; // of the raised columns
     int raised = (width - 1) * lower.down_x + lower.taps_x;
-    int64_t channel = block * LANES;
-    int lanes = (int)std::min<int64_t>(LANES, job.channels - channel);
+    int64_t rest = std::min<int64_t>((int64_t)blocks * LANES, job.channels - channel);
+    Channels c = {(int)ceiling(rest, LANES), 0, job.channels};
+    c.lanes = (int)rest - (c.blocks - 1) * LANES;
 
     Source x, v;
     x.lay_out(raise, first, raised);
@@ -338,9 +398,10 @@ void Plan::tile(int64_t task) {
     // Passes work in whole blocks of columns and read beyond what is wanted.
     int64_t raised_size = x.raised_size() + wide * lower.down_x + lower.taps_x + 64;
     if (job.v) raised_size = std::max(raised_size, v.raised_size() + 64);
-    int64_t raised_rows = lower.separable ? 1 : ring_rows;
-    Vec *at = scratch.get(x.ring_size() + x.phases_size() + (job.v ? v.ring_size() + v.phases_size() + raised_size : 0) +
-                          raised_size * raised_rows + (lower.separable ? (int64_t)ring_rows * wide : 0) + 2 * wide);
+    int64_t ring_size = ring_rows * (lower.separable ? wide : raised_size);
+    int64_t raised_rows = (lower.separable ? 1 : 0) + (job.v ? 1 : 0);
+    Vec *at = scratch.get(c.blocks * (x.ring_size() + x.phases_size() + ring_size + lower.rows_at_once * wide) +
+                          raised_rows * raised_size + (job.v ? c.blocks * (v.ring_size() + v.phases_size()) : 0));
     if (!at) {
         failed = true;
         return;
@@ -349,81 +410,84 @@ void Plan::tile(int64_t task) {
     auto open = [&](Source &source, const void *picture, int64_t dtype) {
         int64_t size = dtype == 0 ? 4 : 2;
         int64_t start = sample * source.raiser->height * source.raiser->width * job.channels + channel;
-        source.from = {(const char *)picture + start * size, source.raiser->width, job.channels, lanes, false, splat(1), Vec{}};
+        source.from.picture = (const char *)picture + start * size;
+        source.from.width = source.raiser->width;
+        source.from.channels = c;
+        source.from.affine = false;
         source.dtype = dtype;
-        source.ring = take(source.ring_size());
-        source.phases = take(source.phases_size());
+        source.ring = take(c.blocks * source.ring_size());
+        source.phases = take(c.blocks * source.phases_size());
     };
     open(x, job.x, job.dtype_in);
     if (job.bias || job.scale) {
         x.from.affine = true;
-        x.from.scale = channels(job.scale ? job.scale + sample * job.scale_step : nullptr, channel, lanes, 1);
-        x.from.bias = channels(job.bias, channel, lanes, 0);
+        numbers(job.scale ? job.scale + sample * job.scale_step : nullptr, channel, c, 1, x.from.scale);
+        numbers(job.bias, channel, c, 0, x.from.bias);
     }
-    Vec *raised_v = nullptr;
-    if (job.v) {
-        open(v, job.v, job.dtype_v);
-        raised_v = take(raised_size);
-    }
-    Vec *raised_ring = take(raised_size * raised_rows);
-    Vec *lowered_ring = lower.separable ? take((int64_t)ring_rows * wide) : nullptr;
-    Vec *result = take(2 * wide);
-    Vec gain = channels(job.gain ? job.gain + sample * job.gain_step : nullptr, channel, lanes, 1);
+    Vec gain[MOST_BLOCKS];
+    numbers(job.gain ? job.gain + sample * job.gain_step : nullptr, channel, c, 1, gain);
+    if (job.v) open(v, job.v, job.dtype_v);
+    Vec *raised_v = job.v ? take(raised_size) : nullptr;
+    Vec *raised_x = lower.separable ? take(raised_size) : nullptr;
+    Vec *ring = take(c.blocks * ring_size); // lowered rows, or raised rows where the filter wants them all
+    Vec *result = take(c.blocks * lower.rows_at_once * wide);
 
     int64_t next = top * lower.down_y - ay.before; // the next raised row to make
+    const int64_t origin = next;
+    auto in_ring = [&](int b, int64_t row) {
+        return ring + b * ring_size + (row - origin) % ring_rows * (lower.separable ? wide : raised_size);
+    };
     int64_t first_real = std::min(std::max<int64_t>(next, 0), ay.in);
     x.begin(first_real);
     if (job.v) v.begin(first_real);
-    int64_t origin = next;
-    const Vec *rows[128];
     for (int64_t y = top; y < bottom; y += lower.rows_at_once) {
         int made = (int)std::min<int64_t>(lower.rows_at_once, bottom - y);
         int64_t start = y * lower.down_y - ay.before, stop = start + (made - 1) * lower.down_y + lower.taps_y;
-        next = std::max(next, start);
-        for (; next < stop; next++) {
-            int slot = (int)((next - origin) % ring_rows);
-            Vec *target = raised_ring + (lower.separable ? 0 : slot * raised_size);
-            Vec *lowered = lower.separable ? lowered_ring + (int64_t)slot * wide : nullptr;
-            if (next < 0 || next >= ay.in) { // beyond the raised picture
-                if (lowered) std::fill(lowered, lowered + wide, Vec{});
-                else std::fill(target, target + raised_size, Vec{});
-                continue;
+        for (next = std::max(next, start); next < stop; next++) {
+            bool real = next >= 0 && next < ay.in; // else beyond the raised picture
+            if (real) x.advance(next);
+            if (real && job.v) v.advance(next);
+            for (int b = 0; b < c.blocks; b++) {
+                Vec *kept = in_ring(b, next), *target = lower.separable ? raised_x : kept;
+                if (!real) {
+                    std::fill(kept, kept + ring_size / ring_rows, Vec{});
+                    continue;
+                }
+                x.raise(b, next, target, !job.v, kink);
+                const Vec *wanted = target + x.offset;
+                if (job.v) {
+                    v.raise(b, next, raised_v, false, kink);
+                    multiply_slope(target + x.offset, raised_v + v.offset, raised, kink, !(x.bound < kink.clamp));
+                }
+                for (int64_t i = 0; i < std::min<int64_t>(-first, raised); i++) target[x.offset + i] = Vec{};
+                for (int64_t i = std::max<int64_t>(0, ax.in - first); i < raised; i++) target[x.offset + i] = Vec{};
+                if (!lower.separable) continue;
+                lower.pass({&wanted, lower.along.data(), 1, 0, 0, lower.down_x, lower.taps_x, wide, 1, kept, 0});
             }
-            x.raise(next, target, !job.v, kink);
-            if (job.v) {
-                v.raise(next, raised_v, false, kink);
-                multiply_slope(target + x.offset, raised_v + v.offset, raised, kink, !(x.bound < kink.clamp));
-            }
-            Vec *wanted = target + x.offset;
-            for (int64_t i = 0; i < std::min<int64_t>(-first, raised); i++) wanted[i] = Vec{};
-            for (int64_t i = std::max<int64_t>(0, ax.in - first); i < raised; i++) wanted[i] = Vec{};
-            const Vec *row = wanted;
-            if (lowered) lower.pass({&row, nullptr, lower.along.data(), 1, lower.down_x, lower.taps_x, wide, lowered});
         }
-        auto slot_of = [&](int64_t row) { return (int)((row - origin) % ring_rows); };
-        if (lower.separable) {
-            for (int k = 0; k < (int)(stop - start); k++) rows[k] = lowered_ring + (int64_t)slot_of(start + k) * wide;
-            (made == 2 ? lower.pass_pair : lower.pass_one)({rows, lower.across.data(), lower.down_y, lower.taps_y, wide, result, wide});
-        } else {
-            for (int k = 0; k < lower.taps_y; k++) rows[k] = raised_ring + slot_of(start + k) * raised_size + x.offset;
-            const Vec *mirror[64];
-            int count = lower.folds ? lower.taps_y / 2 : lower.taps_y;
-            for (int k = 0; k < count; k++) mirror[k] = rows[lower.taps_y - 1 - k];
-            lower.pass({rows, mirror, lower.along.data(), count, lower.down_x, lower.taps_x, wide, result});
-        }
-        for (int made_row = 0; made_row < made; made_row++) {
-            int64_t start_out = ((sample * ay.out + y + made_row) * ax.out + left) * job.channels + channel;
-            const Vec *row = result + made_row * wide;
-            bool whole = lanes == LANES;
-            if (job.dtype_out == 0) {
-                float *to = (float *)job.out + start_out;
-                (whole ? store_row_of<float, true> : store_row_of<float, false>)(to, job.channels, row, width, lanes, gain);
+        for (int b = 0; b < c.blocks; b++) {
+            const Vec *rows[128];
+            int offset = lower.separable ? 0 : x.offset;
+            for (int k = 0; k < (int)(stop - start); k++) rows[k] = in_ring(b, start + k) + offset;
+            Vec *to = result + b * lower.rows_at_once * wide;
+            if (lower.separable) {
+                LowerAcrossPass pass = lower.pass_across[made - 1];
+                pass({rows, lower.across.data(), lower.down_y, lower.taps_y, wide, to, wide});
             } else {
-                uint16_t *to = (uint16_t *)job.out + start_out;
-                (whole ? store_row_of<uint16_t, true> : store_row_of<uint16_t, false>)(to, job.channels, row, width, lanes, gain);
+                int count = lower.folds ? lower.taps_y / 2 : lower.taps_y;
+                lower.pass({rows, lower.along.data(), count, lower.taps_y - 1, lower.down_y, lower.down_x,
+                            lower.taps_x, wide, made, to, wide});
             }
+        }
+        for (int p = 0; p < made; p++) {
+            int64_t place = ((sample * ay.out + y + p) * ax.out + left) * job.channels + channel;
+            const Vec *row = result + p * wide;
+            int64_t stride = lower.rows_at_once * wide;
+            if (job.dtype_out == 0) store_row((float *)job.out + place, c, row, stride, width, gain, streams);
+            else store_row((uint16_t *)job.out + place, c, row, stride, width, gain, streams);
         }
     }
+    if (streams) finish_streams();
 }
 
 } // namespace
@@ -438,7 +502,8 @@ void Plan::tile(int64_t task) {
 EXPORT int bandlimit_filtered_lrelu(const Job *job) {
     try {
         Plan plan(*job);
-        Pool::shared().run([](void *context, int64_t task) { ((Plan *)context)->tile(task); }, &plan, plan.tasks(), (int)job->threads);
+        auto work = [](void *context, int64_t task) { ((Plan *)context)->tile(task); };
+        Pool::shared().run(work, &plan, plan.tasks(), (int)job->threads);
         return plan.failed ? 1 : 0;
     } catch (const std::bad_alloc &) {
         return 1;

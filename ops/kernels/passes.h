@@ -9,13 +9,13 @@ struct Kink {
     bool bends, clamps;
 };
 
-enum { PLAIN, BENT, CLAMPED };
-
-INLINE Vec slopes(Vec t, Vec slope) { return t > 0.0f ? t : t * slope; }
+// GENTLY is BENT for slopes from 0 to 1, which takes one step less.
+enum { PLAIN, GENTLY, BENT, CLAMPED, HOWS };
 
 template <int HOW> INLINE Vec bend(Vec t, Vec slope, Vec high) {
     if (HOW == PLAIN) return t;
-    t = slopes(t, slope);
+    if (HOW == GENTLY) return larger(t * slope, t);
+    t = t > 0.0f ? t : t * slope;
     if (HOW == CLAMPED) t = t > high ? high : (t < -high ? -high : t);
     return t;
 }
@@ -75,14 +75,12 @@ constexpr int GROUPS = 4; // the groups of a row are rounded up to a multiple
 
 typedef void (*RaisePass)(const Raise &);
 
-inline RaisePass choose_raise(int up, int reach, int how) {
-#define CHOICES(PASS) (how == PLAIN ? PASS<PLAIN> : how == BENT ? PASS<BENT> : PASS<CLAMPED>)
-    if (up == 2 && reach == 6) return how == PLAIN ? raise_along<2, 6, 4, PLAIN> : how == BENT ? raise_along<2, 6, 4, BENT> : raise_along<2, 6, 4, CLAMPED>;
-    if (up == 4 && reach == 6) return how == PLAIN ? raise_along<4, 6, 2, PLAIN> : how == BENT ? raise_along<4, 6, 2, BENT> : raise_along<4, 6, 2, CLAMPED>;
-    if (up == 2 && reach == 2) return how == PLAIN ? raise_along<2, 2, 4, PLAIN> : how == BENT ? raise_along<2, 2, 4, BENT> : raise_along<2, 2, 4, CLAMPED>;
-    if (up == 1 && reach == 1) return how == PLAIN ? raise_along<1, 1, 4, PLAIN> : how == BENT ? raise_along<1, 1, 4, BENT> : raise_along<1, 1, 4, CLAMPED>;
-    return CHOICES(raise_along_any);
-#undef CHOICES
+template <int HOW> RaisePass choose_raise(int up, int reach) {
+    if (up == 2 && reach == 6) return raise_along<2, 6, 4, HOW>;
+    if (up == 4 && reach == 6) return raise_along<4, 6, 2, HOW>;
+    if (up == 2 && reach == 2) return raise_along<2, 2, 4, HOW>;
+    if (up == 1 && reach == 1) return raise_along<1, 1, 4, HOW>;
+    return raise_along_any<HOW>;
 }
 
 // Raise across the rows: out[u][x] = sum over k of taps[u][k] * rows[k][x], for all phases u of one group.
@@ -131,48 +129,78 @@ inline RaiseAcrossPass choose_raise_across(int up, int reach) {
     return raise_across<0, 0>;
 }
 
-// Lower along the rows: out[x] = sum over rows r and taps k of taps[r][k] * rows[r][x * D + k]. Where `mirror` is
-// given, row r and mirror r have the same taps and are added first.
+// Lower along the rows: out[p][x] = sum over rows r and taps k of taps[r][k] * rows[p * step + r][x * D + k]. Where it
+// folds, row r and row last - r have the same taps and are added first, and row_count is half.
 struct Lower {
     const Vec *const *rows;
-    const Vec *const *mirror;
     const float *taps;
-    int row_count, down, count, columns; // count: taps
-    Vec *out;
+    int row_count, last, step, down, count, columns, made; // count: taps; made: how many p
+    Vec *out;                                              // row after row, `stride` vectors apart
+    int stride;
 };
 
 template <int D, int T, int O, bool FOLD> INLINE void lower_some(const Lower &job, int x) {
-    Vec sum[O] = {};
+    // All rows of outputs for a few columns, so that the inputs are still at hand for the next row.
+    for (int p = 0; p < job.made; p++) {
+        const Vec *const *rows = job.rows + p * job.step;
+        Vec sum[O] = {};
+        for (int r = 0; r < job.row_count; r++) {
+            const Vec *row = rows[r] + x * D;
+            const Vec *other = FOLD ? rows[job.last - r] + x * D : row;
+            const float *taps = job.taps + r * T;
+            UNROLL for (int s = 0; s < (O - 1) * D + T; s++) {
+                Vec v = FOLD ? row[s] + other[s] : row[s];
+                UNROLL for (int i = 0; i < O; i++)
+                    if (s >= i * D && s < i * D + T) sum[i] += splat(taps[s - i * D]) * v;
+            }
+        }
+        UNROLL for (int i = 0; i < O; i++) job.out[p * job.stride + x + i] = sum[i];
+    }
+}
+
+// Two rows of outputs in step: twice as many sums that do not wait for each other.
+template <int D, int T, int O> INLINE void lower_folded_pair(const Lower &job, int p, int x) {
+    Vec sum[2][O] = {};
+    const Vec *const *first = job.rows + p * job.step, *const *second = first + job.step;
     for (int r = 0; r < job.row_count; r++) {
-        const Vec *row = job.rows[r] + x * D;
-        const Vec *other = FOLD ? job.mirror[r] + x * D : row;
+        const Vec *a = first[r] + x * D, *b = first[job.last - r] + x * D;
+        const Vec *c = second[r] + x * D, *d = second[job.last - r] + x * D;
         const float *taps = job.taps + r * T;
         UNROLL for (int s = 0; s < (O - 1) * D + T; s++) {
-            Vec v = FOLD ? row[s] + other[s] : row[s];
+            Vec v = a[s] + b[s], w = c[s] + d[s];
             UNROLL for (int i = 0; i < O; i++)
-                if (s >= i * D && s < i * D + T) sum[i] += splat(taps[s - i * D]) * v;
+                if (s >= i * D && s < i * D + T) {
+                    sum[0][i] += splat(taps[s - i * D]) * v;
+                    sum[1][i] += splat(taps[s - i * D]) * w;
+                }
         }
     }
-    UNROLL for (int i = 0; i < O; i++) job.out[x + i] = sum[i];
+    UNROLL for (int i = 0; i < O; i++) {
+        job.out[p * job.stride + x + i] = sum[0][i];
+        job.out[(p + 1) * job.stride + x + i] = sum[1][i];
+    }
 }
 
 template <int D, int T, int O, bool FOLD> void lower_along(const Lower &job) {
     int x = 0;
+    if (FOLD && job.made == 2)
+        for (; x + O <= job.columns; x += O) lower_folded_pair<D, T, O>(job, 0, x);
     for (; x + O <= job.columns; x += O) lower_some<D, T, O, FOLD>(job, x);
     for (; x < job.columns; x += COLUMNS) lower_some<D, T, COLUMNS, FOLD>(job, x);
 }
 
 template <bool FOLD> void lower_along_any(const Lower &job) {
-    for (int x = 0; x < job.columns; x++) {
-        Vec sum = {};
-        for (int r = 0; r < job.row_count; r++) {
-            const Vec *row = job.rows[r] + x * job.down;
-            const Vec *other = FOLD ? job.mirror[r] + x * job.down : row;
-            for (int k = 0; k < job.count; k++)
-                sum += splat(job.taps[r * job.count + k]) * (FOLD ? row[k] + other[k] : row[k]);
+    for (int p = 0; p < job.made; p++)
+        for (int x = 0; x < job.columns; x++) {
+            Vec sum = {};
+            for (int r = 0; r < job.row_count; r++) {
+                const Vec *row = job.rows[p * job.step + r] + x * job.down;
+                const Vec *other = FOLD ? job.rows[p * job.step + job.last - r] + x * job.down : row;
+                for (int k = 0; k < job.count; k++)
+                    sum += splat(job.taps[r * job.count + k]) * (FOLD ? row[k] + other[k] : row[k]);
+            }
+            job.out[p * job.stride + x] = sum;
         }
-        job.out[x] = sum;
-    }
 }
 
 typedef void (*LowerPass)(const Lower &);
@@ -186,7 +214,7 @@ inline LowerPass choose_lower(int down, int taps, bool fold) {
     return fold ? lower_along_any<true> : lower_along_any<false>;
 }
 
-// Lower across the rows, PAIR rows of outputs at once: out[p][x] = sum over k of taps[k] * rows[p * D + k][x].
+// Lower across the rows, MADE rows of outputs at once: out[p][x] = sum over k of taps[k] * rows[p * D + k][x].
 struct LowerAcross {
     const Vec *const *rows;
     const float *taps;
@@ -195,35 +223,37 @@ struct LowerAcross {
     int stride;
 };
 
-template <int D, int T, int PAIR> void lower_across(const LowerAcross &job) {
+template <int D, int T, int MADE> void lower_across(const LowerAcross &job) {
     for (int x = 0; x < job.columns; x += COLUMNS) {
-        Vec sum[PAIR * COLUMNS] = {};
+        Vec sum[MADE * COLUMNS] = {};
         const int down = D ? D : job.down, count = T ? T : job.count;
         if (D) {
-            UNROLL for (int s = 0; s < (PAIR - 1) * D + T; s++) {
+            UNROLL for (int s = 0; s < (MADE - 1) * D + T; s++) {
                 const Vec *row = job.rows[s] + x;
                 UNROLL for (int i = 0; i < COLUMNS; i++) {
                     Vec v = row[i];
-                    UNROLL for (int p = 0; p < PAIR; p++)
+                    UNROLL for (int p = 0; p < MADE; p++)
                         if (s >= p * D && s < p * D + T) sum[p * COLUMNS + i] += splat(job.taps[s - p * D]) * v;
                 }
             }
         } else {
-            for (int p = 0; p < PAIR; p++)
+            for (int p = 0; p < MADE; p++)
                 for (int k = 0; k < count; k++) {
                     const Vec *row = job.rows[p * down + k] + x;
                     UNROLL for (int i = 0; i < COLUMNS; i++) sum[p * COLUMNS + i] += splat(job.taps[k]) * row[i];
                 }
         }
-        UNROLL for (int p = 0; p < PAIR; p++)
+        UNROLL for (int p = 0; p < MADE; p++)
             UNROLL for (int i = 0; i < COLUMNS; i++) job.out[p * job.stride + x + i] = sum[p * COLUMNS + i];
     }
 }
 
 typedef void (*LowerAcrossPass)(const LowerAcross &);
 
-inline LowerAcrossPass choose_lower_across(int down, int taps, int pair) {
-    if (down == 2 && taps == 12) return pair == 2 ? lower_across<2, 12, 2> : lower_across<2, 12, 1>;
-    if (down == 4 && taps == 24) return pair == 2 ? lower_across<4, 24, 2> : lower_across<4, 24, 1>;
-    return pair == 2 ? lower_across<0, 0, 2> : lower_across<0, 0, 1>;
+constexpr int ROWS = 4; // most rows of outputs that are lowered across at once
+
+template <int MADE> LowerAcrossPass choose_lower_across(int down, int taps) {
+    if (down == 2 && taps == 12) return lower_across<2, 12, MADE>;
+    if (down == 4 && taps == 24) return lower_across<4, 24, MADE>;
+    return lower_across<0, 0, MADE>;
 }

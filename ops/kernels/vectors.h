@@ -3,6 +3,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
 #elif defined(__AVX__)
@@ -33,12 +37,25 @@ INLINE float largest(Vec v) {
     return best;
 }
 
+// The larger of two in each lane; b where one is not a number.
+INLINE Vec larger(Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (Vec)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
 INLINE Vec magnitude(Vec v) { return v < 0.0f ? -v : v; }
 
-// `count` numbers, up to 16.
+// `count` numbers, up to LANES.
 template <class T> INLINE void copy_part(T *to, const T *from, int count) {
-    if (count & 16) { std::memcpy(to, from, 16 * sizeof(T)); return; }
-    if (count & 8) { std::memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; }
+    if (LANES >= 16 && (count & 16)) { std::memcpy(to, from, 16 * sizeof(T)); return; }
+    if (LANES >= 8 && (count & 8)) { std::memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; }
     if (count & 4) { std::memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; }
     if (count & 2) { std::memcpy(to, from, 2 * sizeof(T)); to += 2; from += 2; }
     if (count & 1) std::memcpy(to, from, sizeof(T));
@@ -104,4 +121,34 @@ template <bool WHOLE> INLINE void store(uint16_t *to, Vec v, int count) {
     alignas(64) uint16_t part[LANES];
     std::memcpy(part, &h, sizeof h);
     copy_part(to, part, count);
+}
+
+// Whole, aligned vectors past the caches, for results that are larger than they are: what is written there need not be
+// read before. `finish_streams` makes them visible to other threads.
+INLINE void stream(float *to, Vec v) {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(to, (__m512)v);
+#elif defined(__AVX__)
+    _mm256_stream_ps(to, (__m256)v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(to, (__m128)v);
+#else
+    store<true>(to, v, LANES);
+#endif
+}
+
+INLINE void stream(uint16_t *to, Vec v) {
+#if defined(__AVX512F__)
+    _mm256_stream_si256((__m256i *)to, (__m256i)narrow(v));
+#elif defined(__AVX__)
+    _mm_stream_si128((__m128i *)to, (__m128i)narrow(v));
+#else
+    store<true>(to, v, LANES);
+#endif
+}
+
+INLINE void finish_streams() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
 }
