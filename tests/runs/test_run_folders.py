@@ -1,0 +1,147 @@
+"""A run is a folder: it survives kills, half-written files and a second process, and can be watched by anyone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runs.launch import PROGRAM, Launched, launch, stop
+from runs.rundir import RunError, RunFolder, append_line, read_lines
+from runs.tail import Tail, look, runs_in
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder.create(tmp_path / "runs", "stylegan3-t-planets")
+    folder.describe("train", {"batch": 4}, ["train"], {"bandlimit": "0"})
+    return folder
+
+
+def test_runs_are_numbered_one_higher_than_the_highest(run: RunFolder) -> None:
+    assert run.path.name == "00000-stylegan3-t-planets"
+    (run.path.parent / "00041-of-before").mkdir()
+    assert RunFolder.create(run.path.parent, "x").path.name == "00042-x"
+    assert runs_in(run.path.parent) == [run.path]  # the others are no runs yet
+
+
+def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="outdir"):
+        RunFolder.create(tmp_path / "file", "x")
+
+
+def test_what_is_no_run_is_said_in_one_sentence(run: RunFolder, tmp_path: Path) -> None:
+    assert RunFolder.open(run.path, "train").described()["config"] == {"batch": 4}
+    with pytest.raises(RunError, match="not a run"):
+        RunFolder.open(tmp_path)
+    with pytest.raises(RunError, match="of kind"):
+        RunFolder.open(run.path, "metrics")
+    (run.path / "run.yaml").write_text("[: damaged")
+    with pytest.raises(RunError, match="damaged"):
+        RunFolder.open(run.path)
+
+
+def test_a_second_process_in_the_same_folder_is_refused_until_the_first_is_killed(run: RunFolder) -> None:
+    code = (
+        "import sys, time; from runs.rundir import RunFolder\n"
+        "with RunFolder(sys.argv[1]).locked(): print('in', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, run.path], stdout=subprocess.PIPE, cwd=ROOT) as first:
+        assert first.stdout is not None and first.stdout.readline() == b"in\n"
+        with pytest.raises(RunError, match="another process"), run.locked():
+            pass
+        first.kill()
+        first.wait()
+        with run.locked():
+            pass
+
+
+def test_wishes_arrive_and_damaged_ones_are_no_wishes(run: RunFolder) -> None:
+    assert run.wishes() == {}
+    run.wish(stop=True, snap=3)
+    run.wish(stop=None)
+    assert run.wishes() == {"snap": 3}
+    stop(run.path)
+    assert run.wishes() == {"snap": 3, "stop": True}
+    (run.path / "control.yaml").write_text("snap: [")
+    assert run.wishes() == {}
+
+
+def test_lines_that_a_kill_left_half_written_hurt_nobody(run: RunFolder) -> None:
+    path = run.path / "stats.jsonl"
+    run.record(tick=0)
+    with path.open("a") as file:
+        file.write('{"tick": 1, "half')
+    append_line(path, {"tick": 2})
+    assert [line["tick"] for line in read_lines(path)] == [0, 2]
+
+
+def test_lines_beyond_a_resumed_state_are_dropped(run: RunFolder) -> None:
+    for kimg in (0, 1, 2.5, 4):
+        run.record(**{"Progress/kimg": {"num": 1, "mean": kimg, "std": 0}})
+    run.forget_after("Progress/kimg", 2.5)
+    assert len(list(read_lines(run.path / "stats.jsonl"))) == 3
+
+
+def test_a_watcher_sees_each_whole_line_once(run: RunFolder) -> None:
+    tail = Tail(run.path / "stats.jsonl")
+    assert tail.values() == []
+    run.record(tick=0)
+    with (run.path / "stats.jsonl").open("a") as file:
+        file.write('{"tick"')
+        file.flush()
+        assert tail.values() == [{"tick": 0}]
+        file.write(": 1}\n")
+    assert tail.values() == [{"tick": 1}]
+    (run.path / "stats.jsonl").write_text('{"tick": 7}\n')
+    assert tail.values() == [{"tick": 7}]
+
+
+def test_a_run_whose_process_ended_without_a_word_is_gone(run: RunFolder) -> None:
+    assert look(run.path).state == "starting"
+    run.status(state="running", done=3, total=10)
+    seen = look(run.path)
+    assert (seen.kind, seen.state, seen.done, seen.total) == ("train", "running", 3, 10)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run.status(state="running", pid=ended.pid)
+    assert look(run.path).state == "gone"
+    run.status(state="done", pid=ended.pid)
+    assert look(run.path).state == "done"
+    (run.path / "status.json").write_text("{")
+    assert look(run.path).state == "starting"
+
+
+def test_a_full_disk_stops_neither_status_nor_log(run: RunFolder) -> None:
+    run.path.rename(run.path.with_name("away"))
+    run.status(state="running")
+    run.tell("hello")
+    assert not run.path.exists()
+
+
+def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -> None:
+    assert PROGRAM.is_file()
+    launched = launch(["convert", "--source", "nowhere.pkl", "--dest", "x.png"])
+    launched.process.wait(timeout=60)
+    assert launched.folder() is None
+    assert "safetensors" in (launched.failure() or "")
+    launched.output.unlink()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        output = tmp_path / "out.txt"
+        output.write_text(f"{tmp_path}\nmore")
+        running = Launched(process, output)
+        assert running.folder() == tmp_path and running.failure() is None
+        process.kill()
+
+
+def test_changes_are_kept_in_their_order(run: RunFolder) -> None:
+    run.changed(images=12, target=0.5)
+    run.changed(images=40, snap=2)
+    assert [change["images"] for change in run.changes()] == [12, 40]
+    assert json.loads((run.path / "changes.jsonl").read_text().splitlines()[0])["target"] == 0.5

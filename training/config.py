@@ -1,0 +1,376 @@
+"""What a training is asked for, option by option as people know them, and the whole configuration that follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from session.fields import Choice, FieldError, Part, Range, suggest
+from training.presets import PRESETS, Preset, preset
+
+AUGMENTATIONS = ("noaug", "ada", "fixed")
+PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
+METRICS = ("fid50k_full", "kid50k_full", "pr50k3_full", "ppl2_wend", "eqt50k_int", "eqt50k_frac", "eqr50k",
+           "fid50k", "kid50k", "pr50k3", "is50k", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")  # fmt: skip
+
+Whole = Range(1, 2**31)
+
+
+@dataclass(frozen=True)
+class Options(Part):
+    """What may be given on the command line; empty follows from the preset."""
+
+    data: Annotated[str, "Dataset: a folder or zip of pictures"]
+    cfg: Annotated[str, Choice(*PRESETS), "Preset"] = "auto"
+    gpus: Annotated[int, Range(1, 4096), "Processes that train together, each with a GPU of its own"] = 1
+    batch: Annotated[int | None, Whole, "Pictures a step, over all GPUs"] = None
+    batch_gpu: Annotated[int | None, Whole, "Pictures at a time on one GPU; the rest is accumulated"] = None
+    gamma: Annotated[float | None, Range(0, 1e6), "Weight of R1"] = None
+    cond: Annotated[bool, "Train with the dataset's labels"] = False
+    mirror: Annotated[bool, "Also train with each picture mirrored"] = False
+    subset: Annotated[int | None, Whole, "Train with only this many pictures"] = None
+    aug: Annotated[str, Choice(*AUGMENTATIONS), "Augmentation: none, adaptive, or with a fixed p"] = "ada"
+    p: Annotated[float | None, Range(0, 1), "Probability of augmentation (with --aug fixed)"] = None
+    target: Annotated[float | None, Range(0, 1), "Target of adaptive augmentation"] = None
+    augpipe: Annotated[str, Choice(*PIPES), "Which augmentations"] = "bgc"
+    resume: Annotated[str | None, "Start from a network: path, URL or run folder"] = None
+    freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
+    freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
+    cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
+    cmax: Annotated[int | None, Whole, "Feature maps of a layer at most"] = None
+    glr: Annotated[float | None, Range(0, 1), "Learning rate of G"] = None
+    dlr: Annotated[float | None, Range(0, 1), "Learning rate of D"] = None
+    map_depth: Annotated[int | None, Range(1, 256), "Layers of the mapping network"] = None
+    mbstd_group: Annotated[int | None, Whole, "Pictures that D compares with each other"] = None
+    desc: Annotated[str | None, "Words to add to the run's name"] = None
+    metrics: Annotated[str, "Metrics at each snapshot, comma-separated, or none"] = "fid50k_full"
+    kimg: Annotated[float | None, Range(0, 1e9), "Train for this many thousand pictures"] = None
+    tick: Annotated[float, Range(0.001, 1e9), "Thousand pictures between two lines of progress"] = 4
+    snap: Annotated[int, Range(0, 2**31), "Ticks between two snapshots; 0 only at the end"] = 50
+    state: Annotated[int, Whole, "Ticks between two states from which a training can continue"] = 1
+    seed: Annotated[int, Range(0, 2**32 - 1), "Seed of all random numbers"] = 0
+    fp32: Annotated[bool, "No half precision"] = False
+    grad_scale: Annotated[bool, "Scale gradients in half precision (the published runs clamp instead)"] = False
+    clip_grad: Annotated[float | None, Range(1e-9, 1e9), "Longest gradient of a network"] = None
+    nobench: Annotated[bool, "Do not let cuDNN try which convolution is fastest"] = False
+    allow_tf32: Annotated[bool, "Let CUDA round to TF32"] = False
+    deterministic: Annotated[bool, "The same bits on a GPU too, which is slower"] = False
+    workers: Annotated[int, Range(1, 256), "Threads that read pictures"] = 3
+    grid: Annotated[str, "Columns x rows of fakes*.png, or auto"] = "auto"
+    device: Annotated[str, "cuda, cpu, cuda:1, mps"] = "cuda"
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the configuration needs to know of the dataset."""
+
+    path: str
+    name: str
+    pictures: int
+    resolution: int
+    channels: int
+    label_dim: int  # 0 where it has no labels
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides what a training does; written to training_options.json and kept with its state."""
+
+    cfg: str
+    network: str
+    data: str
+    resolution: int
+    channels: int
+    cond: bool
+    label_dim: int
+    mirror: bool
+    subset: int | None
+    pictures: int
+    gpus: int
+    batch: int
+    batch_gpu: int
+    gamma: float
+    kimg: float
+    cbase: int
+    cmax: int
+    latent: int
+    layers: int
+    map_depth: int
+    mbstd_group: int
+    g_lr: float
+    d_lr: float
+    g_reg_interval: int | None
+    d_reg_interval: int | None
+    style_mixing: float
+    pl_weight: float
+    blur: float
+    blur_fade_kimg: float
+    ema_kimg: float
+    ema_rampup: float | None
+    aug: str
+    augpipe: str
+    p: float
+    target: float
+    ada_kimg: float
+    ada_interval: int
+    resume: str | None
+    freezed: int
+    freeze_mapping: bool
+    fp32: bool
+    grad_scale: bool
+    clip_grad: float | None
+    tick: float
+    snap: int
+    state: int
+    seed: int
+    metrics: tuple[str, ...]
+    nobench: bool
+    allow_tf32: bool
+    deterministic: bool
+    workers: int
+    grid: str
+    device: str
+    name: str  # of the run, without its number
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
+        """The configuration that `asdict` wrote. Raises FieldError where it is of another version."""
+        known = {field.name for field in fields(cls)}
+        if data.keys() != known:
+            strange = ", ".join(sorted(data.keys() ^ known))
+            raise FieldError(f"The run's configuration is of another version of this program: {strange}.")
+        return cls(**{**data, "metrics": tuple(data["metrics"])})
+
+
+def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
+    """The whole configuration. Raises FieldError, in one sentence, for what does not fit together."""
+    chosen = preset(options.cfg)
+    batch = _batch(options, chosen, facts)
+    batch_gpu = options.batch_gpu or batch // options.gpus
+    if batch % options.gpus:
+        raise FieldError(f"--batch is {batch}, but must be a multiple of --gpus, {options.gpus}.")
+    if batch % (options.gpus * batch_gpu):
+        raise FieldError(
+            f"--batch is {batch}, but must be a multiple of --gpus times --batch-gpu, {options.gpus * batch_gpu}."
+        )
+    mbstd = options.mbstd_group or chosen.mbstd or min(batch // options.gpus, 4)
+    if batch_gpu < mbstd or batch_gpu % mbstd:
+        raise FieldError(
+            f"--batch-gpu is {batch_gpu}, but must be a multiple of --mbstd-group, {mbstd}; raise it or "
+            "lower --mbstd-group."
+        )
+    if options.cond and facts.label_dim == 0:
+        raise FieldError(f"--cond needs labels, but {facts.path} has none in its dataset.json.")
+    if facts.channels not in (1, 3):
+        raise FieldError(f"{facts.path} has pictures of {facts.channels} channels, but 1 or 3 can be trained.")
+    size = facts.resolution
+    if size < 8 or size & (size - 1):
+        raise FieldError(
+            f"{facts.path} has pictures of {size} pixels, but networks need a power of two from 8; make one with "
+            "`visualizer.py dataset --resolution`."
+        )
+    resumed = options.resume is not None
+    fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
+    lr = 0.002 if size >= 1024 else 0.0025  # of "auto"
+    rampup = None if resumed else chosen.ema_rampup
+    p, target = _augmentation(options)
+    config = TrainingConfig(
+        cfg=options.cfg,
+        network=chosen.network,
+        data=facts.path,
+        resolution=size,
+        channels=facts.channels,
+        cond=options.cond,
+        label_dim=facts.label_dim if options.cond else 0,
+        mirror=options.mirror,
+        subset=options.subset,
+        pictures=facts.pictures,
+        gpus=options.gpus,
+        batch=batch,
+        batch_gpu=batch_gpu,
+        gamma=_gamma(options, chosen, size, batch),
+        kimg=chosen.kimg if options.kimg is None else options.kimg,
+        cbase=options.cbase or int(fmaps * 32768),
+        cmax=options.cmax or chosen.cmax,
+        latent=chosen.latent,
+        layers=chosen.layers,
+        map_depth=options.map_depth or chosen.mapping,
+        mbstd_group=mbstd,
+        g_lr=options.glr if options.glr is not None else chosen.g_lr or lr,
+        d_lr=options.dlr if options.dlr is not None else chosen.d_lr or lr,
+        g_reg_interval=chosen.g_every,
+        d_reg_interval=16,
+        style_mixing=chosen.mixing,
+        pl_weight=chosen.pl,
+        blur=0 if resumed else chosen.blur,
+        blur_fade_kimg=batch * 200 / 32 if chosen.blur else 0,
+        ema_kimg=chosen.ema_kimg if chosen.ema_kimg is not None else batch * 10 / 32,
+        ema_rampup=rampup,
+        aug=options.aug,
+        augpipe=options.augpipe,
+        p=p,
+        target=target,
+        ada_kimg=100 if resumed else 500,
+        ada_interval=4,
+        resume=options.resume,
+        freezed=options.freezed,
+        freeze_mapping=options.freeze_mapping,
+        fp32=options.fp32,
+        grad_scale=options.grad_scale,
+        clip_grad=options.clip_grad,
+        tick=options.tick,
+        snap=options.snap,
+        state=options.state,
+        seed=options.seed,
+        metrics=metric_names(options.metrics),
+        nobench=options.nobench,
+        allow_tf32=options.allow_tf32,
+        deterministic=options.deterministic,
+        workers=options.workers,
+        grid=_grid(options.grid),
+        device=options.device,
+        name="",
+    )
+    return replace(config, name=run_name(options, config, facts))
+
+
+def suggested_gamma(resolution: int, batch: int) -> float:
+    """The R1 weight of ADA's "auto": it grows with the number of pixels and falls with the batch."""
+    return 0.0002 * resolution**2 / batch
+
+
+def run_name(options: Options, config: TrainingConfig, facts: DataFacts) -> str:
+    """What a run is called behind its number: the two published programs' ways, each for its presets."""
+    if preset(config.cfg).style == "sg3":
+        words = [config.cfg, facts.name, f"gpus{config.gpus}", f"batch{config.batch}", f"gamma{config.gamma:g}"]
+    else:
+        words = [facts.name]
+        words += ["cond"] * config.cond
+        words += [f"subset{config.subset}"] * (config.subset is not None)
+        words += ["mirror"] * config.mirror
+        words += [f"auto{config.gpus}" if config.cfg == "auto" else config.cfg]
+        words += [f"gamma{config.gamma:g}"] * (options.gamma is not None)
+        words += [f"kimg{config.kimg:g}"] * (options.kimg is not None)
+        words += [f"batch{config.batch}"] * (options.batch is not None)
+        words += [config.aug] * (config.aug != "ada")
+        words += [f"p{config.p:g}"] * (config.aug == "fixed")
+        words += [f"target{config.target:g}"] * (options.target is not None)
+        words += [config.augpipe] * (config.augpipe != "bgc")
+        words += ["resumecustom"] * (config.resume is not None)
+        words += [f"freezed{config.freezed}"] * (config.freezed > 0)
+    if options.desc:
+        words.append(options.desc)
+    return re.sub(r"[^\w.+-]", "_", "-".join(words))
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """`fid50k_full,kid50k_full`, or `none`. Raises FieldError for a name that is no metric."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+    for name in names:
+        if name not in METRICS:
+            raise FieldError(f"--metrics asks for {name!r}: {suggest(name, METRICS)}")
+    return names
+
+
+def published_options(config: TrainingConfig, run_dir: Path) -> dict[str, Any]:
+    """training_options.json as people's scripts read it (the published names), and the whole under `bandlimit`."""
+    generator = {"z_dim": config.latent, "w_dim": config.latent, "channel_base": config.cbase,
+                 "channel_max": config.cmax, "mapping_kwargs": {"num_layers": config.map_depth}}  # fmt: skip
+    discriminator = {"channel_base": config.cbase, "channel_max": config.cmax,
+                     "block_kwargs": {"freeze_layers": config.freezed},
+                     "epilogue_kwargs": {"mbstd_group_size": config.mbstd_group}}  # fmt: skip
+    adam = {"class_name": "torch.optim.Adam", "betas": [0, 0.99], "eps": 1e-08}
+    return {
+        "G_kwargs": generator,
+        "D_kwargs": discriminator,
+        "G_opt_kwargs": {**adam, "lr": config.g_lr},
+        "D_opt_kwargs": {**adam, "lr": config.d_lr},
+        "loss_kwargs": {
+            "r1_gamma": config.gamma,
+            "style_mixing_prob": config.style_mixing,
+            "pl_weight": config.pl_weight,
+            "blur_init_sigma": config.blur,
+            "blur_fade_kimg": config.blur_fade_kimg,
+        },
+        "data_loader_kwargs": {"num_workers": config.workers},
+        "training_set_kwargs": {
+            "class_name": "data.Dataset",
+            "path": config.data,
+            "use_labels": config.cond,
+            "max_size": config.subset or config.pictures,
+            "xflip": config.mirror,
+            "resolution": config.resolution,
+            "random_seed": config.seed,
+        },
+        "num_gpus": config.gpus,
+        "batch_size": config.batch,
+        "batch_gpu": config.batch_gpu,
+        "metrics": list(config.metrics),
+        "total_kimg": config.kimg,
+        "kimg_per_tick": config.tick,
+        "image_snapshot_ticks": config.snap,
+        "network_snapshot_ticks": config.snap,
+        "random_seed": config.seed,
+        "ema_kimg": config.ema_kimg,
+        "ema_rampup": config.ema_rampup,
+        "G_reg_interval": config.g_reg_interval,
+        "augment_kwargs": None if config.aug == "noaug" else {"pipeline": config.augpipe},
+        "ada_target": config.target if config.aug == "ada" else None,
+        "augment_p": config.p,
+        "ada_kimg": config.ada_kimg,
+        "resume_pkl": config.resume,
+        "run_dir": str(run_dir),
+        "bandlimit": asdict(config),
+    }
+
+
+def _batch(options: Options, chosen: Preset, facts: DataFacts) -> int:
+    if options.batch is not None:
+        return options.batch
+    if chosen.batch is not None:
+        return chosen.batch
+    if options.cfg != "auto":
+        raise FieldError(f"--batch is missing: --cfg {options.cfg} needs it (32 is usual on one GPU).")
+    return max(min(options.gpus * min(4096 // facts.resolution, 32), 64), options.gpus)
+
+
+def _gamma(options: Options, chosen: Preset, resolution: int, batch: int) -> float:
+    if options.gamma is not None:
+        return options.gamma
+    if chosen.gamma is not None:
+        return chosen.gamma
+    if options.cfg in ("stylegan3-t", "stylegan3-r", "stylegan2"):
+        raise FieldError(
+            f"--gamma is missing: --cfg {options.cfg} needs it; for {resolution} pixels and a batch of {batch}, try "
+            f"{suggested_gamma(resolution, batch):g}, twice and half of it."
+        )
+    return suggested_gamma(resolution, batch)
+
+
+def _augmentation(options: Options) -> tuple[float, float]:
+    """p at the start, and ADA's target."""
+    if options.p is not None and options.aug != "fixed":
+        raise FieldError("--p is for --aug fixed; with adaptive augmentation choose --target.")
+    if options.target is not None and options.aug != "ada":
+        raise FieldError("--target is for --aug ada; with a fixed probability choose --p.")
+    if options.aug == "fixed":
+        # The newer program has a default here, the older one insists.
+        if options.p is None and preset(options.cfg).style == "ada":
+            raise FieldError("--aug fixed needs --p, the probability of augmentation.")
+        return 0.2 if options.p is None else options.p, 0.6
+    return 0.0, 0.6 if options.target is None else options.target
+
+
+def _grid(text: str) -> str:
+    if text != "auto" and not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,2}", text):
+        raise FieldError(f"--grid is {text!r}, but must be columns x rows like 8x4, or auto.")
+    return text
+
+
+def next_number(names: Sequence[str]) -> int:
+    """One more than the highest number that a folder of runs has."""
+    found = [int(match[0]) for name in names if (match := re.match(r"\d+", name))]
+    return max(found, default=-1) + 1
