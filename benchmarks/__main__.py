@@ -51,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within three minutes, the smallest networks, into out/")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="within three minutes, the smallest networks, into out/; all takes about half an hour",
+    )
     parser.add_argument("--large", action="store_true", help="512 and 1024 pixels too (up to 15 GB, half an hour)")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each measurement at least (default 20)")
     parser.add_argument("--only", default="", help=f"some sections: {', '.join(SECTIONS)}; goes into out/")
