@@ -9,6 +9,7 @@ COMMANDS = {  # name -> what it does, in one line
     "window": "the window, or the same program off-screen (what happens without a command)",
     "render": "pictures from a network or a session, without a window",
     "convert": "a published network file into a safe .safetensors file",
+    "dataset": "pictures into a dataset to train on; also the built-in planets",
     "doctor": "what this machine offers: Python, torch, devices, OpenGL, ffmpeg",
 }
 

@@ -77,9 +77,18 @@ def odd_mode(image: Image.Image) -> str:
     return "16-bit" if image.mode.startswith("I;16") else _MODES.get(image.mode, image.mode)
 
 
+def orientation(image: Image.Image) -> int:
+    """How the camera was held, as EXIF counts it: 1 upright, 2 to 8 turned or mirrored."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except _BROKEN:
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
 def upright(image: Image.Image) -> Image.Image:
     """The picture as the camera was held."""
-    return ImageOps.exif_transpose(image)
+    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def flattened(image: Image.Image, channels: int, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:

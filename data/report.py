@@ -1,0 +1,69 @@
+"""What was odd about the pictures of a source, gathered into one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_REMARKS = {"turned upright", "stretched"}  # told, but no reason to leave a picture out
+_MENDED = {
+    "duplicate": "kept",
+    "too small": "enlarged",
+    "transparency": "laid over the background",
+    "grey with transparency": "laid over the background",
+    "turned upright": "as the camera was held",
+    "stretched": "to a square",
+}
+
+
+class Report:
+    """Counts and examples of every kind of problem, and what was written."""
+
+    def __init__(self, on_problem: str = "convert") -> None:
+        self.on_problem = on_problem
+        self.written = 0
+        self.side = 0
+        self.channels = 3
+        self.classes: tuple[str, ...] = ()
+        self.label_count = 0
+        self.unlabelled = 0
+        self.found: dict[tuple[str, bool], list[str]] = {}  # kind, was it kept -> up to three examples
+        self.counts: dict[tuple[str, bool], int] = {}
+
+    @property
+    def problems(self) -> int:
+        """How many pictures were odd, remarks aside."""
+        return sum(count for (kind, _), count in self.counts.items() if kind not in _REMARKS)
+
+    def takes(self, name: str, problems: Sequence[tuple[str, str]], usable: bool) -> bool:
+        """Note the problems of a picture; returns whether it goes into the dataset."""
+        serious = any(kind not in _REMARKS for kind, _ in problems)
+        kept = usable and not (serious and self.on_problem == "skip")
+        for kind, detail in problems:
+            key = (kind, kept)
+            self.counts[key] = self.counts.get(key, 0) + 1
+            examples = self.found.setdefault(key, [])
+            if len(examples) < 3:
+                examples.append(f"{name} ({detail})" if detail else name)
+        return kept
+
+    def first(self) -> str:
+        """The first problem, for a sentence; empty without one."""
+        for (kind, _), examples in self.found.items():
+            return f" The first: {examples[0]}, {kind}."
+        return ""
+
+    def table(self) -> str:
+        """One line a kind of problem; empty where nothing was odd."""
+        rows = [("problem", "pictures", "what was done", "for example")]
+        for (kind, kept), count in sorted(self.counts.items()):
+            done = _MENDED.get(kind, "converted") if kept else "left out"
+            done = "refused" if self.on_problem == "refuse" and kind not in _REMARKS else done
+            rows.append((kind, str(count), done, ", ".join(self.found[kind, kept])))
+        if self.unlabelled:
+            rows.append(("no label", str(self.unlabelled), "all labels left out", ""))
+        if len(rows) == 1:
+            return ""
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        return "\n".join(
+            f"{row[0]:{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:{widths[2]}}  {row[3]}".rstrip() for row in rows
+        )

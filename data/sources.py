@@ -1,0 +1,261 @@
+"""Where pictures come from: folders, zips, LMDB, CIFAR-10, MNIST, and our own planets."""
+
+from __future__ import annotations
+
+import gzip
+import pickletools
+import re
+import struct
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data import labels as labelling
+from data.archive import Archive
+from data.errors import DatasetError
+from data.labels import Label
+
+_MOST_UNPACKED = 1 << 30
+
+
+class Source:
+    """Pictures by number, for `prepare`. May be sent to other processes.
+
+    names: one for each picture, for reports. labels: one for each, or None. classes: names of the classes, if known.
+    known: where sizes need no looking at, (width, height, channels) of all.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[Label | None] | None = None
+    classes: tuple[str, ...] = ()
+    known: tuple[int, int, int] | None = None
+
+    def parcel(self, index: int) -> Any:
+        """What a worker needs beside the source itself; called in the first process."""
+        return None
+
+    def read(self, index: int, parcel: Any) -> bytes | np.ndarray:
+        """An encoded picture, or uint8 [H,W] or [H,W,3]; called in any process."""
+        raise NotImplementedError
+
+
+def open_source(path: Path, labels: str = "auto") -> Source:
+    """The source at a path, by what it is. labels: auto, folders, json or none. Raises DatasetError."""
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist: give a folder, a zip, an LMDB, CIFAR-10 or MNIST.")
+    if path.is_dir() and (path.name.endswith("_lmdb") or (path / "data.mdb").exists()):
+        return Lmdb(path)
+    if path.name == "cifar-10-python.tar.gz":
+        return Cifar(path, labels)
+    if re.search(r"-images[-.]idx3-ubyte(\.gz)?$", path.name):
+        return Mnist(path, labels)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return Pictures(path, labels)
+    raise DatasetError(
+        f"{path} is none of what can be read: a folder, a .zip, an LMDB folder, cifar-10-python.tar.gz "
+        "or train-images-idx3-ubyte.gz."
+    )
+
+
+class Pictures(Source):
+    """A folder (recursively) or a zip; labels from its dataset.json, or from the folders that pictures lie in."""
+
+    def __init__(self, path: Path, labels: str = "auto") -> None:
+        self._archive = Archive(path)
+        self.names = self._archive.pictures
+        if not self.names:
+            raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
+        document = self._archive.json() if labels in ("auto", "json") else None
+        found = labelling.parsed(document, path)
+        if labels == "json" and found is None:
+            raise DatasetError(f"{path} has no dataset.json with labels: use --labels folders, or none.")
+        if found is not None:
+            self.labels = [found.get(name) for name in self.names]
+            self.classes = labelling.classes(document)
+        elif labels == "folders" or (labels == "auto" and document is None):
+            folders = class_folders(self.names, labels == "folders")
+            if labels == "folders" and folders is None:
+                raise DatasetError(
+                    f"{path} has no class folders: every picture must lie in one, and there must be two."
+                )
+            if folders is not None:
+                self.classes = tuple(sorted(set(folders)))
+                number = {name: index for index, name in enumerate(self.classes)}
+                self.labels = [number[folder] for folder in folders]
+
+    def read(self, index: int, parcel: Any) -> bytes:
+        return self._archive.read(self.names[index])
+
+    def head(self, index: int) -> bytes:
+        return self._archive.head(self.names[index])
+
+
+def class_folders(names: Sequence[str], asked: bool = False) -> list[str] | None:
+    """The class folder of each picture: the first folder in which they differ; None where some lie in none.
+
+    Folders that only count (00000, 00001, ...: how large sets are split) are no classes, unless asked for.
+    """
+    parts = [name.split("/")[:-1] for name in names]
+    while all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]
+    if not all(parts):
+        return None
+    folders = [part[0] for part in parts]
+    if len(set(folders)) < 2 or (not asked and all(re.fullmatch(r"\d{5}", folder) for folder in folders)):
+        return None
+    return folders
+
+
+class Lmdb(Source):
+    """An LMDB of encoded pictures, as LSUN comes; needs the lmdb package."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import lmdb  # type: ignore[import-not-found]
+        except ImportError:
+            raise DatasetError(f"Reading {path} needs one more package: pip install lmdb.") from None
+        try:
+            self._open = lmdb.open(str(path), readonly=True, lock=False, create=False)
+            with self._open.begin() as transaction, transaction.cursor() as cursor:
+                self._keys = list(cursor.iternext(keys=True, values=False))
+        except lmdb.Error as error:
+            raise DatasetError(f"{path} cannot be read as LMDB ({error}): fetch it again.") from None
+        if not self._keys:
+            raise DatasetError(f"{path} holds no pictures.")
+        self.names = [key.decode("utf-8", "replace") for key in self._keys]
+
+    def parcel(self, index: int) -> bytes:
+        with self._open.begin() as transaction:
+            return bytes(transaction.get(self._keys[index]))
+
+    def read(self, index: int, parcel: Any) -> bytes:
+        return parcel
+
+    def head(self, index: int) -> bytes:
+        return self.parcel(index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"names": self.names}  # workers get parcels
+
+
+class Arrays(Source):
+    """Pictures that are in memory already, uint8 [N,H,W] or [N,H,W,3]."""
+
+    def __init__(self, images: np.ndarray, labels: Sequence[Label | None] | None, classes: tuple[str, ...]) -> None:
+        self._images = images
+        self.names = [f"picture {index}" for index in range(len(images))]
+        self.labels, self.classes = labels, classes
+        self.known = (images.shape[2], images.shape[1], images.shape[3] if images.ndim == 4 else 1)
+
+    def parcel(self, index: int) -> np.ndarray:
+        return self._images[index]
+
+    def read(self, index: int, parcel: Any) -> np.ndarray:
+        return parcel
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"names": (), "known": self.known}
+
+
+class Cifar(Arrays):
+    """The 50,000 training pictures of cifar-10-python.tar.gz, in the order of its five batches."""
+
+    def __init__(self, path: Path, labels: str) -> None:
+        images: list[np.ndarray] = []
+        numbers: list[int] = []
+        try:
+            with tarfile.open(path, "r:gz") as archive:
+                batches = sorted(
+                    (
+                        member
+                        for member in archive
+                        if re.search(r"(^|/)data_batch_\d$", member.name) and member.isfile()
+                    ),
+                    key=lambda member: member.name,
+                )
+                for member in batches:
+                    stream = archive.extractfile(member)
+                    if stream is None or member.size > _MOST_UNPACKED:
+                        raise DatasetError(f"{member.name} in {path} is no batch of CIFAR-10: fetch the file again.")
+                    pixels, classes = cifar_batch(stream.read())
+                    images.append(pixels)
+                    numbers += classes
+        except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
+            if isinstance(error, DatasetError):
+                raise
+            raise DatasetError(f"{path} is not CIFAR-10 as it is published ({error}): fetch it again.") from None
+        if not images:
+            raise DatasetError(f"{path} holds no data_batch files of CIFAR-10: fetch it again.")
+        names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+        named = tuple(names) if max(numbers) < len(names) else ()
+        keep = labels != "none"
+        super().__init__(np.concatenate(images), numbers if keep else None, named if keep else ())
+
+
+def cifar_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
+    """Pixels uint8 [N,32,32,3] and labels of one batch.
+
+    A batch is a pickle. It is not run: its instructions are only listed, and the one long text (the pixels) and the
+    numbers behind the word "labels" are picked out. Raises ValueError where they are not there.
+    """
+    pixels: bytes | None = None
+    labels: list[int] = []
+    in_labels = False
+    for instruction, argument, _ in pickletools.genops(data):
+        if isinstance(argument, (str, bytes)):
+            text = argument.encode("latin-1", "replace") if isinstance(argument, str) else argument
+            if len(text) >= 3072 and len(text) % 3072 == 0:
+                pixels = text
+            in_labels = text == b"labels"
+        elif in_labels and type(argument) is int and "INT" in instruction.name:
+            labels.append(argument)
+    if pixels is None or len(labels) * 3072 != len(pixels):
+        raise ValueError("a batch without pixels and labels of equal number")
+    planes = np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+
+
+class Mnist(Arrays):
+    """train-images-idx3-ubyte.gz, padded from 28 to 32 pixels; labels from the file beside it."""
+
+    def __init__(self, path: Path, labels: str) -> None:
+        images = idx(path)
+        if images.ndim != 3 or not len(images):
+            raise DatasetError(f"{path} holds no pictures in the idx format: fetch it again.")
+        beside = path.with_name(re.sub(r"-images([-.])idx3", r"-labels\1idx1", path.name))
+        numbers = None
+        if labels != "none":
+            if not beside.exists():
+                raise DatasetError(f"{beside.name} is not beside {path}: put it there, or use --labels none.")
+            numbers = idx(beside)
+            if numbers.ndim != 1 or len(numbers) != len(images):
+                raise DatasetError(f"{beside} has {len(numbers)} labels for {len(images)} pictures: fetch both again.")
+        lack = [max(32 - side, 0) for side in images.shape[1:]]
+        padded = np.pad(images, ((0, 0), *((part // 2, part - part // 2) for part in lack)))
+        classes = tuple(str(digit) for digit in range(10)) if numbers is not None else ()
+        super().__init__(padded, None if numbers is None else numbers.astype(int).tolist(), classes)
+
+
+def idx(path: Path) -> np.ndarray:
+    """The array of an idx file of bytes, gzipped or not. Raises DatasetError."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            magic = stream.read(4)
+            if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
+                raise DatasetError(f"{path} is not an idx file of bytes: fetch it again.")
+            shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
+            count = int(np.prod(shape, dtype=np.float64))
+            if count > _MOST_UNPACKED:
+                raise DatasetError(
+                    f"{path} says that it holds {count / 1e9:.0f} GB, which MNIST does not: fetch it again."
+                )
+            data = stream.read(count)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DatasetError(f"{path} cannot be read ({error or 'cut off'}): fetch it again.") from None
+    if len(data) < count:
+        raise DatasetError(f"{path} is cut off: fetch it again.")
+    return np.frombuffer(data, np.uint8).reshape(shape)

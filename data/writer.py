@@ -1,0 +1,111 @@
+"""Writing a dataset beside its place and moving it there when it is whole: a zip or a folder, equal bytes each time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from data.errors import DatasetError
+from data.labels import Label
+
+
+class Writer:
+    """Takes PNGs in order and names them as the published tool does: `00012/img00012345.png`, `dataset.json` last.
+
+    Used with `with`: whatever goes wrong inside, nothing is left behind, and what was at `dest` stays.
+    """
+
+    def __init__(self, dest: Path) -> None:
+        self.dest = dest
+        self.count = 0
+        self.is_zip = dest.suffix.lower() == ".zip"
+        self._part = dest.with_name(f".{dest.name}.{os.getpid()}.part")
+        self._file: IO[bytes] | None = None
+        self._zip: zipfile.ZipFile | None = None
+        self._finished = False
+
+    def __enter__(self) -> Writer:
+        if self.is_zip and self.dest.is_dir():
+            raise DatasetError(f"{self.dest} is a folder, but a zip should be written there: choose another name.")
+        if not self.is_zip and self.dest.suffix and not self.dest.is_dir():
+            raise DatasetError(f"{self.dest} should end in .zip, or be a folder.")
+        if not self.is_zip and self.dest.exists() and (not self.dest.is_dir() or any(self.dest.iterdir())):
+            raise DatasetError(f"{self.dest} is not empty: choose another folder.")
+        try:
+            self.dest.parent.mkdir(parents=True, exist_ok=True)
+            if self.is_zip:
+                self._file = self._part.open("wb")
+                self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
+            else:
+                self._part.mkdir()
+        except OSError as error:
+            raise self._failed(error) from None
+        return self
+
+    def add(self, picture: bytes) -> str:
+        """Write the next picture; returns its name."""
+        number = f"{self.count:08d}"
+        name = f"{number[:5]}/img{number}.png"
+        self._write(name, picture)
+        self.count += 1
+        return name
+
+    def finish(self, labels: Sequence[tuple[str, Label]] | None, classes: Sequence[str] = ()) -> None:
+        """Write dataset.json and move everything to its place."""
+        listed = None if labels is None else [[name, list(x) if isinstance(x, tuple) else x] for name, x in labels]
+        document: dict[str, object] = {"labels": listed}
+        if labels is not None and classes:
+            document["classes"] = list(classes)
+        self._write("dataset.json", json.dumps(document).encode())
+        try:
+            if self._zip is not None and self._file is not None:
+                self._zip.close()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+            if not self.is_zip and self.dest.exists():
+                self.dest.rmdir()
+            self._part.replace(self.dest)
+        except OSError as error:
+            raise self._failed(error) from None
+        self._finished = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._finished:
+            return
+        for open_one in (self._zip, self._file):
+            if open_one is not None:
+                with contextlib.suppress(OSError, ValueError):  # a full disk refuses the last bytes, too
+                    open_one.close()
+        if self._part.is_dir():
+            shutil.rmtree(self._part, ignore_errors=True)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            if self._zip is not None:
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # nothing of the clock: equal bytes
+                entry.external_attr = 0o644 << 16
+                self._zip.writestr(entry, data)
+            else:
+                path = self._part / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(data)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> DatasetError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "the disk is full: make room" if full else f"{error.strerror}: check the place"
+        return DatasetError(f"{self.dest} cannot be written, {why}, or choose another place; nothing was left there.")
