@@ -117,7 +117,8 @@ class Archive:
             return handle
 
     def _zip_sizes(self) -> dict[str, int]:
-        return {entry.filename: entry.file_size for entry in self._zip().infolist() if not entry.is_dir()}
+        entries = self._zip().infolist()
+        return {entry.filename: entry.file_size for entry in entries if entry.filename and not entry.is_dir()}
 
     def _folder_sizes(self) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -59,8 +62,18 @@ _worker_source: Source | None = None
 
 
 def _begin(source: Source) -> None:
+    """In each worker, first: Ctrl-C is the first process's business, and its end is the worker's."""
     global _worker_source
     _worker_source = source
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _several(work: Work[Result], parcels: Sequence[tuple[int, Any]], task: Any) -> list[Result]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
+import warnings
 import zlib
 from pathlib import PurePosixPath
 
@@ -11,6 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data.errors import PictureError
+
+# Pillow warns of odd details in files whose pixels are whole; what is wrong with pixels is an exception.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # What is opened at all: pictures, never documents whose readers start other programs.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
@@ -136,6 +142,7 @@ _BROKEN = (
     AttributeError,
     AssertionError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )

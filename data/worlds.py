@@ -37,7 +37,7 @@ def gas(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
     poles = smoothstep(0.72, 1.0, np.abs(place[1])) * np.float32(rng.uniform(0, 0.5))
     albedo *= 1 - poles
     sun = along(light, sphere.normal)
-    shade = np.clip(sun + 0.03, 0, 1) ** 0.85 * (0.72 + 0.28 * sphere.normal[2]) * 1.25
+    shade = np.clip((sun + 0.09) / 1.09, 0, 1) ** 1.1 * (0.72 + 0.28 * sphere.normal[2]) * 1.25
     air = colors.mean(0) * 0.6 + linear("#9fc4ff") * 0.15
     return World(np.clip(albedo, 0.004, 1), shade, np.zeros_like(albedo), air, glow=0.22, haze=0.25, thickness=0.018)
 

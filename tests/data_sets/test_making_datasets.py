@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +25,7 @@ from PIL import Image
 
 import cli
 from data import Dataset, DatasetError
+from data.prepare import Wish, prepare
 from data.sources import Lmdb, class_folders, open_source
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -350,3 +354,63 @@ def test_a_dataset_with_vectors_keeps_them(tmp_path: Path) -> None:
     source = zipped(tmp_path / "s.zip", {**GOOD, "dataset.json": json.dumps(labels)})
     assert make(source, tmp_path / "a.zip") == 0
     assert Dataset(tmp_path / "a.zip", use_labels=True).label(1).tolist() == [2, -1]
+
+
+def begun(dest: Path, *, group: bool) -> subprocess.Popen[str]:
+    """A command at work on far more planets than it will draw, with two workers."""
+    command = [sys.executable, ROOT / "visualizer.py", "dataset", "planets", "--dest", dest, "--max-images", 200_000]
+    command += ["--resolution", "64x64", "--workers", 2]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([str(word) for word in command], text=True, start_new_session=group, **streams)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 60
+    while not any(part.stat().st_size > 100_000 for part in dest.parent.glob(".*.part")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    process = begun(tmp_path / "p.zip", group=True)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "Stopped; nothing was written." and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_end_when_their_command_is_killed(tmp_path: Path) -> None:
+    process = begun(tmp_path / "p.zip", group=True)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        assert time.monotonic() < deadline, "workers live on"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_end_in_a_sentence_and_nothing_else(seed: int, tmp_path: Path) -> None:
+    labels = '{"labels": [["0.png", 0], ["1.jpg", 1], ["2.gif", 1]]}'
+    files = {"0.png": picture("RGBA"), "1.jpg": picture(kind="jpeg"), "2.gif": picture("P", kind="gif")}
+    whole = zipped(tmp_path / "whole.zip", {**files, "dataset.json": labels}).read_bytes()
+    random = np.random.RandomState(seed)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in random.randint(0, len(whole), 1 + random.randint(6)):
+            damaged[place] = random.randint(256)
+        if random.rand() < 0.2:
+            del damaged[random.randint(len(whole)) :]
+        (tmp_path / "a.zip").write_bytes(damaged)
+        try:
+            dataset = Dataset(tmp_path / "a.zip", use_labels=True)
+            dataset.check()
+        except DatasetError as error:
+            assert "\n" not in str(error)
+        try:
+            prepare(open_source(tmp_path / "a.zip"), tmp_path / "b.zip", Wish(16, 16))
+        except DatasetError as error:
+            assert "\n" not in str(error)
