@@ -23,7 +23,7 @@ import torch
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "filtered_lrelu.cpp"
-HEADERS = HERE / "passes.h", HERE / "pool.h", HERE / "vectors.h"
+HEADERS = tuple(HERE / name for name in ("legs.h", "passes.h", "pool.h", "rows.h", "vectors.h"))
 COMPILERS = "c++", "g++", "clang++"
 # Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = (
@@ -70,7 +70,7 @@ def find() -> Path | None:
     except OSError:
         kept = []
     for path in [*kept, *prebuilt()]:
-        if path.stem.rsplit("-", 1)[-1] == _digest(path):
+        if path.stem.rsplit("-", 1)[-1] == digest_of(path):
             return path
     return None
 
@@ -98,10 +98,10 @@ def build() -> Path:
         _sweep(folder)
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
             made = Path(room) / f"kernel{SUFFIX}"
-            compile_to(made, cxx, native_flags())
-            target = folder / f"{_key()}-{_compiler_key(cxx)}-{_digest(made)}{SUFFIX}"
+            compile_to(made, [cxx], native_flags(), _link_flags())
+            target = folder / f"{_key()}-{_compiler_key(cxx)}-{digest_of(made)}{SUFFIX}"
             for old in folder.glob(f"{_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
-                if old != target and _digest(old) != old.stem.rsplit("-", 1)[-1]:
+                if old != target and digest_of(old) != old.stem.rsplit("-", 1)[-1]:
                     old.unlink(missing_ok=True)
             made.replace(target)
     except OSError as error:
@@ -109,11 +109,11 @@ def build() -> Path:
     return target
 
 
-def compile_to(target: Path, cxx: str, flags: Sequence[str], link: Sequence[str] = ()) -> None:
-    """Compile and link in target's folder, through ninja where there is one. Raises BuildError."""
+def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Sequence[str]) -> None:
+    """Compile and link in target's folder, through ninja where there is one; cxx is a command. Raises BuildError."""
     room = target.parent
-    compiling = [cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(room / "kernel.o")]
-    linking = [cxx, "-shared", *flags, str(room / "kernel.o"), "-o", str(target), *(link or _link_flags())]
+    compiling = [*cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(room / "kernel.o")]
+    linking = [*cxx, "-shared", *flags, str(room / "kernel.o"), "-o", str(target), *link]
     ninja = _ninja()
     if ninja is None:
         commands = [compiling, linking]
@@ -130,7 +130,7 @@ def compile_to(target: Path, cxx: str, flags: Sequence[str], link: Sequence[str]
         if done.returncode:
             lines = (done.stderr + done.stdout).splitlines()
             complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
-            raise BuildError(f"{Path(cxx).name} refused the kernel: {complaint.strip()[:300]}")
+            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {complaint.strip()[:300]}")
 
 
 def native_flags() -> list[str]:
@@ -197,7 +197,7 @@ def _compiler_key(cxx: str) -> str:
     return hashlib.sha256(done.stdout).hexdigest()[:8]
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError:

@@ -84,10 +84,14 @@ template <bool WHOLE> INLINE Vec load(const float *from, int count) {
         std::memcpy(&v, from, sizeof v);
         return v;
     }
+#if defined(__AVX512F__)
+    return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#else
     alignas(64) float part[LANES] = {};
     copy_part(part, from, count);
     std::memcpy(&v, part, sizeof v);
     return v;
+#endif
 }
 
 template <bool WHOLE> INLINE Vec load(const uint16_t *from, int count) {
@@ -107,9 +111,13 @@ template <bool WHOLE> INLINE void store(float *to, Vec v, int count) {
         std::memcpy(to, &v, sizeof v);
         return;
     }
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
     alignas(64) float part[LANES];
     std::memcpy(part, &v, sizeof v);
     copy_part(to, part, count);
+#endif
 }
 
 template <bool WHOLE> INLINE void store(uint16_t *to, Vec v, int count) {

@@ -1,0 +1,140 @@
+// One resampling each: how a leg raises, how a leg lowers; the tables that the inner loops read.
+#pragma once
+#include "passes.h"
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+// What cpu.py says of an axis (`ops.fir.Span`) and of a leg.
+struct Axis {
+    int64_t in, out, taps, up, down, before;
+};
+struct Leg {
+    Axis y, x;
+    const float *f; // [taps] for both axes if separable, or [taps_y][taps_x]
+    int64_t separable;
+};
+
+namespace {
+
+int64_t ceiling(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+int round_up(int64_t a, int64_t b) { return (int)(ceiling(a, b) * b); }
+
+// How one leg raises: outputs come in groups of `up` that need the same `reach` inputs.
+struct Raiser {
+    int up_y, up_x, reach_y, reach_x;
+    int64_t height, width, before_y, before_x;
+    bool separable;
+    std::vector<float> across, along; // [up_y][reach_y]; [up_x][reach_x] or [up_y][reach_y][up_x][reach_x]
+    float bound;                      // no output is larger than this times the largest input
+    RaiseAcrossPass pass_across;
+    RaisePass pass[HOWS];
+
+    explicit Raiser(const Leg &leg) {
+        const Axis &y = leg.y, &x = leg.x;
+        up_y = (int)y.up; up_x = (int)x.up;
+        reach_y = (int)ceiling(y.taps, y.up); reach_x = (int)ceiling(x.taps, x.up);
+        height = y.in; width = x.in; before_y = y.before; before_x = x.before;
+        bool point = y.taps == 1 && x.taps == 1;
+        separable = leg.separable || point;
+        bound = 0;
+        if (separable) {
+            across.resize(up_y * reach_y);
+            along.resize(up_x * reach_x);
+            float most_y = fill(across.data(), leg.f, y, 1);
+            const float one = 1;
+            float most_x = fill(along.data(), leg.separable ? leg.f : &one, x, 1);
+            bound = most_y * most_x;
+        } else {
+            along.resize(up_y * reach_y * up_x * reach_x);
+            std::vector<float> row(up_x * reach_x);
+            for (int u = 0; u < up_y; u++)
+                for (int k = 0; k < reach_y; k++) {
+                    int64_t tap = tap_at(y, u, k);
+                    if (tap < 0) continue;
+                    bound += fill(row.data(), leg.f + tap * x.taps, x, 1); // of all phases: more than enough
+                    std::copy(row.begin(), row.end(), along.begin() + (u * reach_y + k) * up_x * reach_x);
+                }
+        }
+        pass_across = choose_raise_across(up_y, reach_y);
+        pass[PLAIN] = choose_raise<PLAIN>(up_x, reach_x);
+        pass[GENTLY] = choose_raise<GENTLY>(up_x, reach_x);
+        pass[BENT] = choose_raise<BENT>(up_x, reach_x);
+        pass[CLAMPED] = choose_raise<CLAMPED>(up_x, reach_x);
+    }
+
+    // The tap that output u of a group gives to the group's k-th input, or -1.
+    static int64_t tap_at(const Axis &axis, int u, int k) {
+        int64_t tap = axis.taps - 1 - (axis.up - 1 - u) - axis.up * k;
+        return tap >= 0 && tap < axis.taps ? tap : -1;
+    }
+
+    // The table [up][reach] of one axis; returns the largest sum of magnitudes of an output.
+    static float fill(float *table, const float *taps, const Axis &axis, int64_t stride) {
+        int reach = (int)ceiling(axis.taps, axis.up);
+        float most = 0;
+        for (int u = 0; u < axis.up; u++) {
+            float sum = 0;
+            for (int k = 0; k < reach; k++) {
+                int64_t tap = tap_at(axis, u, k);
+                float value = tap < 0 ? 0.0f : taps[tap * stride];
+                table[u * reach + k] = value;
+                sum += value < 0 ? -value : value;
+            }
+            most = std::max(most, sum);
+        }
+        return most;
+    }
+
+    int64_t group_y(int64_t row) const { return ceiling(row - before_y, up_y); }
+    int64_t group_x(int64_t column) const { return ceiling(column - before_x, up_x); }
+    int phase_y(int64_t row) const { return (int)(row - before_y - (up_y * (group_y(row) - 1) + 1)); }
+    int phase_x(int64_t column) const { return (int)(column - before_x - (up_x * (group_x(column) - 1) + 1)); }
+};
+
+struct Lowerer {
+    int down_y, down_x, taps_y, taps_x, rows_at_once;
+    bool separable, folds;
+    std::vector<float> across, along; // in the order of the samples
+    LowerPass pass;
+    LowerAcrossPass pass_across[ROWS]; // by how many rows are made
+
+    explicit Lowerer(const Leg &leg) {
+        down_y = (int)leg.y.down; down_x = (int)leg.x.down; taps_y = (int)leg.y.taps; taps_x = (int)leg.x.taps;
+        separable = leg.separable || (taps_y == 1 && taps_x == 1);
+        folds = false;
+        if (separable) {
+            across.resize(taps_y);
+            along.resize(taps_x);
+            for (int k = 0; k < taps_y; k++) across[k] = leg.f[taps_y - 1 - k];
+            for (int k = 0; k < taps_x; k++) along[k] = leg.separable ? leg.f[taps_x - 1 - k] : 1.0f;
+        } else {
+            along.resize(taps_y * taps_x);
+            float most = 0, apart = 0;
+            for (int y = 0; y < taps_y; y++)
+                for (int x = 0; x < taps_x; x++) {
+                    float value = leg.f[(taps_y - 1 - y) * taps_x + taps_x - 1 - x];
+                    float other = leg.f[y * taps_x + taps_x - 1 - x];
+                    along[y * taps_x + x] = value;
+                    most = std::max(most, value < 0 ? -value : value);
+                    apart = std::max(apart, value < other ? other - value : value - other);
+                }
+            // Designed filters are even up to rounding; taking the mean of both halves moves them by less than that.
+            folds = taps_y % 2 == 0 && apart <= 1e-6f * most;
+            if (folds)
+                for (int y = 0; y < taps_y / 2; y++)
+                    for (int x = 0; x < taps_x; x++) {
+                        float &value = along[y * taps_x + x];
+                        value = 0.5f * (value + along[(taps_y - 1 - y) * taps_x + x]);
+                    }
+        }
+        rows_at_once = separable ? ROWS : 2;
+        pass = choose_lower(down_x, taps_x, folds);
+        pass_across[0] = choose_lower_across<1>(down_y, taps_y);
+        pass_across[1] = choose_lower_across<2>(down_y, taps_y);
+        pass_across[2] = choose_lower_across<3>(down_y, taps_y);
+        pass_across[3] = choose_lower_across<4>(down_y, taps_y);
+    }
+};
+
+} // namespace
