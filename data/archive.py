@@ -28,7 +28,7 @@ class Archive:
         self.is_zip = not self.path.is_dir()
         if not self.path.exists():
             raise DatasetError(f"{self.path} does not exist: give a folder of pictures or a zip.")
-        self._zips: dict[int, zipfile.ZipFile] = {}
+        self._zips: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
         self._lock = threading.Lock()
         self._stamp = self._stamped()
         sizes = self._zip_sizes() if self.is_zip else self._folder_sizes()
@@ -42,7 +42,9 @@ class Archive:
         if not self.is_zip:
             return self._read_file(name)
         try:
-            return self._zip().read(name)
+            archive, turn = self._zip()
+            with turn:  # a ZipFile counts its readers, and threads may miscount
+                return archive.read(name)
         except (
             OSError,
             zipfile.BadZipFile,
@@ -61,7 +63,8 @@ class Archive:
         """The first bytes of a file: enough for the size and mode of most pictures."""
         try:
             if self.is_zip:
-                with self._zip().open(name) as stream:
+                archive, turn = self._zip()
+                with turn, archive.open(name) as stream:
                     return stream.read(length)
             with (self.path / name).open("rb") as stream:
                 return stream.read(length)
@@ -83,7 +86,7 @@ class Archive:
         """Name, length and, in a zip, CRC-32 of each picture: what changes when the pictures do."""
         if not self.is_zip:
             return [(name, self.sizes[name], 0) for name in self.pictures]
-        about = {entry.filename: entry.CRC for entry in self._zip().infolist()}
+        about = {entry.filename: entry.CRC for entry in self._zip()[0].infolist()}
         return [(name, self.sizes[name], about[name]) for name in self.pictures]
 
     def close(self) -> None:
@@ -91,7 +94,7 @@ class Archive:
             mine = self._zips.pop(os.getpid(), None)
             self._zips.clear()
             if mine is not None:
-                mine.close()
+                mine[0].close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_zips", "_lock")}
@@ -101,11 +104,11 @@ class Archive:
 
     # Helpers
 
-    def _zip(self) -> zipfile.ZipFile:
+    def _zip(self) -> tuple[zipfile.ZipFile, threading.Lock]:
         """This process's own handle: a handle shared by a fork would mix up whose turn it is to read."""
         with self._lock:
-            handle = self._zips.get(os.getpid())
-            if handle is None:
+            found = self._zips.get(os.getpid())
+            if found is None:
                 self._unchanged()
                 try:
                     handle = zipfile.ZipFile(self.path)
@@ -113,11 +116,11 @@ class Archive:
                     raise DatasetError(
                         f"{self.path} is not a zip that can be read ({_brief(error)}): give a folder or a whole zip."
                     ) from None
-                self._zips[os.getpid()] = handle
-            return handle
+                found = self._zips[os.getpid()] = (handle, threading.Lock())
+            return found
 
     def _zip_sizes(self) -> dict[str, int]:
-        entries = self._zip().infolist()
+        entries = self._zip()[0].infolist()
         return {entry.filename: entry.file_size for entry in entries if entry.filename and not entry.is_dir()}
 
     def _folder_sizes(self) -> dict[str, int]:

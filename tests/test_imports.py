@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LIGHT = {"renderer.messages", "renderer.frames", "renderer.client"}  # of the renderer, what the window may import
-OURS = {"session", "ops", "networks", "renderer", "film", "gui", "widgets", "cli"}
+OURS = {"session", "ops", "networks", "renderer", "film", "gui", "widgets", "cli", "data"}
 ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may import
     "session": {"session"},
     "ops": {"ops"},
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may imp
     "renderer.child": {"renderer.frames"},
     "renderer.client": {"session", "renderer.messages", "renderer.frames", "renderer.child"},
     "renderer": {"renderer", "session", "networks", "ops"},
+    "data": {"data", "session.fields"},
     "film.encode": set(),
     "film": {"film", "session", "renderer"},
     "gui": {"gui", "session", "film.encode", *LIGHT},

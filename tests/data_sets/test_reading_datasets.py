@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,13 @@ def test_processes_read_one_zip_at_once(method: str) -> None:
         worker.join()
     assert mine == EXPECTED["golden-32.zip"][0]["image_sha256"]
     assert theirs == {0: mine[0::2], 1: mine[1::2]}
+
+
+def test_threads_read_one_dataset_at_once() -> None:
+    dataset = Dataset(GOLDEN / "golden-32.zip")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: hashlib.sha256(dataset.image(n % 40).tobytes()).hexdigest(), range(2000)))
+    assert found == EXPECTED["golden-32.zip"][0]["image_sha256"] * 50
 
 
 GOOD = {"a.png": picture(), "b.png": picture(seed=1)}
