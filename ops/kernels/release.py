@@ -1,7 +1,7 @@
 """Cross-builds the CPU kernel for a release: python -m ops.kernels.release [FOLDER].
 
-Needs ziglang (`pip install ziglang`), which compiles for every system from any. The libraries go to prebuilt beside this
-file and are used wherever this machine's own build is not in the cache: see `build.find`.
+Needs ziglang (`pip install ziglang`), which compiles for every system from any. The libraries go to prebuilt, beside
+this file, and are used wherever this machine's own build is not in the cache: see `build.find`.
 """
 
 from __future__ import annotations
