@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import yaml
 
-RUN, CONTROL, CHANGES, LABEL, STATUS, STATS, LOG, LOCK = (
-    "run.yaml", "control.yaml", "changes.jsonl", "label.yaml", "status.json", "stats.jsonl", "log.txt", ".lock"
+RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
+    "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
 )  # fmt: skip
 
 
@@ -29,7 +29,6 @@ class RunFolder:
     run.yaml        kind, configuration, command, versions: written once
     control.yaml    wishes: anyone writes them, the run reads them at each step
     changes.jsonl   which wishes were taken up, and when
-    label.yaml      a name and group for people
     status.json     pid, state, heartbeat, done, total: replaced in one move
     stats.jsonl     one line a tick          log.txt   what was said
     snapshots/      networks                 state/    from what the run continues

@@ -1,0 +1,156 @@
+"""Train a network on your own pictures: `visualizer.py train --outdir runs --data pictures.zip --cfg auto`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cli.flags import Parser, boolean, fail
+from session.fields import FieldError, describe
+from training.config import DataFacts, Options, TrainingConfig, published_options, resolve
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser("visualizer.py train", description=__doc__)
+    where = parser.add_argument_group("a new run, or one that is continued")
+    where.add_argument("--outdir", type=Path, help="where the run's folder is made")
+    where.add_argument("--run", type=Path, metavar="FOLDER", help="continue this run exactly where it stopped")
+    where.add_argument("-n", "--dry-run", action="store_true", help="print the configuration, train nothing")
+    options = add_options(parser)
+    given = parser.parse_args(arguments)
+    chosen = {name: getattr(given, name) for name in options if hasattr(given, name)}
+    try:
+        return _train(given, chosen, list(arguments))
+    except (FieldError, _OneSentence) as error:
+        return fail(str(error))
+
+
+def add_options(parser: argparse.ArgumentParser) -> list[str]:
+    """A flag for every option of a training; those not given are left out of the result."""
+    group = parser.add_argument_group("options")
+    for name, field in describe(Options).items():
+        words = f" ({', '.join(field.choice.values)})" if field.choice else ""
+        default = "" if field.default is None else f" [{field.default}]"
+        keywords: dict = {"default": argparse.SUPPRESS, "metavar": "X"}
+        if field.kind is bool:
+            keywords |= {"type": boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
+        else:
+            keywords["type"] = field.kind
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            help=(field.meaning + words + default).replace("%", "%%"),
+            **keywords,
+        )
+    return list(describe(Options))
+
+
+class _OneSentence(ValueError):
+    """A mistake of any of the parts that a training is made of."""
+
+
+def _train(given: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
+    if (given.run is None) == (given.outdir is None) and not (given.dry_run and given.run is None):
+        raise _OneSentence("Say either --outdir for a new run, or --run FOLDER to continue one.")
+    if given.run is not None and chosen.keys() - {"device"}:
+        raise _OneSentence(
+            f"--run continues a run as it was begun, so --{sorted(chosen.keys() - {'device'})[0].replace('_', '-')} "
+            "cannot change; begin a new run with --resume instead."
+        )
+    config = _continued(given.run, chosen) if given.run is not None else _new(chosen)
+    if given.dry_run:
+        folder = Path(given.outdir or ".") / f"NNNNN-{config.name}"
+        print(json.dumps(published_options(config, folder), indent=2))
+        print(f"Output directory: {folder}\nDry run; nothing was trained.")
+        return 0
+    if config.gpus > 1 and "WORLD_SIZE" not in os.environ:
+        return _start_processes(config.gpus, arguments)
+    return _run(given, config, arguments)
+
+
+def _new(chosen: dict) -> TrainingConfig:
+    from data import Dataset, DatasetError
+
+    if "data" not in chosen:
+        raise _OneSentence("--data is missing: the folder or zip of pictures to learn from.")
+    options = Options(**chosen)
+    try:
+        dataset = Dataset(
+            options.data,
+            use_labels=options.cond,
+            xflip=options.mirror,
+            max_size=options.subset,
+            random_seed=options.seed,
+        )
+    except (DatasetError, OSError) as error:
+        raise _OneSentence(str(error)) from None
+    pictures = len(dataset) // (2 if options.mirror else 1)
+    facts = DataFacts(
+        str(Path(options.data).resolve()),
+        dataset.name,
+        pictures,
+        dataset.resolution,
+        dataset.channels,
+        dataset.label_dim if options.cond else 0,
+    )
+    return resolve(options, facts)
+
+
+def _continued(path: Path, chosen: dict) -> TrainingConfig:
+    from runs.rundir import RunError, RunFolder
+
+    try:
+        described = RunFolder.open(path, "train").described()
+        config = TrainingConfig.from_dict(described["config"])
+    except RunError as error:
+        raise _OneSentence(str(error)) from None
+    except (KeyError, TypeError, AttributeError):
+        raise _OneSentence(f"{path} does not hold a training's configuration, so it cannot be continued.") from None
+    return replace(config, **chosen)
+
+
+def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]) -> int:
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts
+    import torch
+
+    from data import DatasetError
+    from networks import CheckpointError
+    from runs.rundir import RunError, RunFolder
+    from training.loop import Training, start
+    from training.team import join, leave
+
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise _OneSentence("There is no CUDA GPU on this machine; say --device cpu to train without one.")
+    try:
+        team = join(config.device)
+        if team.size != config.gpus:
+            raise _OneSentence(f"--gpus is {config.gpus}, but {team.size} processes were started; make them equal.")
+        if team.size > 1 and config.device == "cuda":
+            config = replace(config, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+            torch.cuda.set_device(config.device)
+        folder = RunFolder(given.run) if given.run is not None else start(config, given.outdir, arguments, team)
+        if team.leads:
+            print(folder.path, flush=True)
+            with folder.locked():
+                outcome = Training(folder, config, team, lambda line: print(line, flush=True)).run()
+        else:
+            outcome = Training(folder, config, team).run()
+    except (RunError, DatasetError, CheckpointError, FieldError) as error:
+        raise _OneSentence(str(error)) from None
+    finally:
+        leave()
+    return 130 if outcome == "interrupted" else 0
+
+
+def _start_processes(count: int, arguments: list[str]) -> int:
+    """The same command in `count` processes, by torch's own launcher."""
+    program = Path(__file__).resolve().parent.parent / "visualizer.py"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    return subprocess.run([*launcher, "--", str(program), "train", *arguments], check=False).returncode

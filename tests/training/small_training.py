@@ -1,0 +1,87 @@
+"""A dataset of 16-pixel pictures and trainings small enough to be real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data import Dataset
+from runs.rundir import RunFolder
+from training.config import DataFacts, Options, TrainingConfig, resolve
+from training.loop import Training, start
+
+SMALL: dict[str, Any] = {
+    "cfg": "stylegan2",
+    "device": "cpu",
+    "batch": 8,
+    "batch_gpu": 4,
+    "gamma": 0.05,
+    "cbase": 128,
+    "cmax": 8,
+    "map_depth": 2,
+    "kimg": 0.144,
+    "tick": 0.032,
+    "snap": 1,
+    "grid": "4x2",
+    "metrics": "none",
+    "workers": 2,
+}
+
+
+def make_pictures(folder: Path, count: int = 24, size: int = 16, classes: int = 0) -> Path:
+    """Soft random pictures, with a dataset.json of classes where asked for."""
+    folder.mkdir(parents=True)
+    stream = np.random.RandomState(0)
+    labels = []
+    for i in range(count):
+        small = Image.fromarray(stream.randint(0, 255, (4, 4, 3)).astype(np.uint8))
+        small.resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{i:03d}.png")
+        labels.append(f'["{i:03d}.png", {i % max(classes, 1)}]')
+    if classes:
+        (folder / "dataset.json").write_text(f'{{"labels": [{", ".join(labels)}]}}')
+    return folder
+
+
+def small_config(pictures: Path, **options: Any) -> TrainingConfig:
+    given = {**SMALL, **options}
+    dataset = Dataset(pictures, use_labels=given.get("cond", False))
+    facts = DataFacts(
+        str(pictures), dataset.name, len(dataset), dataset.resolution, dataset.channels, dataset.label_dim
+    )
+    return resolve(Options(data=str(pictures), **given), facts)
+
+
+def begin(outdir: Path, config: TrainingConfig) -> tuple[RunFolder, list[str]]:
+    """A new run's folder, and what it will say."""
+    return start(config, outdir, ["train"]), []
+
+
+def train(folder: RunFolder, config: TrainingConfig, said: list[str] | None = None) -> Training:
+    training = Training(folder, config, say=(said if said is not None else []).append)
+    training.outcome = training.run()  # type: ignore[attr-defined]
+    return training
+
+
+def newest_snapshot(folder: Path) -> bytes:
+    return sorted((folder / "snapshots").glob("*.safetensors"))[-1].read_bytes()
+
+
+def newest_state(folder: Path) -> dict[str, Any]:
+    """All of the newest state but the times, which a clock makes."""
+    state = torch.load(sorted((folder / "state").glob("state-*.pt"))[-1], weights_only=True)
+    return {key: value for key, value in state.items() if key != "seconds"}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are equal, bit by bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b

@@ -1,0 +1,113 @@
+"""Two processes train like one that does both their rounds, and survive a kill as one does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import make_pictures, newest_state, same
+
+from runs.rundir import read_lines
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLAGS = [
+    "--cfg",
+    "stylegan3-t",
+    "--device",
+    "cpu",
+    "--batch",
+    "8",
+    "--batch-gpu",
+    "4",
+    "--gamma",
+    "0.05",
+    "--cbase",
+    "128",
+    "--cmax",
+    "8",
+    "--kimg",
+    "0.064",
+    "--tick",
+    "0.016",
+    "--snap",
+    "0",
+    "--grid",
+    "2x2",
+    "--metrics",
+    "none",
+    "--aug",
+    "fixed",
+    "--p",
+    "0.5",
+]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
+
+
+def command(*words: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "visualizer.py", "train", *map(str, words)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+
+
+def folder_of(process: subprocess.Popen[str]) -> Path:
+    assert process.stdout is not None
+    for line in process.stdout:  # torch's launcher may say something first
+        if (path := Path(line.strip())).is_dir():
+            return path
+    raise AssertionError("no folder was told")
+
+
+def test_two_processes_train_as_one_and_a_kill_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    """Losses to 1e-4 of one process with two rounds; after kill -9 of both, bytes equal to those left alone."""
+    runs = []
+    for gpus in (1, 2):
+        process = command("--outdir", tmp_path / str(gpus), "--data", pictures, *FLAGS, "--gpus", str(gpus))
+        runs.append(folder_of(process))
+        finished(process)
+    one, two = (list(read_lines(run / "stats.jsonl")) for run in runs)
+    assert len(one) == len(two) == 5
+    for a, b in zip(one, two, strict=True):
+        for name in ("Loss/G/loss", "Loss/D/loss", "Loss/scores/real"):
+            assert a[name]["num"] == b[name]["num"]
+            assert a[name]["mean"] == pytest.approx(b[name]["mean"], abs=1e-4)
+
+    process = command("--outdir", tmp_path / "killed", "--data", pictures, *FLAGS, "--gpus", "2")
+    killed = folder_of(process)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("tick 1"):
+            break
+    for child in children(process.pid):
+        subprocess.run(["kill", "-9", str(child)], check=False)
+    process.kill()
+    process.communicate()
+    time.sleep(0.2)
+    finished(command("--run", killed))
+    assert same(newest_state(runs[1]), newest_state(killed))
+    names = [sorted((run / "snapshots").glob("*")) for run in (runs[1], killed)]
+    assert [path.read_bytes() for path in names[0]] == [path.read_bytes() for path in names[1]]
+    assert torch.distributed.is_available()
+
+
+def children(pid: int) -> list[int]:
+    """All processes below one."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    below = [int(word) for word in found]
+    return below + [deeper for child in below for deeper in children(child)]

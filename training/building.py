@@ -1,0 +1,100 @@
+"""The networks of a training: made from its configuration and seed, or taken over from another network."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from networks import CheckpointError, load_network, stylegan2, stylegan3
+from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config, preset
+from networks.discriminator import Discriminator
+from training.config import TrainingConfig
+from training.losses import Generator
+
+
+def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, DiscriminatorConfig]:
+    """What both networks are built from."""
+    base, critic = preset(
+        config.network,
+        config.resolution,
+        img_channels=config.channels,
+        c_dim=config.label_dim,
+        batch=config.batch,
+    )
+    single: dict[str, Any] = {"num_fp16_res": 0, "conv_clamp": None} if config.fp32 else {}
+    double = 2 if isinstance(base, StyleGAN3Config) and base.use_radial_filters else 1
+    options: dict[str, Any] = {
+        "z_dim": config.latent,
+        "w_dim": config.latent,
+        "mapping_num_layers": config.map_depth,
+        "channel_base": config.cbase * double,
+        "channel_max": config.cmax * double,
+        **single,
+    }
+    if isinstance(base, StyleGAN3Config):
+        options["num_layers"] = config.layers
+    critic = replace(
+        critic,
+        channel_base=config.cbase,
+        channel_max=config.cmax,
+        freeze_layers=config.freezed,
+        mbstd_group_size=config.mbstd_group,
+        **single,
+    )
+    return replace(base, **options), critic
+
+
+def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Discriminator, Generator, list[str]]:
+    """G, D, G_ema and sentences about what was taken over. The same seed makes the same weights on every device.
+
+    Raises CheckpointError where --resume names what cannot be read or does not fit.
+    """
+    g_config, d_config = network_configs(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        G: Generator = (
+            stylegan3.Generator(g_config) if isinstance(g_config, StyleGAN3Config) else stylegan2.Generator(g_config)
+        )
+        D = Discriminator(d_config)
+    G_ema = copy.deepcopy(G)
+    told: list[str] = []
+    if config.resume is not None:
+        told = _take_over(config.resume, G, D, G_ema)
+    return G.to(device), D.to(device), G_ema.to(device), told
+
+
+def _take_over(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:
+    found = load_network(source)
+    told = []
+    for role, target in (("G", G), ("D", D), ("G_ema", G_ema)):
+        given = found.networks().get(role)  # type: ignore[call-overload]
+        if given is None and role != "D":
+            given = found.generator
+        if given is None:
+            told.append(f"{source} holds no D, so it starts anew.")
+            continue
+        taken, of = copy_matching(given, target)
+        if taken == 0:
+            raise CheckpointError(
+                f"{source} holds a {role} of another kind, of which nothing fits this --cfg; choose the --cfg that it "
+                "was trained with.",
+                "foreign",
+            )
+        told.append(f"{role}: {taken} of {of} tensors taken over from {source}.")
+    return told
+
+
+@torch.no_grad()
+def copy_matching(source: nn.Module, target: nn.Module) -> tuple[int, int]:
+    """Copy every tensor that has the same name and shape in both; how many were copied, of how many."""
+    given, own = source.state_dict(), target.state_dict()
+    taken = 0
+    for name, tensor in own.items():
+        if name in given and given[name].shape == tensor.shape:
+            tensor.copy_(given[name])
+            taken += 1
+    return taken, len(own)

@@ -1,0 +1,548 @@
+"""A training from its first step or newest state to its end; no stop, kill or full disk changes the result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data import Dataset
+from networks import CheckpointError, save_networks
+from ops import kernels
+from runs.rundir import RunError, RunFolder, replace_text
+from training import pictures
+from training.adaptation import Adaptation
+from training.advice import advice, collapse, out_of_memory, preflight
+from training.augment import Augmentation, pipeline
+from training.building import build
+from training.config import TrainingConfig, published_options
+from training.control import Control
+from training.draws import KeyedDraws, keyed
+from training.feed import Feed, Round
+from training.losses import Batch, LossSettings
+from training.state import load_state, save_state
+from training.statistics import Statistics, summary
+from training.step import Diverged, Phase, StepSettings, Trainer
+from training.team import Team
+
+RETRIES = 3  # times that a training goes back after it diverged, before it gives up
+Say = Callable[[str], None]
+
+
+class Training:
+    """One run. `run()` trains until it is done or asked to stop; everything it knows is in the folder afterwards."""
+
+    def __init__(self, folder: RunFolder, config: TrainingConfig, team: Team | None = None, say: Say = print) -> None:
+        """Raises DatasetError, CheckpointError, RunError: each one sentence."""
+        self.folder, self.config, self.team = folder, config, team or Team()
+        self._say = say
+        self.device = torch.device(config.device)
+        prepare_torch(config)
+        self.dataset = Dataset(
+            config.data,
+            use_labels=config.cond,
+            xflip=config.mirror,
+            max_size=config.subset,
+            random_seed=config.seed,
+            resolution=config.resolution,
+        )
+        self.fingerprint = self.dataset.fingerprint()
+        self.control = Control(folder, config)
+        self.statistics = Statistics()
+        self.ticking = Statistics()  # times and resources: the newest value only
+        self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
+        self.seconds = 0.0  # of training, over all sittings
+        self.interrupted = False
+        self.begun: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
+        self._begin()
+
+    def _begin(self) -> None:
+        """Networks and all that moves them, as at the first step."""
+        config = self.config
+        G, D, G_ema, self.taken_over = build(config, self.device)
+        self.augmentation = None if config.aug == "noaug" else Augmentation(pipeline(config.augpipe), config.p)
+        self.adaptation = (
+            Adaptation(config.target, config.ada_kimg, config.ada_interval) if config.aug == "ada" else None
+        )
+        self.trainer = Trainer(
+            G,
+            D,
+            LossSettings(
+                r1_gamma=config.gamma,
+                style_mixing_prob=config.style_mixing,
+                pl_weight=config.pl_weight,
+                blur_init_sigma=config.blur,
+                blur_fade_kimg=config.blur_fade_kimg,
+            ),
+            StepSettings(
+                batch=config.batch,
+                g_lr=config.g_lr,
+                d_lr=config.d_lr,
+                g_reg_interval=config.g_reg_interval,
+                d_reg_interval=config.d_reg_interval,
+                ema_kimg=config.ema_kimg,
+                ema_rampup=config.ema_rampup,
+                freeze_mapping=config.freeze_mapping,
+                clip_grad=config.clip_grad,
+                grad_scale=config.grad_scale,
+            ),
+            G_ema=G_ema,
+            augment=self.augmentation,
+            report=self._report,
+            team=self.team,
+        )
+        self.feed = Feed(self.dataset, config.seed, config.batch, config.batch_gpu, self.team, config.workers)
+
+    def run(self) -> str:
+        """Train; "done", "stopped" by a wish, or "interrupted". Raises RunError, a sentence, where it cannot go on."""
+        with memory_explained(self.config), _signals(self._interrupt):
+            resumed = self._resume()
+            if self.team.leads:
+                self._open(resumed)
+            self.started = self.tick_started = time.monotonic()
+            self.maintenance = 0.0
+            try:
+                while self.images < self.control.kimg * 1000:
+                    if self._asked_to_stop():
+                        self._save_state()
+                        self._status("stopped")
+                        self.say(f"Stopped after {self.images / 1000:g} kimg; --run {self.folder.path} continues.")
+                        return "interrupted" if self.interrupted else "stopped"
+                    self._take_step()
+                    due = self.tick_images + self.control.tick * 1000
+                    done = self.images >= self.control.kimg * 1000
+                    if self.tick == 0 or self.images >= due or done:
+                        self._end_tick(done)
+                self._status("done")
+                return "done"
+            except BaseException as error:
+                self._status("failed", problem=str(error) or type(error).__name__)
+                raise
+            finally:
+                self.feed.close()
+
+    def say(self, line: str) -> None:
+        """A line for people, on the screen and in log.txt; only the leading process speaks."""
+        if self.team.leads:
+            self._say(line)
+            self.folder.tell(line)
+
+    # One step
+
+    def _take_step(self) -> None:
+        self._apply_changes()
+        rounds = self.feed.next()
+        self.begun.clear()
+        try:
+            self.trainer.step(self.index, self.images, lambda phase: self._batches(phase, rounds))
+        except Diverged as error:
+            self._go_back(str(error))
+            return
+        ends = [began for _, began in self.begun[1:]] + [time.monotonic()]
+        for (name, began), ended in zip(self.begun, ends, strict=True):
+            self.ticking.put(f"Timing/{name}", (ended - began) * 1000)
+        self.images += self.config.batch
+        self.index += 1
+        if self.adaptation is not None and self.augmentation is not None and self.index % self.adaptation.interval == 0:
+            seen = self.adaptation
+            seen.sign_sum, seen.sign_count = self.team.total([seen.sign_sum, seen.sign_count])
+            self.augmentation.p = seen.adjusted(self.augmentation.p, self.config.batch)
+
+    def _batches(self, phase: Phase, rounds: Sequence[Round]) -> list[Batch]:
+        self.begun.append((phase.name, time.monotonic()))
+        return [self._batch(phase, one) for one in rounds]
+
+    def _batch(self, phase: Phase, one: Round) -> Batch:
+        """What a phase learns from: the reals of the step, and z and classes of its own."""
+        draws = KeyedDraws(
+            keyed(self.config.seed, self.reseeded),
+            phase.name,
+            [self.images + place for place in one.places],
+            self.device,
+        )
+        real = torch.from_numpy(one.images).to(self.device).to(torch.float32) / 127.5 - 1
+        chosen = (draws.uniform("class", 1)[:, 0] * len(self.dataset)).astype(int)
+        c = np.stack([self.dataset.label(int(index)) for index in chosen])
+        z = draws.normal("z", self.trainer.G.z_dim)
+        labels = torch.from_numpy(one.labels).to(self.device)
+        return Batch(real, labels, z, torch.from_numpy(c).to(self.device), draws)
+
+    def _report(self, name: str, values: torch.Tensor) -> None:
+        self.statistics.add(name, values)
+        if name == "Loss/signs/real" and self.adaptation is not None:
+            self.adaptation.observe(values.detach())
+
+    # Wishes
+
+    def _apply_changes(self) -> None:
+        """Take up what was wished for, at the step at which it was taken up before if this training is a repetition."""
+        for change in self.team.agreed(self.control.due(self.images) if self.team.leads else None):
+            self.control.apply(change)
+            self.reseeded = change.get("reseed", self.reseeded)
+            if self.adaptation is not None and "target" in change:
+                self.adaptation.target = change["target"]
+            if self.augmentation is not None and "p" in change and self.config.aug == "fixed":
+                self.augmentation.p = change["p"]
+            if self.control.told(change):
+                self.say(f"From {self.images / 1000:g} kimg on: {self.control.told(change)}.")
+
+    def _asked_to_stop(self) -> bool:
+        asked = self.interrupted or (self.team.leads and self.control.stop_wished())
+        return bool(self.team.total([float(asked)])[0]) if self.team.size > 1 else asked
+
+    def _interrupt(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    # Ticks
+
+    def _end_tick(self, done: bool) -> None:
+        now = time.monotonic()
+        spent = now - self.tick_started
+        self.seconds += spent + self.maintenance
+        moments = self._total_moments()
+        p = self.augmentation.p if self.augmentation is not None else 0.0
+        kimg = self.images / 1000
+        per_kimg = spent / max(self.images - self.tick_images, 1) * 1000
+        if self.team.leads:
+            cpu, gpu, reserved = memory_in_use(self.device)
+            numbers = {
+                "Progress/tick": self.tick,
+                "Progress/kimg": kimg,
+                "Progress/augment": p,
+                "Timing/total_sec": self.seconds,
+                "Timing/sec_per_tick": spent,
+                "Timing/sec_per_kimg": per_kimg,
+                "Timing/maintenance_sec": self.maintenance,
+                "Timing/total_hours": self.seconds / 3600,
+                "Timing/total_days": self.seconds / 86400,
+                "Resources/cpu_mem_gb": cpu,
+                "Resources/peak_gpu_mem_gb": gpu,
+                "Resources/peak_gpu_mem_reserved_gb": reserved,
+            }
+            for name, value in numbers.items():
+                self.ticking.put(name, value)
+            self.say(
+                f"tick {self.tick:<5d} kimg {kimg:<8.1f} time {duration(self.seconds):<12s} sec/tick {spent:<7.1f} "
+                f"sec/kimg {per_kimg:<7.2f} maintenance {self.maintenance:<6.1f} cpumem {cpu:<6.2f} "
+                f"gpumem {gpu:<6.2f} reserved {reserved:<6.2f} augment {p:.3f}"
+            )
+            stats = summary({**moments, **self.ticking.moments()})
+            told = advice(self.config, stats, p, kimg)
+            snap = self.control.snap
+            if done or (snap > 0 and self.tick % snap == 0) or self.control.snapshot_wished():
+                told += self._snapshot()
+            for line in told:
+                self.say(f"Advice: {line}")
+            self._record(stats, told)
+            self._status("running", advice=told, seconds_per_kimg=per_kimg)
+        self.statistics = Statistics()
+        self.tick += 1
+        self.tick_images = self.images
+        if done or self.tick % self.config.state == 0:
+            self._save_state()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.tick_started = time.monotonic()
+        self.maintenance = self.tick_started - now
+
+    def _total_moments(self) -> dict[str, list[float]]:
+        """The statistics of all processes together."""
+        own = self.statistics.moments()
+        flat = self.team.total([number for moments in own.values() for number in moments])
+        return {name: flat[3 * i : 3 * i + 3] for i, name in enumerate(own)}
+
+    def _record(self, stats: dict[str, Any], told: list[str]) -> None:
+        try:
+            self.folder.record(**stats, timestamp=time.time())
+        except OSError as error:
+            raise self._full(error) from None
+        write_events(self.folder.path, stats, self.images)
+
+    def _snapshot(self) -> list[str]:
+        """Write the networks and a sheet of their pictures; sentences about what they look like."""
+        kimg = self.images // 1000
+        path = self.folder.path / "snapshots" / f"network-snapshot-{kimg:06d}.safetensors"
+        trainer = self.trainer
+        try:
+            save_networks(path, {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema})
+            made = self._sheet(f"fakes{kimg:06d}.png")
+        except (CheckpointError, OSError) as error:
+            raise RunError(f"A snapshot cannot be written ({error}); the newest state is kept.") from None
+        found = collapse(made, self._reals[0])
+        return [] if found is None else [found]
+
+    def _sheet(self, name: str) -> np.ndarray:
+        columns, rows = pictures.sheet_size(self.config.resolution, self.config.grid, self.device.type)
+        labels = None if self.dataset.has_onehot_labels else self._reals[1]
+        made = pictures.fakes(self.trainer.G_ema, columns * rows, self.config.batch_gpu, labels)
+        pictures.save_sheet(self.folder.path / name, made, columns)
+        return made
+
+    def _status(self, state: str, **facts: Any) -> None:
+        if self.team.leads:
+            self.folder.status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
+                               tick=self.tick, **facts)  # fmt: skip
+
+    # State
+
+    def _save_state(self) -> None:
+        signs = [0.0, 0.0]
+        if self.adaptation is not None:
+            signs = self.team.total([self.adaptation.sign_sum, self.adaptation.sign_count])
+        moments = self._total_moments()
+        if not self.team.leads:
+            return
+        trainer = self.trainer
+        state = {
+            "config": json.dumps(asdict(self.config)),
+            "fingerprint": self.fingerprint,
+            "images": self.images,
+            "index": self.index,
+            "tick": self.tick,
+            "tick_images": self.tick_images,
+            "reseeded": self.reseeded,
+            "seconds": self.seconds,
+            "control": self.control.values(),
+            "networks": {"G": trainer.G.state_dict(), "D": trainer.D.state_dict(), "G_ema": trainer.G_ema.state_dict()},
+            "optimisers": {name: adam.state_dict() for name, adam in trainer.optimisers.items()},
+            "pl_mean": trainer.losses.pl_mean,
+            "scale": None if trainer.scale is None else [trainer.scale.value, trainer.scale.good],
+            "forgiven": trainer.forgiven,
+            "p": None if self.augmentation is None else self.augmentation.p,
+            "signs": signs,
+            "order": self.feed.state(),
+            "statistics": moments,
+            "versions": versions(),
+        }
+        try:
+            save_state(self.folder.path / "state", self.images, state)
+        except OSError as error:
+            raise self._full(error) from None
+
+    def _resume(self) -> bool:
+        """Take up the newest whole state, where there is one."""
+        state, told = load_state(self.folder.path / "state")
+        for line in told:
+            self.say(line)
+        if state is None:
+            self.control.replay(0)
+            return False
+        if state["fingerprint"] != self.fingerprint:
+            raise RunError(
+                f"{self.config.data} has changed since this run began, so it cannot continue exactly; put the dataset "
+                "back, or begin a new run with --resume."
+            )
+        for name, now in versions().items():
+            if state["versions"].get(name) != now:
+                self.say(f"The run had {name} {state['versions'].get(name)} and has {now} now: last digits may differ.")
+        trainer = self.trainer
+        for name, module in (("G", trainer.G), ("D", trainer.D), ("G_ema", trainer.G_ema)):
+            module.load_state_dict(state["networks"][name])
+        for name, adam in trainer.optimisers.items():
+            adam.load_state_dict(state["optimisers"][name])
+        trainer.losses.pl_mean.copy_(state["pl_mean"])
+        if trainer.scale is not None and state["scale"] is not None:
+            trainer.scale.value, trainer.scale.good = state["scale"]
+        trainer.forgiven = state["forgiven"]
+        self.images, self.index, self.tick = state["images"], state["index"], state["tick"]
+        self.tick_images, self.reseeded, self.seconds = state["tick_images"], state["reseeded"], state["seconds"]
+        if self.augmentation is not None:
+            self.augmentation.p = state["p"]
+        self.statistics = Statistics()
+        counted = state["statistics"]  # by all processes; the leader carries it
+        self.statistics.restore(counted if self.team.leads else dict.fromkeys(counted, [0.0, 0.0, 0.0]))
+        self.control.restore(state["control"])
+        self.control.replay(self.images)
+        if self.adaptation is not None:
+            self.adaptation.sign_sum, self.adaptation.sign_count = state["signs"] if self.team.leads else (0.0, 0.0)
+            self.adaptation.target = self.control.target
+        self.feed.restore(state["order"])
+        if self.team.leads:
+            self.folder.forget_after("Progress/kimg", self.images / 1000)
+        return True
+
+    def _go_back(self, problem: str) -> None:
+        """After a divergence: the newest state, and other random numbers from there on."""
+        at, tried = self.images, self.reseeded
+        if tried >= RETRIES:
+            raise RunError(
+                f"The training diverged at {at / 1000:g} kimg ({problem}) after {tried} fresh starts; lower --glr and "
+                "--dlr, or change --gamma, and begin a new run with --resume."
+            )
+        self.feed.close()
+        self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
+        self.statistics = Statistics()
+        self.control = Control(self.folder, self.config)
+        self._begin()
+        self._resume()
+        self.reseeded = tried + 1
+        if self.team.leads:
+            self.control.note(images=self.images, reseed=self.reseeded)
+            self.control.replay(self.images)
+        self.say(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
+
+    def _full(self, error: OSError) -> RunError:
+        return RunError(
+            f"{self.folder.path} cannot be written ({error.strerror}); make room, then --run continues from its newest "
+            "whole state."
+        )
+
+    # The beginning
+
+    def _open(self, resumed: bool) -> None:
+        columns, rows = pictures.sheet_size(self.config.resolution, self.config.grid, self.device.type)
+        self._reals = pictures.reals(self.dataset, columns, rows)
+        self.control.begin()
+        for name in self.config.metrics:
+            self.say(f"The metric {name} is not available here, so snapshots are not measured.")
+        if resumed:
+            self.say(f"Continuing at {self.images / 1000:g} kimg.")
+            self._status("running")
+            return
+        self._status("starting")
+        for line in self.taken_over:
+            self.say(line)
+        try:
+            replace_text(
+                self.folder.path / "training_options.json",
+                json.dumps(published_options(self.config, self.folder.path), indent=2),
+            )
+            pictures.save_sheet(self.folder.path / "reals.png", self._reals[0], columns)
+            self._sheet("fakes_init.png")
+        except OSError as error:
+            raise self._full(error) from None
+        if self.team.size == 1:
+            for line in self._measured():
+                self.say(line)
+        self._status("running")
+
+    def _measured(self) -> list[str]:
+        """Estimates from one step that is taken and forgotten."""
+        trainer, feed = self.trainer, Feed(
+            self.dataset, self.config.seed, self.config.batch, self.config.batch_gpu, self.team, 1
+        )  # fmt: skip
+        rounds = feed.next()
+        seconds = 0.0
+        for phase in trainer.phases:
+            started = time.monotonic()
+            trainer.run(phase, self._batches(phase, rounds), self.images)
+            seconds += (time.monotonic() - started) / phase.interval
+        feed.close()
+        cpu, gpu, _ = memory_in_use(self.device)
+        parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
+        told = preflight(self.config, (parameters[0], parameters[1]), seconds / self.config.batch, gpu or cpu)
+        self.feed.close()
+        del trainer, self.trainer
+        self._begin()  # as if it had not been
+        self.statistics, self.ticking = Statistics(), Statistics()
+        return told
+
+
+def start(config: TrainingConfig, outdir: str | Path, command: list[str], team: Team | None = None) -> RunFolder:
+    """Make a new run's folder; in every process of a team the same one. Raises RunError."""
+    team = team or Team()
+    path = None
+    if team.leads:
+        folder = RunFolder.create(outdir, config.name)
+        folder.describe("train", asdict(config), command, versions())
+        path = str(folder.path)
+    return RunFolder(team.agreed(path))
+
+
+def versions() -> dict[str, str]:
+    """Of what a result may depend on besides the configuration."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+        "kernels": kernels.serving(),
+    }
+
+
+def prepare_torch(config: TrainingConfig) -> None:
+    """Precision and determinism as asked for; they hold for the process."""
+    torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
+    torch.use_deterministic_algorithms(config.deterministic)
+    kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
+
+
+@contextlib.contextmanager
+def memory_explained(config: TrainingConfig) -> Iterator[None]:
+    """Turn running out of memory into advice."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise RunError(out_of_memory(config)) from None
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise RunError(out_of_memory(config)) from None
+
+
+@contextlib.contextmanager
+def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and a polite kill stop after the step at hand; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: interrupt()) for number in known]
+    try:
+        yield
+    finally:
+        for number, handler in zip(known, before, strict=True):
+            signal.signal(number, handler)
+
+
+def memory_in_use(device: torch.device) -> tuple[float, float, float]:
+    """GB of this process, and at most of the GPU: used, and reserved by torch."""
+    cpu = 0.0
+    if sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu = peak / (1 if sys.platform == "darwin" else 1 / 1024) / 2**30
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            cpu = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if device.type != "cuda":
+        return cpu, 0.0, 0.0
+    return cpu, torch.cuda.max_memory_allocated(device) / 2**30, torch.cuda.max_memory_reserved(device) / 2**30
+
+
+def duration(seconds: float) -> str:
+    """`12s`, `3m 05s`, `2h 03m 04s`, `1d 02h 03m`."""
+    whole = round(seconds)
+    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    if days:
+        return f"{days}d {hours:02d}h {minutes:02d}m"
+    if hours:
+        return f"{hours}h {minutes:02d}m {rest:02d}s"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def write_events(folder: Path, stats: dict[str, Any], images: int) -> None:
+    """TensorBoard events, where tensorboard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
+    except ImportError:
+        return
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in stats.items():
+            writer.add_scalar(name, value["mean"], global_step=images // 1000)
