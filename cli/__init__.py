@@ -10,6 +10,7 @@ COMMANDS = {  # name -> what it does, in one line
     "render": "pictures from a network or a session, without a window",
     "convert": "a published network file into a safe .safetensors file",
     "dataset": "pictures into a dataset to train on; also the built-in planets",
+    "train": "a network on your own pictures, and continuing a training exactly",
     "doctor": "what this machine offers: Python, torch, devices, OpenGL, ffmpeg",
 }
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from cli.flags import Parser, boolean, fail
 from session.fields import FieldError, describe
-from training.config import DataFacts, Options, TrainingConfig, published_options, resolve
+from training.config import DataFacts, Options, TrainingConfig, resolve
+from training.published import published_options
 
 
 def main(arguments: Sequence[str]) -> int:

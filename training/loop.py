@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import platform
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,18 +14,27 @@ import torch
 
 from data import Dataset
 from networks import CheckpointError, save_networks
-from ops import kernels
 from runs.rundir import RunError, RunFolder, replace_text
 from training import pictures
 from training.adaptation import Adaptation
-from training.advice import advice, collapse, out_of_memory, preflight
+from training.advice import advice, collapse, preflight
 from training.augment import Augmentation, pipeline
 from training.building import build
-from training.config import TrainingConfig, published_options
+from training.config import TrainingConfig
 from training.control import Control
 from training.draws import KeyedDraws, keyed
 from training.feed import Feed, Round
 from training.losses import Batch, LossSettings
+from training.machine import (
+    duration,
+    memory_explained,
+    memory_in_use,
+    prepare_torch,
+    stopping_gently,
+    versions,
+    write_events,
+)
+from training.published import published_options
 from training.state import load_state, save_state
 from training.statistics import Statistics, summary
 from training.step import Diverged, Phase, StepSettings, Trainer
@@ -107,7 +110,7 @@ class Training:
 
     def run(self) -> str:
         """Train; "done", "stopped" by a wish, or "interrupted". Raises RunError, a sentence, where it cannot go on."""
-        with memory_explained(self.config), _signals(self._interrupt):
+        with memory_explained(self.config), stopping_gently(self._interrupt):
             resumed = self._resume()
             if self.team.leads:
                 self._open(resumed)
@@ -461,88 +464,3 @@ def start(config: TrainingConfig, outdir: str | Path, command: list[str], team: 
         folder.describe("train", asdict(config), command, versions())
         path = str(folder.path)
     return RunFolder(team.agreed(path))
-
-
-def versions() -> dict[str, str]:
-    """Of what a result may depend on besides the configuration."""
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "threads": str(torch.get_num_threads()),
-        "kernels": kernels.serving(),
-    }
-
-
-def prepare_torch(config: TrainingConfig) -> None:
-    """Precision and determinism as asked for; they hold for the process."""
-    torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
-    torch.use_deterministic_algorithms(config.deterministic)
-    kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
-
-
-@contextlib.contextmanager
-def memory_explained(config: TrainingConfig) -> Iterator[None]:
-    """Turn running out of memory into advice."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError):
-        raise RunError(out_of_memory(config)) from None
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        raise RunError(out_of_memory(config)) from None
-
-
-@contextlib.contextmanager
-def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and a polite kill stop after the step at hand; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    known = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: interrupt()) for number in known]
-    try:
-        yield
-    finally:
-        for number, handler in zip(known, before, strict=True):
-            signal.signal(number, handler)
-
-
-def memory_in_use(device: torch.device) -> tuple[float, float, float]:
-    """GB of this process, and at most of the GPU: used, and reserved by torch."""
-    cpu = 0.0
-    if sys.platform != "win32":
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        cpu = peak / (1 if sys.platform == "darwin" else 1 / 1024) / 2**30
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            cpu = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if device.type != "cuda":
-        return cpu, 0.0, 0.0
-    return cpu, torch.cuda.max_memory_allocated(device) / 2**30, torch.cuda.max_memory_reserved(device) / 2**30
-
-
-def duration(seconds: float) -> str:
-    """`12s`, `3m 05s`, `2h 03m 04s`, `1d 02h 03m`."""
-    whole = round(seconds)
-    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
-    if days:
-        return f"{days}d {hours:02d}h {minutes:02d}m"
-    if hours:
-        return f"{hours}h {minutes:02d}m {rest:02d}s"
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
-
-
-def write_events(folder: Path, stats: dict[str, Any], images: int) -> None:
-    """TensorBoard events, where tensorboard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
-    except ImportError:
-        return
-    with SummaryWriter(str(folder)) as writer:
-        for name, value in stats.items():
-            writer.add_scalar(name, value["mean"], global_step=images // 1000)

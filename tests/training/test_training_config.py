@@ -17,11 +17,11 @@ from training.config import (
     Options,
     TrainingConfig,
     next_number,
-    published_options,
     resolve,
     suggested_gamma,
 )
 from training.presets import PRESETS
+from training.published import published_options
 
 FACTS = DataFacts("/d/ffhq-256.zip", "ffhq-256", 70000, 256, 3, 0)
 

@@ -1,0 +1,106 @@
+"""What a training asks of the machine it runs on: precision, memory, signals, and which versions are at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ops import kernels
+from runs.rundir import RunError
+from training.advice import out_of_memory
+from training.config import TrainingConfig
+
+
+def versions() -> dict[str, str]:
+    """Of what a result may depend on besides the configuration."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+        "kernels": kernels.serving(),
+    }
+
+
+def prepare_torch(config: TrainingConfig) -> None:
+    """Precision and determinism as asked for; they hold for the process."""
+    torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
+    torch.use_deterministic_algorithms(config.deterministic)
+    kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
+
+
+@contextlib.contextmanager
+def memory_explained(config: TrainingConfig) -> Iterator[None]:
+    """Turn running out of memory into advice."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise RunError(out_of_memory(config)) from None
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise RunError(out_of_memory(config)) from None
+
+
+@contextlib.contextmanager
+def stopping_gently(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and a polite kill stop after the step at hand; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: interrupt()) for number in known]
+    try:
+        yield
+    finally:
+        for number, handler in zip(known, before, strict=True):
+            signal.signal(number, handler)
+
+
+def memory_in_use(device: torch.device) -> tuple[float, float, float]:
+    """GB of this process, and at most of the GPU: used, and reserved by torch."""
+    cpu = 0.0
+    if sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu = peak / (1 if sys.platform == "darwin" else 1 / 1024) / 2**30
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            cpu = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if device.type != "cuda":
+        return cpu, 0.0, 0.0
+    return cpu, torch.cuda.max_memory_allocated(device) / 2**30, torch.cuda.max_memory_reserved(device) / 2**30
+
+
+def duration(seconds: float) -> str:
+    """`12s`, `3m 05s`, `2h 03m 04s`, `1d 02h 03m`."""
+    whole = round(seconds)
+    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    if days:
+        return f"{days}d {hours:02d}h {minutes:02d}m"
+    if hours:
+        return f"{hours}h {minutes:02d}m {rest:02d}s"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def write_events(folder: Path, stats: dict[str, Any], images: int) -> None:
+    """TensorBoard events, where tensorboard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
+    except ImportError:
+        return
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in stats.items():
+            writer.add_scalar(name, value["mean"], global_step=images // 1000)
