@@ -258,5 +258,5 @@ def _check_room(dest: Path, needed: int) -> None:
     free = shutil.disk_usage(parent).free
     if needed > free:
         raise DatasetError(
-            f"{dest} needs about {needed / 1e9:.2g} GB, but only {free / 1e9:.2g} GB are free there: make room."
+            f"{dest} needs about {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free there: make room."
         )

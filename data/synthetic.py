@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
 from data.errors import DatasetError
 from data.planets import CLASSES, draw
 from data.sources import Source
+
+Value = TypeVar("Value")
 
 
 class Planets(Source):
@@ -24,8 +27,8 @@ class Planets(Source):
         if seed < 0:
             raise DatasetError(f"The seed is {seed}, but must not be negative.")
         self.resolution, self.seed = resolution, seed
-        self.names = [f"planet {index}" for index in range(count)]
-        self.labels = [self.kind(index) for index in range(count)]
+        self.names = _Each(count, "planet {}".format)
+        self.labels = _Each(count, self.kind)
         self.known = (resolution, resolution, 3)
 
     def kind(self, index: int) -> int:
@@ -39,3 +42,22 @@ class Planets(Source):
 
     def _random(self, index: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, index])))
+
+
+class _Each(Sequence[Value], Generic[Value]):
+    """Values that are worked out when asked for: millions of planets cost nothing before they are drawn."""
+
+    def __init__(self, count: int, value: Callable[[int], Value]) -> None:
+        self._count, self._value = count, value
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Value: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Value]: ...
+    def __getitem__(self, index: int | slice) -> Value | Sequence[Value]:
+        if isinstance(index, slice):
+            return [self._value(place) for place in range(self._count)[index]]
+        return self._value(range(self._count)[index])

@@ -87,6 +87,7 @@ def test_fine_textures_reach_the_finest_pixels() -> None:
         (["--resolution", "48x48"], "no power of two"),
         (["--resolution", "4x4"], "choose 8 to 4096"),
         (["--max-images", "-3"], "at least one"),
+        (["--max-images", "99999999999", "--resolution", "1024x1024"], "GB are free there"),
         (["--seed", "-1"], "must not be negative"),
         (["--source", "here"], "not both"),
     ],
