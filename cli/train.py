@@ -154,4 +154,9 @@ def _start_processes(count: int, arguments: list[str]) -> int:
     """The same command in `count` processes, by torch's own launcher."""
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return subprocess.run([*launcher, "--", str(program), "train", *arguments], check=False).returncode
+    with subprocess.Popen([*launcher, "--", str(program), "train", *arguments]) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # the processes have had it too, and stop after the step at hand

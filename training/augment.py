@@ -256,7 +256,7 @@ class DrawnDice:
     def __init__(self, draws: Draws, which: str, count: int) -> None:
         self.count = count
         self._uniform = draws.uniform(f"augment {which}", _COLUMNS)
-        self._normal = draws.normal(f"augment {which} normal", _COLUMNS).cpu().numpy().astype(np.float64)
+        self._normal = draws.gaussian(f"augment {which} normal", _COLUMNS)
 
     def uniform(self, name: str, number: int = 1) -> np.ndarray:
         return self._uniform[:, _PLACES[name] : _PLACES[name] + number]

@@ -21,6 +21,10 @@ class Draws(Protocol):
         """[N, count] float64 in [0, 1)."""
         ...
 
+    def gaussian(self, name: str, count: int) -> np.ndarray:
+        """[N, count] float64, standard normal."""
+        ...
+
     def normal(self, name: str, *shape: int) -> Tensor:
         """[N, *shape] float32, standard normal, on the device of the run."""
         ...
@@ -38,6 +42,9 @@ class KeyedDraws:
 
     def uniform(self, name: str, count: int) -> np.ndarray:
         return self._each(name, lambda stream: stream.random(count))
+
+    def gaussian(self, name: str, count: int) -> np.ndarray:
+        return self._each(name, lambda stream: stream.standard_normal(count))
 
     def normal(self, name: str, *shape: int) -> Tensor:
         if self.device.type == "cuda":

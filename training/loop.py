@@ -39,7 +39,9 @@ from training.state import load_state, save_state
 from training.statistics import Statistics, summary
 from training.step import Diverged, Phase, StepSettings, Trainer
 from training.team import Team
+from training.whole import capture, restore
 
+HEARTBEAT = 5.0  # seconds between two signs of life
 RETRIES = 3  # times that a training goes back after it diverged, before it gives up
 Say = Callable[[str], None]
 
@@ -68,6 +70,7 @@ class Training:
         self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
         self.seconds = 0.0  # of training, over all sittings
         self.interrupted = False
+        self.told_status = 0.0
         self.begun: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
         self._begin()
 
@@ -117,6 +120,7 @@ class Training:
             self.started = self.tick_started = time.monotonic()
             self.maintenance = 0.0
             try:
+                self._apply_changes()  # a finished training may be asked to go on
                 while self.images < self.control.kimg * 1000:
                     if self._asked_to_stop():
                         self._save_state()
@@ -124,6 +128,8 @@ class Training:
                         self.say(f"Stopped after {self.images / 1000:g} kimg; --run {self.folder.path} continues.")
                         return "interrupted" if self.interrupted else "stopped"
                     self._take_step()
+                    if time.monotonic() - self.told_status > HEARTBEAT:
+                        self._status("running")
                     due = self.tick_images + self.control.tick * 1000
                     done = self.images >= self.control.kimg * 1000
                     if self.tick == 0 or self.images >= due or done:
@@ -206,8 +212,6 @@ class Training:
         return bool(self.team.total([float(asked)])[0]) if self.team.size > 1 else asked
 
     def _interrupt(self) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
         self.interrupted = True
 
     # Ticks
@@ -296,6 +300,7 @@ class Training:
         return made
 
     def _status(self, state: str, **facts: Any) -> None:
+        self.told_status = time.monotonic()
         if self.team.leads:
             self.folder.status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
                                tick=self.tick, **facts)  # fmt: skip
@@ -309,28 +314,7 @@ class Training:
         moments = self._total_moments()
         if not self.team.leads:
             return
-        trainer = self.trainer
-        state = {
-            "config": json.dumps(asdict(self.config)),
-            "fingerprint": self.fingerprint,
-            "images": self.images,
-            "index": self.index,
-            "tick": self.tick,
-            "tick_images": self.tick_images,
-            "reseeded": self.reseeded,
-            "seconds": self.seconds,
-            "control": self.control.values(),
-            "networks": {"G": trainer.G.state_dict(), "D": trainer.D.state_dict(), "G_ema": trainer.G_ema.state_dict()},
-            "optimisers": {name: adam.state_dict() for name, adam in trainer.optimisers.items()},
-            "pl_mean": trainer.losses.pl_mean,
-            "scale": None if trainer.scale is None else [trainer.scale.value, trainer.scale.good],
-            "forgiven": trainer.forgiven,
-            "p": None if self.augmentation is None else self.augmentation.p,
-            "signs": signs,
-            "order": self.feed.state(),
-            "statistics": moments,
-            "versions": versions(),
-        }
+        state = capture(self, signs, moments)
         try:
             save_state(self.folder.path / "state", self.images, state)
         except OSError as error:
@@ -344,36 +328,7 @@ class Training:
         if state is None:
             self.control.replay(0)
             return False
-        if state["fingerprint"] != self.fingerprint:
-            raise RunError(
-                f"{self.config.data} has changed since this run began, so it cannot continue exactly; put the dataset "
-                "back, or begin a new run with --resume."
-            )
-        for name, now in versions().items():
-            if state["versions"].get(name) != now:
-                self.say(f"The run had {name} {state['versions'].get(name)} and has {now} now: last digits may differ.")
-        trainer = self.trainer
-        for name, module in (("G", trainer.G), ("D", trainer.D), ("G_ema", trainer.G_ema)):
-            module.load_state_dict(state["networks"][name])
-        for name, adam in trainer.optimisers.items():
-            adam.load_state_dict(state["optimisers"][name])
-        trainer.losses.pl_mean.copy_(state["pl_mean"])
-        if trainer.scale is not None and state["scale"] is not None:
-            trainer.scale.value, trainer.scale.good = state["scale"]
-        trainer.forgiven = state["forgiven"]
-        self.images, self.index, self.tick = state["images"], state["index"], state["tick"]
-        self.tick_images, self.reseeded, self.seconds = state["tick_images"], state["reseeded"], state["seconds"]
-        if self.augmentation is not None:
-            self.augmentation.p = state["p"]
-        self.statistics = Statistics()
-        counted = state["statistics"]  # by all processes; the leader carries it
-        self.statistics.restore(counted if self.team.leads else dict.fromkeys(counted, [0.0, 0.0, 0.0]))
-        self.control.restore(state["control"])
-        self.control.replay(self.images)
-        if self.adaptation is not None:
-            self.adaptation.sign_sum, self.adaptation.sign_count = state["signs"] if self.team.leads else (0.0, 0.0)
-            self.adaptation.target = self.control.target
-        self.feed.restore(state["order"])
+        restore(self, state)
         if self.team.leads:
             self.folder.forget_after("Progress/kimg", self.images / 1000)
         return True

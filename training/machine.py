@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,23 @@ def memory_explained(config: TrainingConfig) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_gently(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and a polite kill stop after the step at hand; a second one stops at once."""
+    """Ctrl-C and a polite kill call `interrupt`; another Ctrl-C a second later or more stops at once.
+
+    A second signal that comes sooner is the same one: torchrun passes on what its processes have had already.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    first: list[float] = []
+
+    def handle(number: int, _frame: Any) -> None:
+        if first and number == signal.SIGINT and time.monotonic() - first[0] > 1:
+            raise KeyboardInterrupt
+        first.append(time.monotonic())
+        interrupt()
+
     known = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: interrupt()) for number in known]
+    before = [signal.signal(number, handle) for number in known]
     try:
         yield
     finally:

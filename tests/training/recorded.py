@@ -22,6 +22,8 @@ class Recorded:
     def uniform(self, name: str, count: int) -> np.ndarray:
         raise AssertionError(f"{name} is not part of these numbers")
 
+    gaussian = uniform
+
     def normal(self, name: str, *shape: int) -> Tensor:
         if name == "path noise":
             assert self.path_noise is not None

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "cbase": 128,
     "cmax": 8,
     "map_depth": 2,
-    "kimg": 0.144,
+    "kimg": 0.112,
     "tick": 0.032,
     "snap": 1,
     "grid": "4x2",

@@ -139,7 +139,7 @@ def test_a_wish_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options:
 
     def and_stop() -> None:
         take()
-        if training.images == 72:
+        if training.images == 56:
             stop(folder.path)
 
     training._take_step = and_stop  # type: ignore[method-assign]
