@@ -40,7 +40,7 @@ FLAGS = [
     "--map-depth",
     "2",
     "--kimg",
-    "0.2",
+    "0.144",
     "--tick",
     "0.024",
     "--snap",
@@ -125,7 +125,12 @@ def test_a_hundred_kills_change_nothing(pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"cfg": "stylegan3-t"}, {"cfg": "stylegan3-r", "aug": "noaug"}, {"grad_scale": True, "clip_grad": 1.0}],
+    [
+        {},
+        {"cfg": "stylegan3-t", "kimg": 0.072},
+        {"cfg": "stylegan3-r", "aug": "noaug", "kimg": 0.072},
+        {"grad_scale": True, "clip_grad": 1.0, "kimg": 0.072},
+    ],
     ids=["stylegan2", "T", "R", "scaled and clipped"],
 )
 def test_a_wish_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options: dict) -> None:
