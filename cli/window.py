@@ -49,13 +49,25 @@ def size(text: str) -> tuple[int, int]:
 
 def on_screen(options: argparse.Namespace) -> int:
     """Open the window; without a display, say so in one line and demonstrate off-screen."""
-    from gui.platform import config_folder, display_missing
+    from gui.platform import display_missing
+    from gui.screen import NoDisplayError, ScreenError
 
-    if missing := display_missing():
-        print(f"{missing} Running off-screen instead, into {options.out}.", flush=True)
-        return off_screen(options)
+    missing = display_missing()
+    if not missing:
+        try:
+            return window(options)
+        except NoDisplayError as error:
+            missing = str(error)
+        except ScreenError as error:
+            return fail(str(error))
+    print(f"{missing} Running off-screen instead, into {options.out}.", flush=True)
+    return off_screen(options)
+
+
+def window(options: argparse.Namespace) -> int:
+    """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
     from gui.app import App
-    from gui.screen import ScreenError
+    from gui.platform import config_folder
     from gui.window import Window
     from renderer.client import OtherProcess
     from widgets import PANELS
@@ -66,14 +78,12 @@ def on_screen(options: argparse.Namespace) -> int:
     try:
         app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
         app.prefs = with_options(app.prefs, options)
-        with Window(app.prefs) as window:
+        with Window(app.prefs) as shown:
             open_paths(app, options.paths)
             try:
-                window.run(app)
+                shown.run(app)
             finally:
                 app.close()
-    except ScreenError as error:
-        return fail(str(error))
     finally:
         client.close()
     return 0

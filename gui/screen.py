@@ -18,6 +18,10 @@ class ScreenError(RuntimeError):
     """Why nothing can be drawn here: one sentence that says what is needed."""
 
 
+class NoDisplayError(ScreenError):
+    """There is no display to open a window on."""
+
+
 class Drawn(Protocol):
     """What a screen draws: the app, as far as a screen knows it."""
 

@@ -21,7 +21,7 @@ import glfw  # isort: skip
 from gui.headless import read_pixels
 from gui.platform import display_missing, prepare_window_gl
 from gui.prefs import Prefs
-from gui.screen import GLSL, NEEDED, Drawn, Screen, ScreenError
+from gui.screen import GLSL, NEEDED, Drawn, NoDisplayError, Screen, ScreenError
 
 IDLE = 0.25  # seconds between two looks for news while nothing is due
 SOON = 0.008  # and while a picture is due, for a renderer that does not wake the window
@@ -198,8 +198,7 @@ def _create(width: int, height: int, title: str, visible: bool) -> Any:
     glfw.set_error_callback(lambda _code, text: problems.append(_text(text)))
     missing = display_missing()
     if missing or not glfw.init():
-        why = missing or f"No window can be opened here ({_first(problems)})."
-        raise ScreenError(f"{why} Run with --offscreen, or where there is a display.")
+        raise NoDisplayError(missing or f"No window can be opened here ({_first(problems)}).")
     prepare_window_gl()
     glfw.default_window_hints()
     glfw.window_hint(glfw.VISIBLE, visible)

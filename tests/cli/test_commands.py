@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,14 +107,14 @@ def test_converting_keeps_the_pictures(tmp_path: Path) -> None:
     assert cli.run("convert", ["--source", __file__, "--dest", str(dest)]) == 2
 
 
-def test_without_a_display_the_program_leaves_a_screenshot_and_a_film(tmp_path: Path) -> None:
-    import os
-
+@pytest.mark.parametrize("display", [{}, {"DISPLAY": ":4711"}], ids=["none", "one that cannot be opened"])
+def test_without_a_display_the_program_leaves_a_screenshot_and_a_film(tmp_path: Path, display: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment |= display
     command = [sys.executable, ROOT / "visualizer.py", NETWORKS / "sg3r_32_uncond.pkl", "--out", tmp_path / "out"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "no display" in done.stdout.splitlines()[0]
+    assert "Running off-screen instead" in done.stdout.splitlines()[0]
     assert done.stderr == ""
     shot = pixels(tmp_path / "out" / "screenshot.png")
     assert shot.shape == (800, 1280, 3) and shot.std() > 5
