@@ -54,7 +54,7 @@ def kernels() -> str:
 
 
 def packages() -> str:
-    names = ("numpy", "imgui-bundle", "glfw", "PyOpenGL", "pillow", "safetensors", "imageio-ffmpeg")
+    names = ("numpy", "imgui-bundle", "glfw", "PyOpenGL", "pillow", "imageio-ffmpeg")
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
