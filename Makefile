@@ -1,6 +1,8 @@
 # `make run` opens the program, `make test` checks it; each sets up what it needs in .venv.
 PYTHON ?= python3
 ARGS ?=
+# A C++ compiler for every system, only for releases.
+ZIG := ziglang==0.17.0
 VENV := .venv/bin
 
 .PHONY: run test bench kernels format soak clean
@@ -23,7 +25,8 @@ bench:
 
 kernels:
 	@$(PYTHON) tools/setup.py
-	$(VENV)/python -m ops.kernels
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check $(ZIG)
+	$(VENV)/python -m ops.kernels.release
 
 format:
 	$(VENV)/ruff format .

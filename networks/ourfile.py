@@ -2,9 +2,9 @@
 
 Tensors are named `G_ema.synthesis...`, that is role and published name. The header's `__metadata__` holds `format`,
 `format_version` and `configuration`. The layout is the public one of safetensors: eight bytes with the header's
-length, the header as JSON, padded with spaces to a multiple of eight, then the numbers without gaps. It is read here, by
-the same positioned and bounded reads as every other format, so that a damaged file costs no memory and the numbers go
-straight into the network; the tests hold it to the format's own library.
+length, the header as JSON, padded with spaces to a multiple of eight, then the numbers without gaps. It is read here,
+by the same positioned and bounded reads as every other format, so that a damaged file costs no memory and the numbers
+go straight into the network; the tests hold it to the format's own library.
 """
 
 from __future__ import annotations
