@@ -32,4 +32,4 @@ def in_texture(hand) -> np.ndarray:
     GL.glBindTexture(GL.GL_TEXTURE_2D, hand.app.pictures.canvas.texture.name)
     data = GL.glGetTexImage(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
     GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
-    return np.frombuffer(data, np.uint8).reshape(height, width, 4)
+    return np.frombuffer(bytes(data), np.uint8).reshape(height, width, 4)
