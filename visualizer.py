@@ -3,7 +3,7 @@
 python visualizer.py                     opens the window on the demo network
 python visualizer.py x.pkl               opens a network: path, URL or run folder
 python visualizer.py --offscreen         the same program without a display: leaves out/screenshot.png and a film
-python visualizer.py render --help       pictures without a window; also: convert, doctor
+python visualizer.py render --help       pictures without a window; also: convert, dataset, train, doctor
 """
 
 from __future__ import annotations

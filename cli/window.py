@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cli import COMMANDS
 from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail
 from session import Latent, Scene, Session, Transform, with_scene
 from session.codec import SessionError
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parser() -> Parser:
-    parser = Parser("visualizer.py", description=__doc__, epilog="Commands: render, convert, doctor (each has --help).")
+    parser = Parser(
+        "visualizer.py",
+        description=__doc__,
+        epilog=f"Commands: {', '.join(name for name in COMMANDS if name != 'window')} (each has --help).",
+    )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="network, URL, run folder, session or saved picture")
     parser.add_argument("--offscreen", action="store_true", help="no window: a demonstration into --out, then exit")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the demonstration (default out)")
