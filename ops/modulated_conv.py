@@ -8,6 +8,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
+from .channels import scale_channels
 from .conv_resample import conv2d_resample
 from .upfirdn2d import Padding, check_images
 
@@ -115,11 +116,12 @@ def _modulate(
         weight_size = w.abs().amax([1, 2, 3]).clamp_min(1e-30) * sqrt(prod(w.shape[1:]))
         scale_in, w = scale_in / style_size, w / weight_size[:, None, None, None]
         scale_out = style_size * weight_size * (1 if scale_out is None else scale_out)
-    y = convolve(x * scale_in[:, :, None, None].to(x.dtype), w.to(x.dtype))
+    y = convolve(scale_channels(x, scale_in.to(x.dtype)), w.to(x.dtype))
     if scale_out is None:
         return y
-    factor = scale_out[:, :, None, None].to(y.dtype)
-    return y * factor if torch.is_grad_enabled() else y.mul_(factor)
+    if torch.is_grad_enabled():
+        return scale_channels(y, scale_out.to(y.dtype))
+    return y.mul_(scale_out[:, :, None, None].to(y.dtype))
 
 
 def _each(

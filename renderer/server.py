@@ -9,7 +9,6 @@ is gone, so is the renderer.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import faulthandler
 import os
 import signal
@@ -33,7 +32,6 @@ PATIENCE = 0.25  # seconds that a view waits, at least, before it goes ahead of 
 WASTE = 0.3  # of a picture's time may be lost to starting over, until the next picture is finished
 SOON = 0.02  # seconds: a picture that is as good as done is finished
 NEWS_EVERY = 0.1  # seconds between two answers that say how far a download is
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
 
 Send = Callable[[tuple[Any, ...]], None]
 
@@ -226,8 +224,10 @@ def _engine(threads: int | None) -> Engine:
     """The engine, once torch has arrived; the channel is being listened to meanwhile."""
     import torch
 
+    from ops.memory import keep_freed_pages
     from renderer.engine import Engine
 
+    keep_freed_pages()
     if threads or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads or _threads())
     torch.backends.cudnn.allow_tf32 = False  # TF32 convolutions are off by 1e-3, which shows in spectra
@@ -239,18 +239,6 @@ def _threads() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return cores if cores <= 4 else cores - 1
-
-
-def _keep_pages() -> None:
-    """Let the C library keep what was freed: fresh pages cost more than the layers that are written to them."""
-    if sys.platform == "linux":
-        try:
-            mallopt = ctypes.CDLL(None).mallopt
-        except (OSError, AttributeError):  # not glibc
-            return
-        if not mallopt(M_MMAP_THRESHOLD, 1 << 30):  # older ones refuse so high a threshold
-            mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def open_channel(handle: str) -> Any:
@@ -280,7 +268,6 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the window's business
     faulthandler.enable()
-    _keep_pages()
     channel = open_channel(options.channel)
     writer = FrameWriter(Arena(options.memory))
     inbox = Inbox(writer)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ops import kernels
+from ops.memory import keep_freed_pages
 from runs.rundir import RunError
 from training.advice import out_of_memory
 from training.config import TrainingConfig
@@ -34,10 +35,11 @@ def versions() -> dict[str, str]:
 
 
 def prepare_torch(config: TrainingConfig) -> None:
-    """Precision and determinism as asked for; they hold for the process."""
+    """Precision, determinism and memory as asked for; they hold for the process."""
     torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
     torch.use_deterministic_algorithms(config.deterministic)
+    keep_freed_pages()
     kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
 
 

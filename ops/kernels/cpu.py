@@ -1,4 +1,4 @@
-"""The C++ form of filtered leaky ReLU and of resampling, for float32 and bfloat16 on the CPU.
+"""The C++ form of filtered leaky ReLU, of resampling and of scaling channels, for float32 and bfloat16 on the CPU.
 
 The inference plan uses this directly:
 
@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ops import backends
+from ops import backends, channels
 from ops.filtered_lrelu import Kink, Leg, in_blocks
 from ops.fir import Span
 from ops.upfirdn2d import whole_image
@@ -177,6 +178,37 @@ def compute(
     return out.to(dtype)
 
 
+def scale_channels(x: Tensor, s: Tensor) -> Tensor:
+    """x [N,C,H,W] times s [N,C]."""
+    found = library.library()
+    if found is None or x.dtype != torch.float32:
+        return channels.scale(x, s)
+    x, s = _stored(x), s.contiguous()
+    out = torch.empty_like(x)
+    found.bandlimit_scale_channels(*_pointers(x, s, out), _size(x), torch.get_num_threads())
+    return out
+
+
+def dot_channels(x: Tensor, y: Tensor) -> Tensor:
+    """The sums [N,C] of x * y, both [N,C,H,W]."""
+    found = library.library()
+    if found is None or x.dtype != torch.float32:
+        return channels.dot(x, y)
+    x, y = _stored(x), _stored(y)
+    out = torch.empty(x.shape[:2])
+    if found.bandlimit_dot_channels(*_pointers(x, y, out), _size(x), torch.get_num_threads()):
+        raise MemoryError("There was not enough memory for the sums of channels; close other programs.")
+    return out
+
+
+def _pointers(*tensors: Tensor) -> list[_pointer]:
+    return [_pointer(tensor.data_ptr()) for tensor in tensors]
+
+
+def _size(x: Tensor) -> ctypes.Array[Any]:
+    return (_long * 3)(x.shape[0], x.shape[2] * x.shape[3], x.shape[1])
+
+
 def _stored(picture: Tensor) -> Tensor:
     """As the kernel reads it."""
     dtype = picture.dtype if picture.dtype in DTYPES else torch.float32
@@ -232,6 +264,11 @@ def _numbers(values: Tensor | None, shape: torch.Size, per_sample: bool) -> Tens
 
 def offer() -> None:
     """Let the ops ask for the C++ form first."""
-    offered: list[tuple[str, Callable[..., Tensor]]] = [("filtered_lrelu", filtered_lrelu), ("upfirdn2d", upfirdn2d)]
-    for kernel, run in offered:
+    offered: dict[str, Callable[..., Tensor]] = {
+        "filtered_lrelu": filtered_lrelu,
+        "upfirdn2d": upfirdn2d,
+        "scale_channels": scale_channels,
+        "dot_channels": dot_channels,
+    }
+    for kernel, run in offered.items():
         backends.offer(kernel, backends.Form("C++", run, refuses))

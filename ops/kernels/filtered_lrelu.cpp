@@ -6,6 +6,7 @@
 // size; the filter taps of 2-D filters are taken together with those along the rows.
 //
 // With `v` it is the derivative: after(kink'(raise(x + b)) * before(v)).
+#include "channels.h"
 #include "pool.h"
 #include "rows.h"
 #include <cstdlib>
@@ -221,6 +222,19 @@ EXPORT int bandlimit_filtered_lrelu(const Job *job) {
     }
 }
 
+// Pictures [N,pixels,C] times scales [N,C]; and the sums [N,C] of the products of two pictures (1: no memory).
+EXPORT void bandlimit_scale_channels(const float *x, const float *scale, float *out, const int64_t *size, int threads) {
+    scale_channels({x, scale, out, size[0], size[1], size[2], 0, nullptr}, threads);
+}
+EXPORT int bandlimit_dot_channels(const float *x, const float *y, float *out, const int64_t *size, int threads) {
+    try {
+        dot_channels({x, y, out, size[0], size[1], size[2], 0, nullptr}, threads);
+        return 0;
+    } catch (const std::bad_alloc &) {
+        return 1;
+    }
+}
+
 // The version of `Job`, and how many channels a vector holds.
-EXPORT int bandlimit_version() { return 1; }
+EXPORT int bandlimit_version() { return 2; }
 EXPORT int bandlimit_lanes() { return LANES; }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import build
 
-VERSION = 1  # of the struct `Job`, in filtered_lrelu.cpp and cpu.py
+VERSION = 2  # of what filtered_lrelu.cpp exports
 
 Check = Callable[[ctypes.CDLL], str | None]
 

@@ -20,6 +20,7 @@ import ops
 from networks.config import StyleGAN3Config
 from networks.stylegan3 import LayerSpec, layer_table
 from ops import kernels
+from ops.channels import scale_channels
 from ops.filtered_lrelu import Kink, legs
 from ops.kernels.cpu import Fused
 
@@ -203,3 +204,30 @@ def test_a_plan_gets_scales_and_bias_folded_in_and_its_own_memory_filled():
         layer(x.contiguous())
     with pytest.raises(ValueError, match="do not fit"):
         layer(x, pre)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 17, 9, 5), (3, 64, 40, 33), (2, 5, 0, 4)])
+def test_scaling_channels_and_its_derivatives(shape):
+    """Sizes within a task and beyond one, odd channels, nothing at all; NCHW memory as well."""
+    x, s, v = torch.randn(shape), torch.randn(shape[:2]), torch.randn(shape)
+
+    def derivatives(dtype: torch.dtype, memory: torch.memory_format) -> list[Tensor]:
+        leaves = [x.to(dtype, memory_format=memory).requires_grad_(), s.to(dtype).requires_grad_()]
+        y = scale_channels(leaves[0], leaves[1])
+        first = torch.autograd.grad((y * v).sum(), leaves, create_graph=True)
+        return [y, *first, *torch.autograd.grad(sum(d.square().sum() for d in first), leaves)]
+
+    expected = derivatives(torch.float64, torch.contiguous_format)
+    for memory in (torch.channels_last, torch.contiguous_format):
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            for made, wanted in zip(derivatives(torch.float32, memory), expected, strict=True):
+                assert made.shape == wanted.shape
+                assert not wanted.numel() or relative_error(made, wanted) < TOLERANCE
+
+
+def test_scaling_channels_can_be_differentiated_twice_in_float64():
+    x, s = torch.randn(2, 3, 4, 2, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    leaves = x.requires_grad_(), s.requires_grad_()
+    assert torch.autograd.gradcheck(scale_channels, leaves)
+    assert torch.autograd.gradgradcheck(scale_channels, leaves)
