@@ -6,13 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training.building import network_configs
 from training.config import TrainingConfig
+
+GENERATOR = "z_dim", "w_dim", "channel_base", "channel_max"
+RADIAL = "conv_kernel", "use_radial_filters"  # said where they are not as for config T
 
 
 def published_options(config: TrainingConfig, run_dir: Path) -> dict[str, Any]:
     """training_options.json as people's scripts read it (the published names), and the whole under `bandlimit`."""
-    generator = {"z_dim": config.latent, "w_dim": config.latent, "channel_base": config.cbase,
-                 "channel_max": config.cmax, "mapping_kwargs": {"num_layers": config.map_depth}}  # fmt: skip
+    network = asdict(network_configs(config)[0])
+    generator = {name: network[name] for name in (*GENERATOR, *(RADIAL if network.get("use_radial_filters") else ()))}
+    generator["mapping_kwargs"] = {"num_layers": config.map_depth}
     discriminator = {"channel_base": config.cbase, "channel_max": config.cmax,
                      "block_kwargs": {"freeze_layers": config.freezed},
                      "epilogue_kwargs": {"mbstd_group_size": config.mbstd_group}}  # fmt: skip

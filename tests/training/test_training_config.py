@@ -97,6 +97,8 @@ def test_every_preset_makes_a_configuration_that_can_be_kept(name: str) -> None:
     kept = json.loads(json.dumps(published_options(made, Path("/r/00000-x"))))
     assert kept["batch_size"] == 64 and kept["loss_kwargs"]["r1_gamma"] == 1
     assert {"G_kwargs", "D_kwargs", "training_set_kwargs", "total_kimg", "ema_kimg", "run_dir"} <= kept.keys()
+    radial = kept["G_kwargs"].get("use_radial_filters", False)
+    assert kept["G_kwargs"]["channel_base"] == kept["D_kwargs"]["channel_base"] * (2 if radial else 1)
 
 
 @pytest.mark.parametrize(
