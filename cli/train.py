@@ -124,7 +124,8 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     from data import DatasetError
     from networks import CheckpointError
     from runs.rundir import RunError, RunFolder
-    from training.loop import Training, start
+    from training.loop import Training
+    from training.opening import start
     from training.team import join, leave
 
     if config.device.startswith("cuda") and not torch.cuda.is_available():

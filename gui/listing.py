@@ -11,7 +11,7 @@ from pathlib import Path
 
 MOST = 5000  # entries of one folder
 UNITS = ("B", "kB", "MB", "GB", "TB")
-SNAPSHOT = re.compile(r"network-snapshot-(\d+)\.(?:pkl|safetensors)$")
+SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?\.(?:pkl|safetensors)$")
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
 
 def newest_snapshot(folder: Path) -> str:
     """Name of the snapshot with the highest number in a run folder; "" where it is no run folder."""
-    best, name = -1, ""
+    best, name = (-1, 0), ""
     for place in (folder, folder / "snapshots"):
         try:
             with os.scandir(place) as scan:
                 for item in scan:
                     match = SNAPSHOT.match(item.name)
-                    if match and int(match[1]) > best:
-                        best, name = int(match[1]), item.name
+                    if match and (age := (int(match[1]), int(match[2] or 0))) > best:
+                        best, name = age, item.name
         except OSError:
             continue
     return name

@@ -33,11 +33,13 @@ def locate(source: str | Path, progress: Progress | None = None) -> list[Path]:
     return sorted(found, key=_age, reverse=True)[:_TRIED]
 
 
-def _age(file: Path) -> tuple[int, float, str]:
-    """Snapshots carry how far training was; files without such a number come in order of time."""
-    numbers = re.findall(r"\d+", file.stem)
+def _age(file: Path) -> tuple[int, int, float, str]:
+    """Snapshots carry how far training was, in kimg (000200, or 000200_500); others come in order of time."""
+    between = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
+    numbers = [between[1]] if between else re.findall(r"\d+", file.stem)
     try:
         changed = file.stat().st_mtime
     except OSError:
         changed = 0.0  # gone since it was listed
-    return int(numbers[-1][-15:]) if numbers else -1, changed, file.name
+    kimg = int(numbers[-1][-15:]) if numbers else -1
+    return kimg, int(between[2]) if between else 0, changed, file.name

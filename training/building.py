@@ -13,7 +13,8 @@ from networks import CheckpointError, load_network, stylegan2, stylegan3
 from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config, preset
 from networks.discriminator import Discriminator
 from training.config import TrainingConfig
-from training.losses import Generator
+from training.losses import Generator, LossSettings
+from training.step import StepSettings
 
 
 def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, DiscriminatorConfig]:
@@ -46,6 +47,28 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
         **single,
     )
     return replace(base, **options), critic
+
+
+def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
+    """What the losses and the optimisers need to know."""
+    return LossSettings(
+        r1_gamma=config.gamma,
+        style_mixing_prob=config.style_mixing,
+        pl_weight=config.pl_weight,
+        blur_init_sigma=config.blur,
+        blur_fade_kimg=config.blur_fade_kimg,
+    ), StepSettings(
+        batch=config.batch,
+        g_lr=config.g_lr,
+        d_lr=config.d_lr,
+        g_reg_interval=config.g_reg_interval,
+        d_reg_interval=config.d_reg_interval,
+        ema_kimg=config.ema_kimg,
+        ema_rampup=config.ema_rampup,
+        freeze_mapping=config.freeze_mapping,
+        clip_grad=config.clip_grad,
+        grad_scale=config.grad_scale,
+    )
 
 
 def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Discriminator, Generator, list[str]]:

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from data import Dataset
-from networks import CheckpointError, save_networks
-from runs.rundir import RunError, RunFolder, replace_text
-from training import pictures
+from runs.rundir import RunError, RunFolder
 from training.adaptation import Adaptation
-from training.advice import advice, collapse, preflight
 from training.augment import Augmentation, pipeline
-from training.building import build
+from training.building import build, settings_of
 from training.config import TrainingConfig
 from training.control import Control
 from training.draws import KeyedDraws, keyed
+from training.events import Events
 from training.feed import Feed, Round
-from training.losses import Batch, LossSettings
-from training.machine import (
-    duration,
-    memory_explained,
-    memory_in_use,
-    prepare_torch,
-    stopping_gently,
-    versions,
-    write_events,
-)
-from training.published import published_options
+from training.losses import Batch
+from training.machine import memory_explained, prepare_torch, stopping_gently
+from training.opening import open_run
 from training.state import load_state, save_state
-from training.statistics import Statistics, summary
-from training.step import Diverged, Phase, StepSettings, Trainer
+from training.statistics import Statistics
+from training.step import Diverged, Phase, Trainer
 from training.team import Team
+from training.ticks import tell_tick
 from training.whole import capture, restore
 
 HEARTBEAT = 5.0  # seconds between two signs of life
@@ -65,16 +53,18 @@ class Training:
         )
         self.fingerprint = self.dataset.fingerprint()
         self.control = Control(folder, config)
+        self.events = Events(folder.path)
         self.statistics = Statistics()
         self.ticking = Statistics()  # times and resources: the newest value only
         self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
-        self.seconds = 0.0  # of training, over all sittings
+        self.seconds = self.maintenance = 0.0  # of training, over all sittings; between the last two ticks
         self.interrupted = False
+        self.reals: tuple[np.ndarray, np.ndarray]  # what reals.png shows, and its labels; the leading process has it
         self.told_status = 0.0
         self.begun: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Networks and all that moves them, as at the first step."""
         config = self.config
         G, D, G_ema, self.taken_over = build(config, self.device)
@@ -85,25 +75,7 @@ class Training:
         self.trainer = Trainer(
             G,
             D,
-            LossSettings(
-                r1_gamma=config.gamma,
-                style_mixing_prob=config.style_mixing,
-                pl_weight=config.pl_weight,
-                blur_init_sigma=config.blur,
-                blur_fade_kimg=config.blur_fade_kimg,
-            ),
-            StepSettings(
-                batch=config.batch,
-                g_lr=config.g_lr,
-                d_lr=config.d_lr,
-                g_reg_interval=config.g_reg_interval,
-                d_reg_interval=config.d_reg_interval,
-                ema_kimg=config.ema_kimg,
-                ema_rampup=config.ema_rampup,
-                freeze_mapping=config.freeze_mapping,
-                clip_grad=config.clip_grad,
-                grad_scale=config.grad_scale,
-            ),
+            *settings_of(config),
             G_ema=G_ema,
             augment=self.augmentation,
             report=self._report,
@@ -116,31 +88,31 @@ class Training:
         with memory_explained(self.config), stopping_gently(self._interrupt):
             resumed = self._resume()
             if self.team.leads:
-                self._open(resumed)
+                open_run(self, resumed)
             self.started = self.tick_started = time.monotonic()
-            self.maintenance = 0.0
             try:
                 self._apply_changes()  # a finished training may be asked to go on
                 while self.images < self.control.kimg * 1000:
                     if self._asked_to_stop():
                         self._save_state()
-                        self._status("stopped")
+                        self.status("stopped")
                         self.say(f"Stopped after {self.images / 1000:g} kimg; --run {self.folder.path} continues.")
                         return "interrupted" if self.interrupted else "stopped"
                     self._take_step()
                     if time.monotonic() - self.told_status > HEARTBEAT:
-                        self._status("running")
+                        self.status("running")
                     due = self.tick_images + self.control.tick * 1000
                     done = self.images >= self.control.kimg * 1000
                     if self.tick == 0 or self.images >= due or done:
                         self._end_tick(done)
-                self._status("done")
+                self.status("done")
                 return "done"
             except BaseException as error:
-                self._status("failed", problem=str(error) or type(error).__name__)
+                self.status("failed", problem=str(error) or type(error).__name__)
                 raise
             finally:
                 self.feed.close()
+                self.events.close()
 
     def say(self, line: str) -> None:
         """A line for people, on the screen and in log.txt; only the leading process speaks."""
@@ -155,7 +127,7 @@ class Training:
         rounds = self.feed.next()
         self.begun.clear()
         try:
-            self.trainer.step(self.index, self.images, lambda phase: self._batches(phase, rounds))
+            self.trainer.step(self.index, self.images, lambda phase: self.batches(phase, rounds))
         except Diverged as error:
             self._go_back(str(error))
             return
@@ -169,7 +141,8 @@ class Training:
             seen.sign_sum, seen.sign_count = self.team.total([seen.sign_sum, seen.sign_count])
             self.augmentation.p = seen.adjusted(self.augmentation.p, self.config.batch)
 
-    def _batches(self, phase: Phase, rounds: Sequence[Round]) -> list[Batch]:
+    def batches(self, phase: Phase, rounds: Sequence[Round]) -> list[Batch]:
+        """What this process learns from in a phase of the step at hand."""
         self.begun.append((phase.name, time.monotonic()))
         return [self._batch(phase, one) for one in rounds]
 
@@ -221,41 +194,8 @@ class Training:
         spent = now - self.tick_started
         self.seconds += spent + self.maintenance
         moments = self._total_moments()
-        p = self.augmentation.p if self.augmentation is not None else 0.0
-        kimg = self.images / 1000
-        per_kimg = spent / max(self.images - self.tick_images, 1) * 1000
         if self.team.leads:
-            cpu, gpu, reserved = memory_in_use(self.device)
-            numbers = {
-                "Progress/tick": self.tick,
-                "Progress/kimg": kimg,
-                "Progress/augment": p,
-                "Timing/total_sec": self.seconds,
-                "Timing/sec_per_tick": spent,
-                "Timing/sec_per_kimg": per_kimg,
-                "Timing/maintenance_sec": self.maintenance,
-                "Timing/total_hours": self.seconds / 3600,
-                "Timing/total_days": self.seconds / 86400,
-                "Resources/cpu_mem_gb": cpu,
-                "Resources/peak_gpu_mem_gb": gpu,
-                "Resources/peak_gpu_mem_reserved_gb": reserved,
-            }
-            for name, value in numbers.items():
-                self.ticking.put(name, value)
-            self.say(
-                f"tick {self.tick:<5d} kimg {kimg:<8.1f} time {duration(self.seconds):<12s} sec/tick {spent:<7.1f} "
-                f"sec/kimg {per_kimg:<7.2f} maintenance {self.maintenance:<6.1f} cpumem {cpu:<6.2f} "
-                f"gpumem {gpu:<6.2f} reserved {reserved:<6.2f} augment {p:.3f}"
-            )
-            stats = summary({**moments, **self.ticking.moments()})
-            told = advice(self.config, stats, p, kimg)
-            snap = self.control.snap
-            if done or (snap > 0 and self.tick % snap == 0) or self.control.snapshot_wished():
-                told += self._snapshot()
-            for line in told:
-                self.say(f"Advice: {line}")
-            self._record(stats, told)
-            self._status("running", advice=told, seconds_per_kimg=per_kimg)
+            tell_tick(self, moments, spent, done)
         self.statistics = Statistics()
         self.tick += 1
         self.tick_images = self.images
@@ -272,34 +212,8 @@ class Training:
         flat = self.team.total([number for moments in own.values() for number in moments])
         return {name: flat[3 * i : 3 * i + 3] for i, name in enumerate(own)}
 
-    def _record(self, stats: dict[str, Any], told: list[str]) -> None:
-        try:
-            self.folder.record(**stats, timestamp=time.time())
-        except OSError as error:
-            raise self._full(error) from None
-        write_events(self.folder.path, stats, self.images)
-
-    def _snapshot(self) -> list[str]:
-        """Write the networks and a sheet of their pictures; sentences about what they look like."""
-        kimg = self.images // 1000
-        path = self.folder.path / "snapshots" / f"network-snapshot-{kimg:06d}.safetensors"
-        trainer = self.trainer
-        try:
-            save_networks(path, {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema})
-            made = self._sheet(f"fakes{kimg:06d}.png")
-        except (CheckpointError, OSError) as error:
-            raise RunError(f"A snapshot cannot be written ({error}); the newest state is kept.") from None
-        found = collapse(made, self._reals[0])
-        return [] if found is None else [found]
-
-    def _sheet(self, name: str) -> np.ndarray:
-        columns, rows = pictures.sheet_size(self.config.resolution, self.config.grid, self.device.type)
-        labels = None if self.dataset.has_onehot_labels else self._reals[1]
-        made = pictures.fakes(self.trainer.G_ema, columns * rows, self.config.batch_gpu, labels)
-        pictures.save_sheet(self.folder.path / name, made, columns)
-        return made
-
-    def _status(self, state: str, **facts: Any) -> None:
+    def status(self, state: str, **facts: Any) -> None:
+        """Say how far the training is, in status.json."""
         self.told_status = time.monotonic()
         if self.team.leads:
             self.folder.status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
@@ -318,7 +232,7 @@ class Training:
         try:
             save_state(self.folder.path / "state", self.images, state)
         except OSError as error:
-            raise self._full(error) from None
+            raise self.full(error) from None
 
     def _resume(self) -> bool:
         """Take up the newest whole state, where there is one."""
@@ -327,11 +241,11 @@ class Training:
             self.say(line)
         if state is None:
             self.control.replay(0)
-            return False
-        restore(self, state)
+        else:
+            restore(self, state)
         if self.team.leads:
             self.folder.forget_after("Progress/kimg", self.images / 1000)
-        return True
+        return state is not None
 
     def _go_back(self, problem: str) -> None:
         """After a divergence: the newest state, and other random numbers from there on."""
@@ -345,7 +259,7 @@ class Training:
         self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
         self.statistics = Statistics()
         self.control = Control(self.folder, self.config)
-        self._begin()
+        self.begin()
         self._resume()
         self.reseeded = tried + 1
         if self.team.leads:
@@ -353,69 +267,9 @@ class Training:
             self.control.replay(self.images)
         self.say(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
 
-    def _full(self, error: OSError) -> RunError:
+    def full(self, error: OSError) -> RunError:
+        """What to do about a folder that cannot be written."""
         return RunError(
             f"{self.folder.path} cannot be written ({error.strerror}); make room, then --run continues from its newest "
             "whole state."
         )
-
-    # The beginning
-
-    def _open(self, resumed: bool) -> None:
-        columns, rows = pictures.sheet_size(self.config.resolution, self.config.grid, self.device.type)
-        self._reals = pictures.reals(self.dataset, columns, rows)
-        self.control.begin()
-        for name in self.config.metrics:
-            self.say(f"The metric {name} is not available here, so snapshots are not measured.")
-        if resumed:
-            self.say(f"Continuing at {self.images / 1000:g} kimg.")
-            self._status("running")
-            return
-        self._status("starting")
-        for line in self.taken_over:
-            self.say(line)
-        try:
-            replace_text(
-                self.folder.path / "training_options.json",
-                json.dumps(published_options(self.config, self.folder.path), indent=2),
-            )
-            pictures.save_sheet(self.folder.path / "reals.png", self._reals[0], columns)
-            self._sheet("fakes_init.png")
-        except OSError as error:
-            raise self._full(error) from None
-        if self.team.size == 1:
-            for line in self._measured():
-                self.say(line)
-        self._status("running")
-
-    def _measured(self) -> list[str]:
-        """Estimates from one step that is taken and forgotten."""
-        trainer, feed = self.trainer, Feed(
-            self.dataset, self.config.seed, self.config.batch, self.config.batch_gpu, self.team, 1
-        )  # fmt: skip
-        rounds = feed.next()
-        seconds = 0.0
-        for phase in trainer.phases:
-            started = time.monotonic()
-            trainer.run(phase, self._batches(phase, rounds), self.images)
-            seconds += (time.monotonic() - started) / phase.interval
-        feed.close()
-        cpu, gpu, _ = memory_in_use(self.device)
-        parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
-        told = preflight(self.config, (parameters[0], parameters[1]), seconds / self.config.batch, gpu or cpu)
-        self.feed.close()
-        del trainer, self.trainer
-        self._begin()  # as if it had not been
-        self.statistics, self.ticking = Statistics(), Statistics()
-        return told
-
-
-def start(config: TrainingConfig, outdir: str | Path, command: list[str], team: Team | None = None) -> RunFolder:
-    """Make a new run's folder; in every process of a team the same one. Raises RunError."""
-    team = team or Team()
-    path = None
-    if team.leads:
-        folder = RunFolder.create(outdir, config.name)
-        folder.describe("train", asdict(config), command, versions())
-        path = str(folder.path)
-    return RunFolder(team.agreed(path))

@@ -107,14 +107,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h {minutes:02d}m {rest:02d}s"
     return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
-
-
-def write_events(folder: Path, stats: dict[str, Any], images: int) -> None:
-    """TensorBoard events, where tensorboard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
-    except ImportError:
-        return
-    with SummaryWriter(str(folder)) as writer:
-        for name, value in stats.items():
-            writer.add_scalar(name, value["mean"], global_step=images // 1000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import torch
 from PIL import Image
 
 from data import Dataset
-from runs.rundir import RunFolder
+from runs.rundir import RunFolder, read_lines
 from training.config import DataFacts, Options, TrainingConfig, resolve
-from training.loop import Training, start
+from training.loop import Training
+from training.opening import start
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL: dict[str, Any] = {
     "cfg": "stylegan2",
     "device": "cpu",
@@ -66,6 +70,43 @@ def train(folder: RunFolder, config: TrainingConfig, said: list[str] | None = No
     return training
 
 
+def command(*words: str | Path) -> subprocess.Popen[str]:
+    """`visualizer.py train` with these words, begun."""
+    return subprocess.Popen(
+        [sys.executable, "visualizer.py", "train", *map(str, words)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def told_folder(process: subprocess.Popen[str]) -> Path:
+    """The folder that a training says first; torch's launcher may speak before it."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        if (path := Path(line.strip())).is_dir() and line.strip():
+            return path
+        said.append(line)
+    raise AssertionError("".join(said))
+
+
+def wait_for_tick(process: subprocess.Popen[str], number: int = 0) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"tick {number}"):
+            return
+    raise AssertionError(f"tick {number} never came")
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """What a training says to its end, which must be a good one."""
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    return said
+
+
 def newest_snapshot(folder: Path) -> bytes:
     return sorted((folder / "snapshots").glob("*.safetensors"))[-1].read_bytes()
 
@@ -85,3 +126,14 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
     return a == b
+
+
+def check_equal(one: Path, two: Path) -> None:
+    """Two runs have ended with the same bytes, states and statistics."""
+    assert newest_snapshot(one) == newest_snapshot(two)
+    assert same(newest_state(one), newest_state(two))
+    lines = [[line["Progress/kimg"]["mean"] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
+    assert lines[0] == lines[1]
+    for name in ("Loss/G/loss", "Loss/scores/real"):
+        values = [[line[name] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
+        assert values[0] == values[1]

@@ -5,58 +5,39 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from small_training import begin, make_pictures, newest_snapshot, newest_state, same, small_config, train
+from small_training import (
+    begin,
+    check_equal,
+    command,
+    finished,
+    make_pictures,
+    newest_snapshot,
+    small_config,
+    told_folder,
+    train,
+    wait_for_tick,
+)
 
+from gui import listing
 from networks import load_network
 from runs.launch import stop
 from runs.rundir import RunError, RunFolder, read_lines
 from runs.tail import look
 from training.loop import Training
 from training.state import load_state, save_state, states
+from training.ticks import snapshot_label
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FLAGS = [
-    "--cfg",
-    "stylegan2",
-    "--device",
-    "cpu",
-    "--batch",
-    "8",
-    "--batch-gpu",
-    "4",
-    "--gamma",
-    "0.05",
-    "--cbase",
-    "128",
-    "--cmax",
-    "8",
-    "--map-depth",
-    "2",
-    "--kimg",
-    "0.144",
-    "--tick",
-    "0.024",
-    "--snap",
-    "4",
-    "--grid",
-    "4x2",
-    "--metrics",
-    "none",
-    "--aug",
-    "fixed",
-    "--p",
-    "0.5",
-    "--augpipe",
-    "bgcfnc",
-    "--mirror",
-]
+FLAGS = (
+    "--cfg=stylegan2", "--device=cpu", "--batch=8", "--batch-gpu=4", "--gamma=0.05", "--cbase=128", "--cmax=8",
+    "--map-depth=2", "--kimg=0.144", "--tick=0.024", "--snap=4", "--grid=4x2", "--metrics=none", "--aug=fixed",
+    "--p=0.5", "--augpipe=bgcfnc", "--mirror",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +45,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
-def command(*words: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "visualizer.py", "train", *map(str, words)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int) -> Path:
     """Train by the command, killed `kills` times at random moments; the run's folder when it is done."""
     moments = random.Random(seed)
     process = command("--outdir", outdir, "--data", pictures, *FLAGS)
-    assert process.stdout is not None
-    folder = Path(process.stdout.readline().strip())
-    assert folder.is_dir()
+    folder = told_folder(process)
     for _ in range(kills):
+        assert process.stdout is not None
         for line in process.stdout:  # the start-up takes seconds in which nothing could go wrong
             if line.startswith("tick"):
                 break
@@ -89,25 +59,13 @@ def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int) -> Pa
         process.kill()
         process.communicate()
         process = command("--run", folder)
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == str(folder)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        assert told_folder(process) == folder
+    finished(process)
     return folder
 
 
 def left_alone(pictures: Path, outdir: Path) -> Path:
     return kill_and_continue(pictures, outdir, kills=0, seed=0)
-
-
-def check_equal(one: Path, two: Path) -> None:
-    assert newest_snapshot(one) == newest_snapshot(two)
-    assert same(newest_state(one), newest_state(two))
-    lines = [[line["Progress/kimg"]["mean"] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
-    assert lines[0] == lines[1]
-    for name in ("Loss/G/loss", "Loss/scores/real"):
-        values = [[line[name] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
-        assert values[0] == values[1]
 
 
 def test_two_kills_change_nothing(pictures: Path, tmp_path: Path) -> None:
@@ -154,19 +112,33 @@ def test_a_wish_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options:
     check_equal(whole.path, folder.path)
 
 
-def test_ctrl_c_keeps_the_state_and_says_how_to_go_on(pictures: Path, tmp_path: Path) -> None:
-    process = command("--outdir", tmp_path, "--data", pictures, *FLAGS, "--kimg", "1000")
-    assert process.stdout is not None
-    folder = Path(process.stdout.readline().strip())
-    for line in process.stdout:
-        if line.startswith("tick"):
-            break
+def test_a_kill_before_the_first_state_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    """The tick has its line in stats.jsonl by then, and comes again."""
+    config = small_config(pictures, kimg=0.04)
+    whole, _ = begin(tmp_path / "whole", config)
+    train(whole, config)
+    folder, said = begin(tmp_path / "killed", config)
+    (folder.path / "state").write_text("in the way")  # the first state cannot be written
+    with pytest.raises(RunError):
+        train(folder, config, said)
+    (folder.path / "state").unlink()
+    assert len(list(read_lines(folder.path / "stats.jsonl"))) == 1
+    train(folder, config)
+    check_equal(whole.path, folder.path)
+
+
+def test_ctrl_c_says_how_to_go_on_and_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+    whole = left_alone(pictures, tmp_path / "whole")
+    process = command("--outdir", tmp_path / "stopped", "--data", pictures, *FLAGS)
+    folder = told_folder(process)
+    wait_for_tick(process)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"--run {folder} continues" in said
     assert "Traceback" not in said
-    assert len(states(folder / "state")) in (1, 2)
+    assert "Continuing at" in finished(command("--run", folder))
+    check_equal(whole, folder)
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(pictures: Path, tmp_path: Path) -> None:
@@ -373,3 +345,25 @@ def test_the_folder_holds_what_peoples_scripts_read(pictures: Path, tmp_path: Pa
     assert look(folder.path).state == "done"
     assert RunFolder.open(folder.path, "train").described()["config"]["batch"] == 8
     assert load_network(folder.path).family == "StyleGAN2"
+
+
+def test_snapshots_within_one_kimg_all_stay_and_the_newest_is_found(pictures: Path, tmp_path: Path) -> None:
+    config = small_config(pictures)  # ticks end at 8, 40, 72, 104 and 112 pictures
+    folder, _ = begin(tmp_path, config)
+    train(folder, config)
+    labels = ["000000", "000000_040", "000000_072", "000000_104", "000000_112"]
+    snapshots = folder.path / "snapshots"
+    assert [path.stem for path in sorted(snapshots.iterdir())] == [f"network-snapshot-{label}" for label in labels]
+    assert [path.stem for path in sorted(folder.path.glob("fakes0*.png"))] == [f"fakes{label}" for label in labels]
+    assert load_network(folder.path).path.stem == "network-snapshot-000000_112"
+    assert listing.newest_snapshot(folder.path) == "network-snapshot-000000_112.safetensors"
+
+
+def test_a_snapshot_has_the_published_name_unless_that_is_taken() -> None:
+    assert snapshot_label(32, None) == "000000"
+    assert snapshot_label(200_032, 196_032) == "000200"
+    assert snapshot_label(1000, 500) == "000001"
+    assert snapshot_label(1500, 1000) == "000001_500"
+    ends = list(range(64, 5000, 48))
+    labels = [snapshot_label(now, before) for before, now in zip([None, *ends], ends, strict=False)]
+    assert labels == sorted(set(labels))

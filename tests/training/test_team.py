@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from small_training import make_pictures, newest_state, same
+from small_training import command, finished, make_pictures, newest_state, same, told_folder, wait_for_tick
 
 from runs.rundir import read_lines
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-FLAGS = [
-    "--cfg",
-    "stylegan3-t",
-    "--device",
-    "cpu",
-    "--batch",
-    "8",
-    "--batch-gpu",
-    "4",
-    "--gamma",
-    "0.05",
-    "--cbase",
-    "128",
-    "--cmax",
-    "8",
-    "--kimg",
-    "0.032",
-    "--tick",
-    "0.008",
-    "--snap",
-    "0",
-    "--grid",
-    "2x2",
-    "--metrics",
-    "none",
-    "--aug",
-    "fixed",
-    "--p",
-    "0.5",
-]
+FLAGS = (
+    "--cfg=stylegan3-t", "--device=cpu", "--batch=8", "--batch-gpu=4", "--gamma=0.05", "--cbase=128", "--cmax=8",
+    "--kimg=0.032", "--tick=0.008", "--snap=0", "--grid=2x2", "--metrics=none", "--aug=fixed", "--p=0.5",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,35 +23,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
-def command(*words: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "visualizer.py", "train", *map(str, words)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> None:
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-
-
-def folder_of(process: subprocess.Popen[str]) -> Path:
-    assert process.stdout is not None
-    for line in process.stdout:  # torch's launcher may say something first
-        if (path := Path(line.strip())).is_dir():
-            return path
-    raise AssertionError("no folder was told")
-
-
 def test_two_processes_train_as_one_and_a_kill_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     """Losses to 1e-4 of one process with two rounds; after kill -9 of both, bytes equal to those left alone."""
     runs = []
     for gpus in (1, 2):
         process = command("--outdir", tmp_path / str(gpus), "--data", pictures, *FLAGS, "--gpus", str(gpus))
-        runs.append(folder_of(process))
+        runs.append(told_folder(process))
         finished(process)
     one, two = (list(read_lines(run / "stats.jsonl")) for run in runs)
     assert len(one) == len(two) == 4
@@ -89,11 +38,8 @@ def test_two_processes_train_as_one_and_a_kill_changes_nothing(pictures: Path, t
             assert a[name]["mean"] == pytest.approx(b[name]["mean"], abs=1e-4)
 
     process = command("--outdir", tmp_path / "killed", "--data", pictures, *FLAGS, "--gpus", "2")
-    killed = folder_of(process)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("tick 1"):
-            break
+    killed = told_folder(process)
+    wait_for_tick(process, 1)
     for child in children(process.pid):
         subprocess.run(["kill", "-9", str(child)], check=False)
     process.kill()

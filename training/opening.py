@@ -1,0 +1,83 @@
+"""How a sitting of a training begins: what stands in a new run's folder, and what to expect of it, measured."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runs.rundir import RunFolder, replace_text
+from training import pictures
+from training.advice import preflight
+from training.config import TrainingConfig
+from training.feed import Feed
+from training.machine import memory_in_use, versions
+from training.published import published_options
+from training.statistics import Statistics
+from training.team import Team
+from training.ticks import write_sheet
+
+if TYPE_CHECKING:
+    from training.loop import Training
+
+
+def start(config: TrainingConfig, outdir: str | Path, command: list[str], team: Team | None = None) -> RunFolder:
+    """Make a new run's folder; in every process of a team the same one. Raises RunError."""
+    team = team or Team()
+    path = None
+    if team.leads:
+        folder = RunFolder.create(outdir, config.name)
+        folder.describe("train", asdict(config), command, versions())
+        path = str(folder.path)
+    return RunFolder(team.agreed(path))
+
+
+def open_run(training: Training, resumed: bool) -> None:
+    """Before the first step of a sitting, in the leading process. Raises RunError."""
+    config, folder = training.config, training.folder
+    columns, rows = pictures.sheet_size(config.resolution, config.grid, training.device.type)
+    training.reals = pictures.reals(training.dataset, columns, rows)
+    training.control.begin()
+    for name in config.metrics:
+        training.say(f"The metric {name} is not available here, so snapshots are not measured.")
+    if resumed:
+        training.say(f"Continuing at {training.images / 1000:g} kimg.")
+        training.status("running")
+        return
+    training.status("starting")
+    for line in training.taken_over:
+        training.say(line)
+    try:
+        options = published_options(config, folder.path)
+        replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
+        pictures.save_sheet(folder.path / "reals.png", training.reals[0], columns)
+        write_sheet(training, "fakes_init.png")
+    except OSError as error:
+        raise training.full(error) from None
+    if training.team.size == 1:
+        for line in _measured(training):
+            training.say(line)
+    training.status("running")
+
+
+def _measured(training: Training) -> list[str]:
+    """Estimates from one step that is taken and forgotten."""
+    config, trainer = training.config, training.trainer
+    feed = Feed(training.dataset, config.seed, config.batch, config.batch_gpu, training.team, 1)
+    rounds = feed.next()
+    seconds = 0.0
+    for phase in trainer.phases:
+        started = time.monotonic()
+        trainer.run(phase, training.batches(phase, rounds), training.images)
+        seconds += (time.monotonic() - started) / phase.interval
+    feed.close()
+    cpu, gpu, _ = memory_in_use(training.device)
+    parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
+    told = preflight(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu)
+    training.feed.close()
+    del trainer, training.trainer
+    training.begin()  # as if it had not been
+    training.statistics, training.ticking = Statistics(), Statistics()
+    return told
