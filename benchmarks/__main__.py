@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[Scope], Section]] = {
     "memory": sections.memory,
     "ops": sections.ops,
     "training": sections.training,
+    "loop": sections.loop,
     "growth": sections.growth,
     "live": sections.live,
     "transport": sections.transport,
@@ -36,16 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.time()
     before = apart("measure:surroundings", seconds=0.5 if options.quick else 2)
     scope = Scope(options.quick, options.large, options.seconds, out / "images")
-    made = [show(SECTIONS[name](scope)) for name in wanted]
-    missing = [name for name in SECTIONS if name not in wanted]
-    if missing:
-        made.append(Section("Not run", f"Left out by --only: {', '.join(missing)}."))
-    made.append(gpu(out))
-    after = apart("measure:surroundings", seconds=0.5 if options.quick else 2)
-    minutes = (time.time() - began) / 60
-    file = out / "benchmarks.md"
-    file.write_text(page(head(before, after, options.quick, minutes), made), encoding="utf-8")
-    print(f"{file} ({minutes:.1f} minutes)")
+    file, made = out / "benchmarks.md", []
+    for name in wanted:  # the page is whole after each, so that what was measured is kept if it is cut short
+        made.append(show(SECTIONS[name](scope)))
+        missing = [other for other in SECTIONS if other not in wanted[: len(made)]]
+        rest = [Section("Not run", f"Left out: {', '.join(missing)}.")] if missing else []
+        after = apart("measure:surroundings", seconds=0.5 if options.quick else 2)
+        minutes = (time.time() - began) / 60
+        text = page(head(before, after, options.quick, minutes), [*made, *rest, gpu(out)])
+        file.write_text(text, encoding="utf-8")
+    print(f"{file} ({(time.time() - began) / 60:.1f} minutes)")
     return 0
 
 

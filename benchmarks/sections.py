@@ -171,6 +171,38 @@ def training(scope: Scope) -> Section:
     return section
 
 
+def loop(scope: Scope) -> Section:
+    """The whole loop."""
+    text = (
+        "Both networks (T, base 32 channels times the resolution, at most 64), augmentation bgc, R1, Adam and the "
+        "average, memory kept; reading pictures is left out. The plain path: the plain generator, and the ops of the "
+        "discriminator and of the augmentation in plain torch. Goal at 64 pixels: at least 1.4."
+    )
+    section = Section("Training loop", text, ["pixels", "batch", "pictures a second", "plain", "ratio", "pairs"])
+    for resolution in (16,) if scope.quick else (32, 64):
+        what = f"training loop, {resolution} pixels"
+        result = attempt(section, what, "loop:loop", keep=True, resolution=resolution, **scope.time)
+        if result is not None:
+            rates = [f"{result['ours_rate']:.1f}", f"{result['plain_rate']:.1f}"]
+            section.rows.append([str(resolution), "8", *rates, ratio(result["ratio"]), str(result["count"])])
+    if scope.quick:
+        section.notes.append("--quick: 16 pixels; how cost grows with resolution and batch was not run.")
+        return section
+    sweeps = {"resolution": ([16, 32, 64, 128], lambda v: (v, 8)), "batch": ([4, 8, 16, 32], lambda v: (64, v))}
+    for name, (values, point) in sweeps.items():
+        times: list[float | None] = []
+        for value in values:
+            resolution, batch = point(value)
+            options = {"resolution": resolution, "batch": batch, "seconds": scope.seconds / 4}
+            result = attempt(section, f"cost, {name} {value}", "loop:cost", keep=True, **options)
+            times.append(result and result["per_kimg"])
+        if any(times):
+            path = scope.images / f"training_{name}.png"
+            curves(path, f"Seconds for a thousand pictures over {name}", values, [("ours", times)], "s")
+            section.notes.append(f"Cost over {name}: ![{name}](images/training_{name}.png)")
+    return section
+
+
 def growth(scope: Scope) -> Section:
     """How time grows with resolution, channels and batch."""
     text = (
