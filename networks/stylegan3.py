@@ -4,48 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from networks.config import StyleGAN3Config
+from networks.generator import BaseGenerator
 from networks.layers import FullyConnected
-from networks.mapping import mapping_of
 from networks.plan import InputPlan, LayerPlan, Plan
 from networks.steps import Pass, State, Step, Synthesis
 from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan3
 
 
-class Generator(nn.Module):
-    """z and class to picture. `G(z, c)`, or `G.mapping` and `G.synthesis` apart."""
+class Generator(BaseGenerator):
+    """A generator with this synthesis network."""
+
+    synthesis: SynthesisNetwork
 
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
-        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
-        self.num_ws = config.num_ws
-        self.synthesis = SynthesisNetwork(config)
-        self.mapping = mapping_of(config)
-
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        update_emas: bool = False,
-        **synthesis_options: Any,
-    ) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] or None -> pictures [N, C, H, W] float32, nominally in [-1, 1].
-
-        The other options are those of `synthesis.run`: force_fp32, and noise_mode, which is accepted and has no
-        effect, since StyleGAN3 has no noise. Raises ValueError for shapes that do not fit.
-        """
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas=update_emas)
-        return self.synthesis(ws, update_emas=update_emas, **synthesis_options)
+        super().__init__(config, SynthesisNetwork(config))
 
 
 @dataclass(frozen=True)
