@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from networks import discriminator, stylegan2, stylegan3
 from networks.config import AnyConfig, StyleGAN2Config, StyleGAN3Config
-from networks.contents import DETERMINED, Contents, Role, StoredNetwork
+from networks.contents import DETERMINED, Role, StoredNetwork
 from networks.discriminator import Discriminator
 from networks.errors import CheckpointError, broken, plain
 from networks.filebytes import FileBytes
@@ -20,9 +21,9 @@ Generator = stylegan3.Generator | stylegan2.Generator
 _MOST_TAPS = 96  # of a filter that the file leaves to its options; the published ones have 24
 
 
-def check_room(file: FileBytes, contents: Contents, device: torch.device) -> None:
+def check_room(file: FileBytes, networks: Mapping[Role, StoredNetwork], device: torch.device) -> None:
     """Refuse, before anything is made, what there is no room for."""
-    needed = 4 * sum(network.count for network in contents.networks.values())
+    needed = 4 * sum(network.count for network in networks.values())
     free = free_memory(device)
     if free is not None and needed > free:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from networks.building import Generator, check_room, fill, plan
 from networks.config import AnyConfig
-from networks.contents import ChannelOrder, Role, family_name
+from networks.contents import ChannelOrder, Role, StoredNetwork, family_name
 from networks.discriminator import Discriminator
 from networks.download import Progress
 from networks.errors import CheckpointError, foreign
@@ -34,6 +34,7 @@ class Network:
     channel_order: ChannelOrder = "rgb"  # of the pictures that the networks make and read
     format: str = ""
     notes: tuple[str, ...] = ()  # sentences worth telling about what was left aside
+    roles: tuple[Role, ...] = ()  # that the file holds, those that were not read included
 
     @property
     def generator(self) -> Generator:
@@ -83,19 +84,21 @@ def load_network(
     device: str | torch.device = "cpu",
     channel_order: ChannelOrder | None = None,
     progress: Progress | None = None,
+    first_of: Sequence[Role] = (),
 ) -> Network:
     """Open a network: a path, a URL (cached), or a run folder (its newest snapshot).
 
     Reads .pkl of StyleGAN3 and StyleGAN2-ADA, TensorFlow's too, OpenMMLab's StyleGAN3 .pth and our .safetensors.
     Nothing in a file is ever run. `channel_order` says what the file does not: OpenMMLab's are rgb unless told.
-    `progress` gets (bytes done, bytes in all) of a download. Raises CheckpointError.
+    `progress` gets (bytes done, bytes in all) of a download. With `first_of` only the first of these networks that the
+    file has takes memory. Raises CheckpointError.
     """
     where = _usable(device)
     kernels.ready()  # a compiled kernel is taken up between networks only, so that a network's results stay the same
     problem: CheckpointError | None = None
     for path in locate(source, progress):
         try:
-            network = _load(path, where, channel_order)
+            network = _load(path, where, channel_order, first_of)
         except CheckpointError as error:
             # The newest snapshot of a run may be half written, or just removed: then the one before serves.
             problem = problem or error
@@ -179,13 +182,16 @@ def _facts(path: Path, channel_order: ChannelOrder | None) -> Facts:
         )
 
 
-def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None) -> Network:
+def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None, first_of: Sequence[Role]) -> Network:
     with FileBytes(path) as file:
         contents = read_contents(file, channel_order)
-        check_room(file, contents, device)
-        networks: dict[Role, Generator | Discriminator] = {}
-        for role, stored in contents.networks.items():
-            networks[role] = fill(file, stored, plan(file, role, stored), device)
+        first = next((role for role in first_of if role in contents.networks), None)
+        wanted: dict[Role, StoredNetwork] = {
+            role: stored for role, stored in contents.networks.items() if first is None or role == first
+        }
+        check_room(file, wanted, device)
+        planned = {role: plan(file, role, stored) for role, stored in contents.networks.items()}
+        networks = {role: fill(file, stored, planned[role], device) for role, stored in wanted.items()}
         digest = file.digest()
         file.check_unchanged()
     generators = {role: network for role, network in networks.items() if not isinstance(network, Discriminator)}
@@ -199,6 +205,7 @@ def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None) 
         contents.channel_order,
         contents.format,
         contents.notes,
+        tuple(contents.networks),
     )
 
 

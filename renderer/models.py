@@ -12,6 +12,7 @@ import torch
 
 from networks.api import DEMO
 from networks.checkpoint import Generator, Network, load_network
+from networks.contents import Role
 from networks.download import is_url
 from networks.errors import CheckpointError
 from networks.locate import locate
@@ -145,21 +146,19 @@ class Models:
         if is_url(wish.path):
             source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
         tell(f"Opening {name}", None)
+        wanted: tuple[Role, ...] = ("G", "G_ema") if wish.weights == "G" else ("G_ema", "G")
         try:
-            network = load_network(source, device=wish.device)
+            network = load_network(source, device=wish.device, first_of=wanted)
         except CheckpointError as error:
             if error.kind != "memory" or len(self._loaded) <= len(set(self._shown.values())):
                 raise
             self.forget()
-            network = load_network(source, device=wish.device)
-        generator, weights = network.generator, "G_ema" if network.G_ema is not None else "G"
-        if wish.weights == "G" and network.G is not None:
-            generator, weights = network.G, "G"
-        choices = tuple(role for role in ("G_ema", "G") if getattr(network, role) is not None)
-        # G and D of the file that are not shown are let go of here.
-        kept = Network(None, None, generator, network.path, network.digest, network.channel_order, notes=network.notes)
+            network = load_network(source, device=wish.device, first_of=wanted)
+        generator = network.generator
+        weights = "G_ema" if network.G_ema is not None else "G"
+        choices = tuple(role for role in ("G_ema", "G") if role in network.roles)
         self._failed.pop(wish, None)
-        return Loaded(generator, kept, stamp, weights, choices, torch.device(wish.device), Latents(generator))
+        return Loaded(generator, network, stamp, weights, choices, torch.device(wish.device), Latents(generator))
 
     def _let_go(self, kept: int = KEPT) -> None:
         """Drop the networks that were not used for longest, but none that a view is showing."""

@@ -392,3 +392,15 @@ def test_a_file_that_shrinks_or_changes_while_open_is_noticed(tmp_path):
 
 def test_the_golden_files_are_here():
     assert all((DATA / f"{name}.pkl").is_file() for name in NAMES)
+
+
+def test_only_the_first_network_that_is_asked_for_is_read(tmp_path: Path) -> None:
+    """A window that shows G_ema does not hold G and D; what the file holds is known all the same."""
+    networks = {"G": made(TINY3, 1), "D": made(TINY_D), "G_ema": made(TINY3, 2)}
+    path = save_networks(tmp_path / "all.safetensors", networks)
+    shown = load_network(path, first_of=("G_ema", "G"))
+    assert (shown.G, shown.D, shown.roles) == (None, None, ("G", "D", "G_ema"))
+    assert torch.equal(picture(shown.generator), picture(networks["G_ema"]))
+    assert torch.equal(picture(load_network(path, first_of=("G", "G_ema")).generator), picture(networks["G"]))
+    alone = save_networks(tmp_path / "alone.safetensors", {"G": networks["G"]})
+    assert torch.equal(picture(load_network(alone, first_of=("G_ema", "G")).generator), picture(networks["G"]))
