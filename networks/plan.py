@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ops import filtered_lrelu, kernels, square_weight
 from ops.filtered_lrelu import Kink, legs
 from ops.kernels.cpu import Fused
+from ops.kernels.winograd import Winograd
 from ops.modulated_conv import EPSILON
 
 if TYPE_CHECKING:
@@ -119,7 +120,11 @@ class LayerPlan:
         self.spec, self.clamp, self.padding = spec, module.conv_clamp, spec.conv_kernel - 1
         self.filters = module.up_filter, module.down_filter
         self.bias = module.bias.detach()
-        self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
+        # Of 3x3 kernels the compiled form is always the quicker one, for any number of channels and any size.
+        self.compiled = kernels.why_not() is None
+        self.winograd = Winograd(weight) if self.compiled and spec.conv_kernel == 3 else None
+        if self.winograd is None:
+            self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
         # Where one picture has more numbers than the weights, styles go into the weights, else into the picture.
         self.style_to_weight = spec.in_size**2 >= spec.out_channels * spec.conv_kernel**2
         gain = module.magnitude_ema.rsqrt()
@@ -134,7 +139,6 @@ class LayerPlan:
         up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
         raise_, lower = legs(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
         self.fused = Fused(raise_, lower, Kink(0.2, self.clamp))
-        self.compiled = kernels.why_not() is None
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
@@ -143,16 +147,19 @@ class LayerPlan:
         if self.spec.is_torgb:
             return self._picture(x, styles)
         demodulation = F.linear(styles.square(), self.squares).rsqrt_()
-        if not self.style_to_weight:
+        if self.winograd is None and not self.style_to_weight:
             y = F.conv2d(x * styles[:, :, None, None], self.weight, padding=self.padding)
             return self.fused(y, self.bias, demodulation)
         size = [len(x), self.spec.out_channels, self.spec.out_size, self.spec.out_size]
         out = torch.empty(size, memory_format=CHANNELS_LAST)
         for n, one in enumerate(x.split(1)):  # one by one: what goes from convolution to filter is then small
-            weight = self.weight * styles[n, :, None, None]
-            if not self.compiled:  # there a pass over the picture costs more than one over the weights
-                weight.mul_(demodulation[n, :, None, None, None])
-            y = F.conv2d(one, weight, padding=self.padding)
+            if self.winograd is not None:
+                y = self.winograd(one, styles[n], padding=self.padding)
+            else:
+                weight = self.weight * styles[n, :, None, None]
+                if not self.compiled:  # there a pass over the picture costs more than one over the weights
+                    weight.mul_(demodulation[n, :, None, None, None])
+                y = F.conv2d(one, weight, padding=self.padding)
             self.fused(y, self.bias, demodulation[n] if self.compiled else None, out=out[n : n + 1])
         return out
 

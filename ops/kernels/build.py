@@ -23,7 +23,9 @@ import torch
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "filtered_lrelu.cpp"
-HEADERS = tuple(HERE / name for name in ("channels.h", "legs.h", "passes.h", "pool.h", "rows.h", "vectors.h"))
+HEADERS = tuple(
+    HERE / f"{name}.h" for name in ("channels", "legs", "passes", "pool", "rows", "scratch", "vectors", "winograd")
+)
 COMPILERS = "c++", "g++", "clang++"
 # Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ops.filtered_lrelu import Kink, in_blocks, legs
 
 from .cpu import compute
+from .winograd import Winograd
 
 TOLERANCE = 1e-5  # of the largest value; an honest kernel is within 1e-6
 TOLERANCE_BFLOAT16 = 4e-3  # one rounding
@@ -51,6 +53,12 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
         v = noise(*expected.shape)
         if not _agree(compute(library, x, b, v, *plan), in_blocks(x, b, v, *plan), TOLERANCE, FLIPPED):
             return f"{name}, gradient"
+    for inside, results, size, threads in ((19, 37, 9, 1), (130, 5, 14, 3)):
+        x, weight = noise(1, inside, size, size + 1), noise(results, inside, 3, 3)
+        scale, gain = noise(inside), noise(results)
+        expected = F.conv2d(x * scale[:, None, None], weight, padding=2) * gain[:, None, None]
+        if not _agree(Winograd(weight, library)(x, scale, gain, 2, threads), expected, TOLERANCE):
+            return "3x3 convolution"
     return None
 
 

@@ -9,7 +9,8 @@
 #include "channels.h"
 #include "pool.h"
 #include "rows.h"
-#include <cstdlib>
+#include "scratch.h"
+#include "winograd.h"
 #include <new>
 
 // One call, as cpu.py fills it in.
@@ -65,23 +66,6 @@ struct Plan {
     int64_t tasks() const { return job.samples * tiles_x * tiles_y * stretches; }
     void tile(int64_t task);
 };
-
-// Memory of one thread, kept from call to call.
-struct Scratch {
-    void *memory = nullptr;
-    size_t size = 0;
-    ~Scratch() { std::free(memory); }
-    Vec *get(size_t vectors) {
-        size_t bytes = (vectors + 1) * sizeof(Vec) + 64;
-        if (bytes > size) {
-            std::free(memory);
-            memory = std::calloc(bytes, 1); // zeros: what is only read to be thrown away should be no slow number
-            size = memory ? bytes : 0;
-        }
-        return memory ? (Vec *)(((uintptr_t)memory + 63) & ~(uintptr_t)63) : nullptr;
-    }
-};
-thread_local Scratch scratch;
 
 // What scales or shifts each channel, block by block.
 void numbers(const float *values, int64_t first, const Channels &c, float otherwise, Vec *to) {
@@ -235,6 +219,15 @@ EXPORT int bandlimit_dot_channels(const float *x, const float *y, float *out, co
     }
 }
 
+// A 3x3 convolution, and its weights as it wants them: see winograd.h. 0, or 1 if there was not enough memory.
+EXPORT int bandlimit_winograd(const winograd::Job *job) { return winograd::run(*job) ? 0 : 1; }
+EXPORT int64_t bandlimit_winograd_size(int64_t results, int64_t channels) {
+    return winograd::packed_size(results, channels);
+}
+EXPORT void bandlimit_winograd_pack(const float *weight, int64_t results, int64_t channels, float *packed) {
+    winograd::pack(weight, results, channels, packed);
+}
+
 // The version of `Job`, and how many channels a vector holds.
-EXPORT int bandlimit_version() { return 2; }
+EXPORT int bandlimit_version() { return 3; }
 EXPORT int bandlimit_lanes() { return LANES; }

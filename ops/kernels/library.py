@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import build
 
-VERSION = 2  # of what filtered_lrelu.cpp exports
+VERSION = 3  # of what filtered_lrelu.cpp exports
 
 Check = Callable[[ctypes.CDLL], str | None]
 
