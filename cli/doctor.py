@@ -1,4 +1,4 @@
-"""What this machine offers, line by line: Python, torch, devices, kernels, OpenGL, window, ffmpeg."""
+"""What this machine offers, line by line: Python, torch, devices, kernels, window, the pictures' way, ffmpeg."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         ("packages", packages),
         ("window", window),
         ("off-screen", off_screen),
+        ("pictures", pictures),
         ("video", video),
         ("settings", settings),
     )
@@ -85,6 +86,21 @@ def opengl() -> str:
 
     version, renderer = (GL.glGetString(name) for name in (GL.GL_VERSION, GL.GL_RENDERER))
     return f"OpenGL {(version or b'').decode()}, {(renderer or b'').decode()}"
+
+
+def pictures() -> str:
+    """Which way pictures take from the renderer to the window."""
+    import torch
+
+    from renderer.cuda_calls import Driver, GpuError
+
+    if not torch.cuda.is_available() or torch.version.cuda is None:
+        return "through main memory (no NVIDIA GPU)"
+    try:
+        Driver(ordinal=0).close()
+    except GpuError as error:
+        return f"through main memory ({error})"
+    return "on the GPU, if a test picture arrives when the program starts; the Performance panel says so"
 
 
 def video() -> str:

@@ -170,7 +170,7 @@ def save_picture(app: App) -> None:
         app.toasts.say("There is no picture yet.", "warning")
         return
     session = replace(app.document.session, scenes=(result.scene,), active=0)
-    app.save_png(result.frame.copy(), session)
+    app.save_png(app.pictures.canvas.pixels, session)
 
 
 def save_window(app: App) -> None:

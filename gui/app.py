@@ -188,7 +188,7 @@ class App:
             progress=pictures.progress,
             time=self.document.time,
             playing=self.document.playing,
-            pace=pictures.meter.pace(rate(self._frames)),
+            pace=pictures.meter.pace(rate(self._frames), pictures.sharing.transport),
             settings=self._settings(),
             ask=self.ask,
             view=pictures.view,

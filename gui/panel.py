@@ -30,6 +30,7 @@ class Pace:
     pictures_per_second: float = 0.0  # new pictures
     frames_per_second: float = 0.0  # redraws of the window
     latency: float = 0.0  # ms from a changed control to pixels in the texture, the last one
+    transport: str = ""  # which way pictures take to the window, and why
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from gui.panel import Pace, View
+from gui.sharing import Sharing
 from gui.texture import StreamTexture
 from renderer.messages import (
     Answer,
+    GpuOffer,
+    GpuPlace,
     ModelInfo,
     RendererLost,
     RenderFailure,
@@ -33,9 +36,13 @@ _ids = itertools.count(1)  # of the whole process: a renderer may outlive a wind
 class Client(Protocol):
     """The renderer as the window knows it; nothing here blocks."""
 
+    @property
+    def offer(self) -> GpuOffer | None: ...
     def submit(self, request: RenderRequest, *, first: bool = False) -> None: ...
     def poll(self) -> list[Answer]: ...
     def reload(self, path: str) -> None: ...
+    def share(self, bus: str, wanted: bool) -> None: ...
+    def again(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -50,6 +57,12 @@ class Shown:
     result: RenderResult | None = None
     problem: RenderFailure | None = None
     used: bool = True
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture, uint8 [H, W, 4]; there must be one. Needs the OpenGL context."""
+        assert self.result is not None and self.texture is not None
+        return self.result.frame.copy() if self.result.place is None else self.texture.read()
 
     def close(self) -> None:
         if self.texture is not None:
@@ -69,10 +82,10 @@ class Meter:
         self.arrivals.append(at)
         self.latency = latency
 
-    def pace(self, frames_per_second: float) -> Pace:
+    def pace(self, frames_per_second: float, transport: str) -> Pace:
         names = dict.fromkeys(name for timing in self.timings for name in timing)
         stages = {name: np.array([timing.get(name, 0.0) for timing in self.timings]) for name in names}
-        return Pace(stages, rate(self.arrivals), frames_per_second, self.latency)
+        return Pace(stages, rate(self.arrivals), frames_per_second, self.latency, transport)
 
 
 def rate(moments: deque[float], window: float = 2.0) -> float:
@@ -90,6 +103,7 @@ class Pictures:
         self.model: ModelInfo | None = None
         self.progress: RenderProgress | None = None
         self.meter = Meter()
+        self.sharing = Sharing()
         self._client = client
         self._tell = tell
         self._others: dict[str, Shown] = {}
@@ -139,8 +153,11 @@ class Pictures:
     def poll(self) -> bool:
         """Take what has come; whether anything changed."""
         answers = self._client.poll()
+        if (decision := self.sharing.consider(self._client.offer)) is not None:
+            self._client.share(*decision)
         for answer in answers:
             if isinstance(answer, RendererLost):
+                self.sharing.forget()
                 self._tell(answer)  # the client itself asks the next renderer for what is still due
                 self.progress = None
                 continue
@@ -159,6 +176,8 @@ class Pictures:
         """Free the textures; the client is not ours."""
         for shown in (self.canvas, *self._others.values()):
             shown.close()
+        if (bus := self.sharing.close()) is not None:
+            self._client.share(bus, False)
         self.canvas, self._others = Shown(), {}
 
     def _ask(self, name: str, shown: Shown, scene: Scene) -> None:
@@ -174,7 +193,10 @@ class Pictures:
             return
         began = time.perf_counter()
         shown.texture = shown.texture or StreamTexture()
-        shown.texture.upload(result.frame)
+        if result.place is None:
+            shown.texture.upload(result.frame)
+        elif not self._take_from_gpu(shown.texture, result.place):
+            return
         done = time.perf_counter()
         shown.result, shown.problem = result, None
         self._settle(shown, result.id, done)
@@ -184,6 +206,19 @@ class Pictures:
             newest = shown.waiting_since is None
             latency = 1e3 * (done - shown.asked_at) if newest else self.meter.latency
             self.meter.note({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
+
+    def _take_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
+        """Whether that worked; where not, pictures come through main memory from now on, this one too."""
+        card = self.sharing.card
+        try:
+            if card is not None:
+                texture.take(place, card)
+                return True
+        except Exception as error:  # noqa: BLE001 - whatever it was, there is the other way
+            self._client.share(place.bus, False)
+            self.sharing.fail(error)
+        self._client.again()
+        return False
 
     def _fail(self, shown: Shown, failure: RenderFailure) -> None:
         self._settle(shown, failure.id, time.perf_counter())

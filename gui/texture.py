@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any, Protocol
 
 import numpy as np
 
+from renderer.messages import GpuPlace
+
 SOFTWARE = ("llvmpipe", "softpipe", "swr")  # drawn by the CPU: a copy through a pixel buffer buys nothing there
+
+
+class Registered(Protocol):
+    """A texture that a card writes to."""
+
+    def release(self) -> None:
+        """Let the card forget the texture; never raises."""
+
+
+class Card(Protocol):
+    """The GPU that both renders and draws."""
+
+    def register(self, texture: int) -> Registered: ...
+
+    def copy(self, place: GpuPlace, target: Any) -> None:
+        """Queue a copy to what `register` gave.
+
+        It waits for the picture, and OpenGL's next command and the renderer's next picture there wait for it.
+        """
 
 
 class StreamTexture:
@@ -46,11 +68,14 @@ class StreamTexture:
         self._shown = 1 - self._shown
         texture = self._textures[self._shown]
         height, width = frame.shape[:2]
+        fits = (width, height) == (texture.width, texture.height)
+        if not fits:
+            texture.unlock(GL)
+            texture.width, texture.height = width, height
         GL.glBindTexture(GL.GL_TEXTURE_2D, texture.name)
         GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 4)
         pixels = frame.ctypes.data_as(ctypes.c_void_p)
-        if (width, height) != (texture.width, texture.height):
-            texture.width, texture.height = width, height
+        if not fits:
             GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
         elif self._direct:
             self._put(width, height, pixels)
@@ -59,12 +84,35 @@ class StreamTexture:
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         texture.mipmaps_stale = True
 
+    def take(self, place: GpuPlace, card: Card) -> None:
+        """Show another frame that lies on the GPU. What the card raises leaves the frame before in sight."""
+        texture = self._textures[1 - self._shown]
+        if texture.registered is None or (place.width, place.height) != (texture.width, texture.height):
+            texture.lock(self._gl, place.width, place.height, card)
+        assert texture.registered is not None
+        card.copy(place, texture.registered)
+        texture.mipmaps_stale = True
+        self._shown = 1 - self._shown
+
+    def read(self) -> np.ndarray:
+        """The frame as it is in the texture, uint8 [H, W, 4]; waits for the graphics card."""
+        GL = self._gl
+        frame = np.empty((self.height, self.width, 4), np.uint8)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 4)
+        target = frame.ctypes.data_as(ctypes.c_void_p)
+        GL.glGetTexImage(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, target)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        return frame
+
     def look(self, zoom: float) -> None:
         """Choose the filter for a size on screen: `zoom` is screen pixels per picture pixel."""
         self._textures[self._shown].look(self._gl, nearest=zoom >= 2, small=zoom < 0.5)
 
     def close(self) -> None:
         """Give everything back."""
+        for texture in self._textures:
+            texture.release()
         self._gl.glDeleteTextures([texture.name for texture in self._textures if texture.name])
         if self._buffers:
             self._gl.glDeleteBuffers(len(self._buffers), self._buffers)
@@ -99,6 +147,37 @@ class _Texture:
     """One OpenGL texture, its size and how it is filtered."""
 
     def __init__(self, GL) -> None:
+        self.registered: Registered | None = None
+        self._make(GL)
+
+    def lock(self, GL, width: int, height: int, card: Card) -> None:
+        """Give it memory that stays where it is, with all smaller copies, and let the card write to it."""
+        self._renew(GL)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        rgba = GL.GL_RGBA, GL.GL_UNSIGNED_BYTE
+        for level in range(max(width, height).bit_length()):  # all at once: registered memory must not move any more
+            size = max(width >> level, 1), max(height >> level, 1)
+            GL.glTexImage2D(GL.GL_TEXTURE_2D, level, GL.GL_RGBA8, *size, 0, *rgba, None)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        self.width, self.height = width, height
+        self.registered = card.register(self.name)
+
+    def unlock(self, GL) -> None:
+        """Let its memory be chosen by OpenGL again."""
+        if self.registered is not None:
+            self._renew(GL)
+
+    def release(self) -> None:
+        if self.registered is not None:
+            self.registered.release()
+            self.registered = None
+
+    def _renew(self, GL) -> None:
+        self.release()
+        GL.glDeleteTextures([self.name])
+        self._make(GL)
+
+    def _make(self, GL) -> None:
         self.name = int(GL.glGenTextures(1))
         self.width = self.height = 0
         self.mipmaps_stale = True

@@ -21,10 +21,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
+
 from renderer.child import Running
 from renderer.frames import FrameWriter, Place
 from renderer.messages import (
     Answer,
+    GpuOffer,
+    GpuPlace,
     RendererLost,
     RenderFailure,
     RenderProgress,
@@ -33,6 +37,7 @@ from renderer.messages import (
 )
 
 TRIES = 3  # times that the renderer may die on one request, or while it starts, before that is taken as the cause
+AnyPlace = Place | GpuPlace
 PARTING = 0.5  # seconds that the renderer has to end by itself
 
 
@@ -45,10 +50,11 @@ class Client:
         self._changed = threading.Condition()
         self._last: dict[str, RenderRequest] = {}  # of each view the newest request
         self._answered: dict[str, int] = {}  # of each view the newest id that has its picture or sentence
-        self._incoming: deque[tuple[Answer, Place | None, Any]] = deque()
-        self._shown: dict[str, tuple[Place, Any]] = {}
+        self._incoming: deque[tuple[Answer, AnyPlace | None, Any]] = deque()
+        self._shown: dict[str, tuple[AnyPlace, Any]] = {}
         self._first = "canvas"
         self._closing = False
+        self.offer: GpuOffer | None = None  # of the renderer that is there: whether its pictures can stay on the GPU
 
     def submit(self, request: RenderRequest, *, first: bool = False) -> None:
         """Ask for a picture; of the requests of a view the newest counts. `first`: this view is under the hand."""
@@ -69,6 +75,20 @@ class Client:
                     self._ask(request)
             self._changed.notify_all()
 
+    def share(self, bus: str, wanted: bool) -> None:
+        """Have pictures stay on the GPU of this PCI address, or come through main memory (again)."""
+        with self._changed:
+            self._tell(("share", bus, wanted))
+            self._changed.notify_all()
+
+    def again(self) -> None:
+        """Have the newest picture of each view sent anew."""
+        with self._changed:
+            for request in self._last.values():
+                self._unanswered(request)
+                self._ask(request)
+            self._changed.notify_all()
+
     def poll(self) -> list[Answer]:
         """What has come since the last call: of each view only the newest, and nothing older than what it has shown.
 
@@ -77,12 +97,13 @@ class Client:
         with self._changed:
             incoming, self._incoming = self._incoming, deque()
         lost: list[Answer] = []
-        newest: dict[str, tuple[Answer, Place | None, Any]] = {}
+        newest: dict[str, tuple[Answer, AnyPlace | None, Any]] = {}
         progress: dict[str, RenderProgress] = {}
         for item in incoming:
             answer, place, source = item
             if isinstance(answer, RendererLost):
                 lost.append(answer)
+                newest = {view: one for view, one in newest.items() if not isinstance(one[1], GpuPlace)}  # gone with it
                 for request in self._last.values():  # the next renderer makes it again
                     if not self._given_up(request):
                         self._unanswered(request)
@@ -140,20 +161,25 @@ class Client:
     def _tell(self, message: tuple[Any, ...]) -> None:
         raise NotImplementedError
 
-    def _free(self, place: Place, source: Any) -> None:
+    def _free(self, place: AnyPlace, source: Any) -> None:
         raise NotImplementedError
 
     def _unanswered(self, request: RenderRequest) -> None:
         before = request.id - 1
         self._answered[request.view] = min(self._answered.get(request.view, before), before)
 
-    def _came(self, answer: Answer, place: Place | None = None, source: Any = None) -> None:
+    def _came(self, answer: Answer, place: AnyPlace | None = None, source: Any = None) -> None:
         with self._changed:
             self._incoming.append((answer, place, source))
         if self._wake is not None:
             self._wake()
 
-    def _delivered(self, answer: Answer, place: Place | None, source: Any) -> Answer:
+    def _offered(self, offer: GpuOffer) -> None:
+        self.offer = offer
+        if self._wake is not None:
+            self._wake()
+
+    def _delivered(self, answer: Answer, place: AnyPlace | None, source: Any) -> Answer:
         if place is not None:
             before = self._shown.get(place.view)
             self._shown[place.view] = (place, source)
@@ -161,7 +187,7 @@ class Client:
                 self._free(*before)
         return answer
 
-    def _drop(self, item: tuple[Answer, Place | None, Any] | None) -> None:
+    def _drop(self, item: tuple[Answer, AnyPlace | None, Any] | None) -> None:
         if item is not None and item[1] is not None:
             self._free(item[1], item[2])
 
@@ -223,10 +249,10 @@ class OtherProcess(Client):
     def _tell(self, message: tuple[Any, ...]) -> None:
         self._orders.append(message)
 
-    def _free(self, place: Place, source: Any) -> None:
+    def _free(self, place: AnyPlace, source: Any) -> None:
         with self._changed:
             if self._running is not None and source is self._running:
-                self._orders.append(("free", place.view, place.slot))
+                self._orders.append(_returned(place))
                 self._changed.notify_all()
 
     def _keep(self) -> None:
@@ -267,9 +293,9 @@ class OtherProcess(Client):
                     if not isinstance(answer, RenderProgress):
                         self._works_on = None
                         self._tries.pop((answer.view, answer.id), None)
-                    if isinstance(answer, RenderResult):
-                        answer = replace(answer, frame=running.reader.array(place))
-                    self._came(answer, place, running)
+                    self._came(_located(answer, place, running.reader.array), place, running)
+                case ("offer", offer):
+                    self._offered(offer)
                 case ("begin", view, number):
                     self._works_on = (view, number)
                 case ("ready",):
@@ -284,6 +310,7 @@ class OtherProcess(Client):
         A request on which it died TRIES times gets a sentence instead; so do all when it cannot even start.
         """
         culprit, self._works_on = self._works_on, None
+        self.offer = None
         started, self._ready = self._ready, False
         given_up: list[RenderRequest] = []
         with self._changed:
@@ -341,9 +368,15 @@ class InProcess(Client):
         super().__init__(wake)
         self._broken = ""
         self._writer = FrameWriter()
-        self._inbox = Inbox(self._writer)
+        self._carrier = self._new_carrier()
+        self._inbox = Inbox(self._carrier)
         self._thread = threading.Thread(target=self._serve, args=(threads,), name="renderer", daemon=True)
         self._thread.start()
+
+    def _new_carrier(self) -> Any:
+        from renderer.carrier import Carrier
+
+        return Carrier(self._writer)
 
     @property
     def alive(self) -> bool:
@@ -362,7 +395,7 @@ class InProcess(Client):
         try:
             from renderer.server import serve
 
-            serve(self._inbox, self._heard, self._writer, threads)
+            serve(self._inbox, self._heard, self._carrier, threads)
         except Exception as error:  # noqa: BLE001 - whatever ended it, those who wait are told
             with self._changed:
                 self._broken = (
@@ -377,9 +410,9 @@ class InProcess(Client):
     def _heard(self, message: tuple[Any, ...]) -> None:
         match message:
             case ("answer", answer, place):
-                if isinstance(answer, RenderResult):
-                    answer = replace(answer, frame=self._writer.array(place))
-                self._came(answer, place)
+                self._came(_located(answer, place, self._writer.array), place)
+            case ("offer", offer):
+                self._offered(offer)
 
     def _ask(self, request: RenderRequest) -> None:
         if self._broken:
@@ -390,5 +423,17 @@ class InProcess(Client):
     def _tell(self, message: tuple[Any, ...]) -> None:
         self._inbox.put(message)
 
-    def _free(self, place: Place, source: Any) -> None:
-        self._inbox.put(("free", place.view, place.slot))
+    def _free(self, place: AnyPlace, source: Any) -> None:
+        self._inbox.put(_returned(place))
+
+
+def _located(answer: Answer, place: AnyPlace | None, array: Callable[[Place], np.ndarray]) -> Answer:
+    """An answer with its picture, or where that is on the GPU."""
+    if not isinstance(answer, RenderResult) or place is None:
+        return answer
+    return replace(answer, place=place) if isinstance(place, GpuPlace) else replace(answer, frame=array(place))
+
+
+def _returned(place: AnyPlace) -> tuple[Any, ...]:
+    """What tells the renderer that the window has done with a picture."""
+    return ("free block", place.bus, place.block) if isinstance(place, GpuPlace) else ("free", place.view, place.slot)

@@ -33,10 +33,11 @@ class Finished:
     def width(self) -> int:
         return self.shown.colours.shape[2]
 
-    def write(self, frame: np.ndarray) -> None:
-        """Fill a frame, uint8 [height, width, 4], with red, green, blue and opacity."""
-        target, colours, opacity = torch.from_numpy(frame), self.shown.colours, self.shown.opacity
-        if colours.device.type != "cpu":
+    def write(self, frame: np.ndarray | Tensor) -> None:
+        """Fill a frame, uint8 [height, width, 4], with red, green, blue and opacity; it may be on the GPU."""
+        target = torch.from_numpy(frame) if isinstance(frame, np.ndarray) else frame
+        colours, opacity = self.shown.colours, self.shown.opacity
+        if colours.device != target.device:
             solid = torch.full_like(colours[0], 255) if opacity is None else opacity
             target.copy_(_to_host(torch.cat([colours, solid.unsqueeze(0)]).permute(1, 2, 0).contiguous()))
             return

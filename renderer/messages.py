@@ -76,8 +76,33 @@ class MapStats:
 
 
 @dataclass(frozen=True)
+class GpuPlace:
+    """A finished picture, uint8 [height, width, 4], in a GPU's memory, with what another process opens it by."""
+
+    view: str
+    block: int  # number of the memory, of which a renderer uses none twice
+    bus: str  # PCI address of the GPU
+    height: int
+    width: int
+    memory: bytes  # handles of the driver, 64 bytes each: of the memory,
+    ready: bytes  # of the event that the picture is there,
+    done: bytes  # and of the event that the window has copied it
+
+
+@dataclass(frozen=True)
+class GpuOffer:
+    """The renderer's pictures lie on a GPU: where a test picture (`frames.pattern`) does, or why that is in vain."""
+
+    place: GpuPlace | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class RenderResult:
-    """A finished picture. `frame` is uint8 [H, W, 4] RGBA, valid until the next frame of the same view is taken."""
+    """A finished picture. `frame` is uint8 [H, W, 4] RGBA, valid until the next frame of the same view is taken.
+
+    Where the window takes pictures straight from a GPU, `place` says where this one lies and `frame` is empty.
+    """
 
     view: str
     id: int
@@ -90,6 +115,12 @@ class RenderResult:
     shown_class: int | None = None  # the class that made it, of a class-conditional network
     proposal: Scene | None = None  # a changed scene that the window may put into the document
     reused: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
+    place: GpuPlace | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        return (self.place.height, self.place.width) if self.place else (self.frame.shape[0], self.frame.shape[1])
 
 
 @dataclass(frozen=True)

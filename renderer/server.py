@@ -1,9 +1,9 @@
 """The renderer: takes the newest request of each view, answers with a picture or a sentence, and never just stops.
 
 Run by renderer/client.py as `python -m renderer.server`. What it is told: ("render", request, first), ("free", view,
-slot), ("reload", path), ("close",). What it says: ("ready",), ("begin", view, id), ("answer", answer, place), and
-("fatal", sentence) before it gives up. A thread listens all the time, also in the middle of a picture: when the window
-is gone, so is the renderer.
+slot), ("free block", bus, number), ("share", bus, wanted), ("reload", path), ("close",). What it says: ("ready",),
+("begin", view, id), ("answer", answer, place), ("offer", offer), and ("fatal", sentence) before it gives up. A thread
+listens all the time, also in the middle of a picture: when the window is gone, so is the renderer.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from collections.abc import Callable
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
+from renderer.carrier import Carrier
 from renderer.frames import Arena, FrameWriter, Place
-from renderer.messages import Answer, RenderProgress, RenderRequest
+from renderer.messages import Answer, GpuPlace, RenderProgress, RenderRequest
 from renderer.problems import failure, is_fatal, is_memory
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ class Cancelled(Exception):
 class Inbox:
     """What the window wants now: of each view the newest request."""
 
-    def __init__(self, writer: FrameWriter) -> None:
+    def __init__(self, carrier: Carrier) -> None:
         self.closing = False
         self.first = "canvas"  # the view under the hand
         self.turn = 0.0  # seconds that its last picture took
-        self._writer = writer
+        self._carrier = carrier
         self._waiting: dict[str, RenderRequest] = {}
         self._since: dict[str, float] = {}  # when a view began to wait; a newer request waits no less
         self._reload: list[str] = []
@@ -63,7 +64,11 @@ class Inbox:
                     if first:
                         self.first = request.view
                 case ("free", view, slot):
-                    self._writer.give_back(view, slot)
+                    self._carrier.give_back(view, slot)
+                case ("free block", bus, number):
+                    self._carrier.give_back_block(bus, number)
+                case ("share", bus, wanted):
+                    self._carrier.share(bus, wanted)
                 case ("reload", path):
                     self._reload.append(path)
                 case ("close",):
@@ -109,7 +114,7 @@ class Inbox:
         return time.monotonic() - self._since[view] > max(PATIENCE, 3 * self.turn)
 
     def _choose(self) -> str | None:
-        ready = [view for view in self._waiting if self._writer.has_room(view)]
+        ready = [view for view in self._waiting if self._carrier.has_room(view)]
         late = [view for view in ready if view != self.first and self._overdue(view)]
         if self.first in ready and not late:
             return self.first
@@ -162,17 +167,17 @@ class Judge:
             raise Cancelled
 
 
-def serve(inbox: Inbox, send: Send, writer: FrameWriter, threads: int | None = None) -> None:
+def serve(inbox: Inbox, send: Send, carrier: Carrier, threads: int | None = None) -> None:
     """Answer requests until the inbox closes."""
     engine = _engine(threads)
     send(("ready",))
     try:
-        _serve(engine, inbox, send, writer)
+        _serve(engine, inbox, send, carrier)
     finally:
         engine.close()
 
 
-def _serve(engine: Engine, inbox: Inbox, send: Send, writer: FrameWriter) -> None:
+def _serve(engine: Engine, inbox: Inbox, send: Send, carrier: Carrier) -> None:
     judge = Judge(inbox)
     while (work := inbox.next()) is not None:
         request, overdue = work
@@ -181,7 +186,7 @@ def _serve(engine: Engine, inbox: Inbox, send: Send, writer: FrameWriter) -> Non
         began = time.monotonic()
         send(("begin", request.view, request.id))
         judge.begin(request, must=overdue)
-        answered = _answer(engine, request, judge, send, writer)
+        answered = _answer(engine, request, judge, send, carrier)
         if answered is None:
             continue
         judge.finished(request.view)
@@ -191,8 +196,8 @@ def _serve(engine: Engine, inbox: Inbox, send: Send, writer: FrameWriter) -> Non
 
 
 def _answer(
-    engine: Engine, request: RenderRequest, judge: Judge, send: Send, writer: FrameWriter
-) -> tuple[Answer, Place | None] | None:
+    engine: Engine, request: RenderRequest, judge: Judge, send: Send, carrier: Carrier
+) -> tuple[Answer, Place | GpuPlace | None] | None:
     """The answer and where its picture lies; None where the request was cancelled."""
     last_news = 0.0
 
@@ -206,9 +211,7 @@ def _answer(
     for last_try in (False, True):
         try:
             finished = engine.render(request.scene, request.view, check=judge, tell=tell)
-            place, frame = writer.take(request.view, finished.height, finished.width)
-            finished.write(frame)
-            return finished.result(request), place
+            return finished.result(request), carrier.carry(request.view, finished)
         except Cancelled:
             return None
         except Exception as error:  # noqa: BLE001 - whatever went wrong is an answer
@@ -269,11 +272,11 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the window's business
     faulthandler.enable()
     channel = open_channel(options.channel)
-    writer = FrameWriter(Arena(options.memory))
-    inbox = Inbox(writer)
+    carrier = Carrier(FrameWriter(Arena(options.memory)), lambda offer: channel.send(("offer", offer)))
+    inbox = Inbox(carrier)
     threading.Thread(target=_listen, args=(channel, inbox), name="listen", daemon=True).start()
     try:
-        serve(inbox, channel.send, writer, options.threads)
+        serve(inbox, channel.send, carrier, options.threads)
     except (BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the window is gone
     except Exception as error:  # noqa: BLE001 - the window is told why

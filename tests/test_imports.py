@@ -84,7 +84,8 @@ def within(name: str, packages: set[str]) -> bool:
 
 
 def test_the_window_starts_without_torch() -> None:
-    code = "import sys, gui.app, gui.window, gui.headless, widgets, renderer.client; print({'torch', 'cuda'} & {*sys.modules})"
+    ours = "gui.app, gui.window, gui.headless, widgets, renderer.client"
+    code = f"import sys, {ours}; print({{'torch', 'cuda'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -12,7 +12,7 @@ def draw(value: Scene, now: Now) -> Scene:
         ui.command_button(now, "capture.picture", enabled=now.result is not None, why="There is no picture yet.")
         ui.command_button(now, "capture.window")
     if now.result is not None:
-        height, width = now.result.frame.shape[:2]
+        height, width = now.result.size
         ui.fact("Size", f"{width} × {height} pixels")
     else:
         ui.fact("Size", "")

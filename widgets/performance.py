@@ -74,6 +74,7 @@ def _facts(now: Now) -> None:
     ui.fact("First stage", (result.reused or "nothing: all was kept") if result else "")
     ui.fact("Device", f"{model.device_name} · {model.precision}" if model else "")
     ui.fact("Kernels", model.kernels if model else "", model.kernels if model else "")
+    ui.fact("Pictures come", pace.transport, pace.transport)
 
 
 def _redraw(now: Now) -> None:

@@ -1,0 +1,92 @@
+"""NVIDIA's driver as both sides of shared pictures call it, by way of cuda-bindings; imports neither torch nor OpenGL.
+
+Only used where a renderer computes on an NVIDIA GPU. torch's own CUDA builds for Linux bring cuda-bindings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HANDLE = 64  # bytes of each handle that goes to the other process
+
+
+class GpuError(RuntimeError):
+    """Pictures cannot be shared on the GPU; one sentence says why."""
+
+
+class Driver:
+    """The driver on one GPU's primary context, which is the one that torch uses. Raises GpuError."""
+
+    def __init__(self, ordinal: int | None = None, bus: str = "") -> None:
+        """The GPU by torch's number, or by its PCI address."""
+        if not sys.platform.startswith("linux"):
+            raise GpuError("Only Linux lets two processes share a GPU's memory")
+        try:
+            self.api: Any = importlib.import_module("cuda.bindings.driver")
+        except (ImportError, OSError) as error:
+            raise GpuError("cuda-bindings is not installed (`pip install cuda-bindings` brings it)") from error
+        self("cuInit", 0)
+        self.device = (
+            self("cuDeviceGet", ordinal) if ordinal is not None else self("cuDeviceGetByPCIBusId", bus.encode())
+        )
+        name = self("cuDeviceGetPCIBusId", HANDLE, self.device)
+        self.bus = bytes(name).split(b"\0")[0].decode()
+        self._context = self("cuDevicePrimaryCtxRetain", self.device)
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        """What a function of the driver gives."""
+        try:
+            status, *values = getattr(self.api, name)(*arguments)
+        except (RuntimeError, AttributeError) as error:  # no driver, or one without this function
+            raise GpuError(f"NVIDIA's driver has no {name} ({' '.join(str(error).split())[:120]})") from error
+        if int(status):
+            words = bytes(self.api.cuGetErrorString(status)[1] or b"unknown").decode(errors="replace")
+            raise GpuError(f"NVIDIA's driver failed in {name}: {words} (error {int(status)})")
+        return values[0] if len(values) == 1 else values
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Calls of this thread go to this GPU."""
+        self("cuCtxPushCurrent", self._context)
+        try:
+            yield
+        finally:
+            self("cuCtxPopCurrent")
+
+    def export_memory(self, address: Any) -> bytes:
+        return _bytes(self("cuIpcGetMemHandle", address))
+
+    def export_event(self, event: Any) -> bytes:
+        return _bytes(self("cuIpcGetEventHandle", event))
+
+    def new_event(self) -> Any:
+        """An event that another process can open."""
+        flags = self.api.CUevent_flags
+        return self("cuEventCreate", int(flags.CU_EVENT_INTERPROCESS) | int(flags.CU_EVENT_DISABLE_TIMING))
+
+    def open_memory(self, handle: bytes) -> Any:
+        lazily = int(self.api.CUipcMem_flags.CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS)
+        return self("cuIpcOpenMemHandle", _filled(self.api.CUipcMemHandle(), handle), lazily)
+
+    def open_event(self, handle: bytes) -> Any:
+        return self("cuIpcOpenEventHandle", _filled(self.api.CUipcEventHandle(), handle))
+
+    def close(self) -> None:
+        self("cuDevicePrimaryCtxRelease", self.device)
+
+
+def _bytes(handle: Any) -> bytes:
+    """By its address: some versions of the binding hide the field."""
+    return ctypes.string_at(int(handle.getPtr()), HANDLE)
+
+
+def _filled(handle: Any, content: bytes) -> Any:
+    if len(content) != HANDLE:
+        raise GpuError(f"A handle of {len(content)} bytes came where {HANDLE} were due")
+    ctypes.memmove(int(handle.getPtr()), content, HANDLE)
+    return handle
