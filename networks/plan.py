@@ -1,9 +1,10 @@
-"""Pictures of StyleGAN3 on a CPU without gradients: all that depends on weights alone is worked out once.
+"""Pictures on a CPU without gradients: all that depends on weights alone is worked out once.
 
 The steps and their states are those of the plain path, equal to 1e-4 of the picture's largest value, and resumed runs
 have the bits of whole ones: what leaves a layer is kept before the next layer's style, which goes into the weights (or
-into a copy of the picture, where that is smaller). Demodulation and bias are applied by the fused kernel as it reads.
-Pictures stay in channels_last memory from the first layer to the last.
+into a copy of the picture, where that is smaller). In StyleGAN3 demodulation and bias are applied by the fused kernel
+as it reads. 3x3 convolutions are Winograd's wherever the compiled form serves: measured from 8 to 512 channels and from
+4 to 534 pixels, direct convolution is never quicker. Pictures stay in channels_last memory from layer to layer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ops.kernels.winograd import Winograd
 from ops.modulated_conv import EPSILON
 
 if TYPE_CHECKING:
+    from networks.stylegan2 import SynthesisLayer as StyleGAN2Layer
     from networks.stylegan3 import SynthesisInput, SynthesisLayer
 
 CHANNELS_LAST = torch.channels_last
@@ -171,6 +173,22 @@ class LayerPlan:
         y = made[0] if len(made) == 1 else torch.cat(made)
         up, down, padding = self.spec.up_factor, self.spec.down_factor, self.spec.padding
         return filtered_lrelu(y, *self.filters, self.bias, up, down, padding, gain=1, slope=1, clamp=self.clamp)
+
+
+class ModulatedPlan:
+    """The convolution of a `SynthesisLayer` of StyleGAN2 that keeps the resolution, prepared for the compiled form."""
+
+    def __init__(self, module: StyleGAN2Layer) -> None:
+        weight = module.weight.detach()
+        self.affine = _Affine.of(module.affine)
+        self.squares = square_weight(weight)
+        self.winograd = Winograd(weight)
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, in, H, W], w [N, w_dim] -> modulated, convolved and demodulated [N, out, H, W]."""
+        styles = self.affine(w)
+        demodulation = (F.linear(styles.square(), self.squares) + EPSILON).rsqrt_()
+        return self.winograd(x, styles, demodulation)
 
 
 class InputPlan:

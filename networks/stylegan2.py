@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from networks.config import StyleGAN2Config
 from networks.generator import BaseGenerator
 from networks.layers import Conv2d, FullyConnected, activate
+from networks.plan import ModulatedPlan, Plan
 from networks.steps import Pass, State, Step, Synthesis
-from ops import modulated_conv2d_stylegan2, setup_filter, upsample2d
+from ops import kernels, modulated_conv2d_stylegan2, setup_filter, upsample2d
 
 
 class Generator(BaseGenerator):
@@ -129,6 +130,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN2Config, in_channels: int, resolution: int, up: int = 1) -> None:
         super().__init__()
         self.up, self.resolution = up, resolution
+        self.plan = Plan(ModulatedPlan)
         self.activation, self.conv_clamp = config.activation, config.conv_clamp
         self.fused = config.fused_modconv_default
         channels = config.channels(resolution)
@@ -143,12 +145,24 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, name: str, how: Pass, gain: float = 1.0) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> [N, out, resolution, resolution] in x's dtype; `name` is for the noise."""
+        noise = self._noise(x, name, how)
+        direct = self.up == 1 and x.device.type == "cpu" and x.dtype == torch.float32
+        compiled = direct and kernels.why_not() is None
+        planned = self.plan.of(self) if compiled else None
+        if planned is not None:
+            x = planned(x, w)
+            x = x if noise is None else x.add_(noise)
+        else:
+            x = self._convolved(x, w, noise)
+        return activate(x, self.bias.to(x.dtype), self.activation, gain, self.conv_clamp)
+
+    def _convolved(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         fused = self.fused == "always" or (self.fused == "inference_only" and not self.training)
-        x = modulated_conv2d_stylegan2(
+        return modulated_conv2d_stylegan2(
             x,
             self.weight,
             self.affine(w),
-            noise=self._noise(x, name, how),
+            noise=noise,
             up=self.up,
             padding=1,
             resample_filter=self.resample_filter,
@@ -156,7 +170,6 @@ class SynthesisLayer(nn.Module):
             flip_weight=self.up == 1,
             fused_modconv=None if fused else False,
         )
-        return activate(x, self.bias.to(x.dtype), self.activation, gain, self.conv_clamp)
 
     def _noise(self, x: Tensor, name: str, how: Pass) -> Tensor | None:
         """Constant noise is one map for the whole batch; random noise is drawn for each picture."""
