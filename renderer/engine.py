@@ -149,7 +149,7 @@ class Engine:
 
         with move_input(loaded, inputs.transform):
             mode, seed = inputs.noise or ("const", 0)
-            state = loaded.network.synthesis.run(
+            state = loaded.graphs.run(
                 ws,
                 start=start,
                 state=run.kept.get(start),

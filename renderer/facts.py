@@ -14,7 +14,7 @@ from session import Model
 
 def model_info(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
     """The facts, as this scene's model names it; the same object as long as they are the same."""
-    key = (model, force_fp32, ops.kernels.serving())
+    key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.line)
     if key not in loaded.infos:
         loaded.infos[key] = _describe(loaded, model, force_fp32)
     return loaded.infos[key]
@@ -43,7 +43,7 @@ def _describe(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
         device=str(loaded.device),
         device_name=_device_name(loaded.device),
         precision="mixed" if any(layer.dtype == "float16" for layer in layers) else "float32",
-        kernels=ops.describe(loaded.device),
+        kernels=", ".join(filter(None, (ops.describe(loaded.device), loaded.graphs.line))),
         channel_order=loaded.channel_order(model),
         weights=loaded.choices,
         note=" ".join(_notes(loaded, model)),

@@ -15,6 +15,7 @@ from networks.checkpoint import Generator, Network, load_network
 from networks.contents import Role
 from networks.download import is_url
 from networks.errors import CheckpointError
+from networks.graphs import Graphs
 from networks.locate import locate
 from networks.steps import Step
 from networks.stylegan3 import SynthesisNetwork as AliasFree
@@ -54,7 +55,10 @@ class Loaded:
     costs: list[float] = field(default_factory=list)  # seconds that each step took; empty: not measured yet
     keep: frozenset[int] | None = None  # after how many steps what comes out is kept; None: not decided
     budget: int | None = None  # bytes for what is kept; None: not decided
-    infos: dict[tuple[Model, bool, str], ModelInfo] = field(default_factory=dict)
+    infos: dict[tuple[Model, bool, str, str], ModelInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.graphs = Graphs(self.network.synthesis)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -118,6 +122,8 @@ class Models:
     def forget(self) -> None:
         """Let go of every network that no view is showing."""
         self._let_go(0)
+        for loaded in self._loaded.values():
+            loaded.graphs.forget()
 
     def close(self) -> None:
         """Break off downloads that are under way."""

@@ -1,0 +1,185 @@
+"""Runs repeated as recorded graphs give the pictures of runs layer by layer, and follow every change.
+
+A CUDA graph needs a GPU, and is tried where there is one. Everywhere, what decides about graphs works with recordings
+that repeat the work in the same memory, as a graph does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from networks import graphs as module
+from networks.config import StyleGAN2Config, StyleGAN3Config
+from networks.graphs import KEPT, WARM, Graphs, Work
+from networks.steps import State, Step
+from networks.stylegan2 import Generator as StyleGAN2
+from networks.stylegan3 import Generator as StyleGAN3
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available() or torch.version.cuda is None, reason="no NVIDIA GPU here")
+SMALL: dict[str, Any] = {
+    "img_resolution": 16,
+    "z_dim": 8,
+    "w_dim": 8,
+    "mapping_num_layers": 1,
+    "channel_base": 256,
+    "channel_max": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.no_grad():
+        yield
+
+
+class Recorder:
+    """Records on the CPU: what is repeated writes to the memory of the first time."""
+
+    def __init__(self) -> None:
+        self.recorded = self.repeated = 0
+
+    def __call__(self, work: Work) -> tuple[Callable[[], None], State]:
+        self.recorded += 1
+        first = work()
+        places = [t.clone() if t is not None else None for t in (first.x, first.image, first.shortcut)]
+
+        def repeat() -> None:
+            self.repeated += 1
+            made = work()
+            for place, t in zip(places, (made.x, made.image, made.shortcut), strict=True):
+                if place is not None and t is not None:
+                    place.copy_(t)
+
+        x, image, shortcut = places
+        assert x is not None
+        return repeat, State(x, image, shortcut, first.done)
+
+
+def three() -> StyleGAN3:
+    torch.manual_seed(1)
+    return StyleGAN3(StyleGAN3Config(**SMALL)).eval().requires_grad_(False)
+
+
+def two() -> StyleGAN2:
+    torch.manual_seed(1)
+    config = StyleGAN2Config(**SMALL, architecture="resnet")
+    return StyleGAN2(config).eval().requires_grad_(False)
+
+
+def some_ws(G: StyleGAN2 | StyleGAN3, seed: int, batch: int = 1) -> Tensor:
+    return torch.randn([batch, G.num_ws, G.w_dim], generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("make", [two, three])
+def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
+    G, record = make(), Recorder()
+    graphs = Graphs(G.synthesis, record)
+    kept = []
+    for stop in (None, 4):
+        for seed in range(WARM + 4):
+            ws = some_ws(G, seed)
+            heard: list[tuple[Step, State]] = []
+            state = graphs.run(ws, stop=stop, on_step=lambda step, state, heard=heard: heard.append((step, state)))
+            expected = G.synthesis.run(ws, stop=stop)
+            assert state.done == expected.done
+            assert heard[-1] == (G.synthesis.steps[state.done - 1], state)
+            kept.append((state, expected))
+    for state, expected in kept:  # what was made before is as it was
+        assert torch.equal(state.x, expected.x)
+        assert (state.image is None) == (expected.image is None)
+        assert state.image is None or torch.equal(state.image, expected.image)
+    assert (record.recorded, record.repeated) == (2, 8)
+    assert graphs.recorded == 2
+
+
+def test_every_change_that_matters_is_followed():
+    G, record = three(), Recorder()
+    graphs = Graphs(G.synthesis, record)
+    ws = some_ws(G, 0)
+
+    def settled(ws: Tensor = ws, **options) -> None:
+        for _ in range(WARM + 2):
+            assert torch.equal(graphs.run(ws, **options).x, G.synthesis.run(ws, **options).x)
+
+    layer = G.synthesis.layer(G.synthesis.layer_names[3])
+    settled()
+    assert record.recorded == 1
+    for number, change in enumerate(
+        (
+            lambda: layer.bias.add_(1),
+            lambda: setattr(layer, "weight", torch.nn.Parameter(torch.randn_like(layer.weight), requires_grad=False)),
+            lambda: G.load_state_dict({name: t * 1.1 for name, t in G.state_dict().items()}),
+        ),
+        2,
+    ):
+        change()
+        settled()
+        assert record.recorded == number
+    G.synthesis.input.transform[0, 2] += 0.3  # is read by every run, so that nothing has to be recorded anew
+    settled()
+    assert record.recorded == 4
+    settled(some_ws(G, 1, batch=2))
+    settled(ws, force_fp32=True)
+    assert record.recorded == 6
+    assert graphs.recorded == KEPT
+    graphs.forget()
+    assert graphs.recorded == 0
+    settled()
+
+
+def test_what_cannot_be_repeated_is_not_recorded(monkeypatch):
+    G, record = two(), Recorder()
+    graphs = Graphs(G.synthesis, record)
+    ws = some_ws(G, 0)
+    state = G.synthesis.run(ws, stop=2)
+    for _ in range(WARM + 2):
+        graphs.run(ws, noise_mode="random")
+        resumed = graphs.run(ws, start=2, state=state)
+        assert torch.equal(resumed.x, G.synthesis.run(ws).x)
+        with torch.enable_grad():
+            graphs.run(ws)
+    assert record.recorded == 0
+    for _ in range(WARM + 2):
+        assert Graphs(G.synthesis).run(ws).done == len(G.synthesis.steps)  # a CPU has no graphs
+    monkeypatch.setattr(module, "SHORT", 0.0)
+    for _ in range(WARM + 2):
+        graphs.run(ws)
+    assert record.recorded == 0
+    assert "can be cancelled between layers" in graphs.why
+
+
+def test_a_failed_recording_is_said_once_and_pictures_go_on():
+    G = three()
+    tries = []
+
+    def refuse(work: Work):
+        tries.append(work)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    graphs, ws = Graphs(G.synthesis, refuse), some_ws(G, 0)
+    for seed in range(WARM + 4):
+        ws = some_ws(G, seed)
+        assert torch.equal(graphs.run(ws).x, G.synthesis.run(ws).x)
+    assert len(tries) == 1
+    assert graphs.why == "recording failed: operation not permitted when stream is capturing"
+    G.synthesis.layer(G.synthesis.layer_names[0]).bias.add_(1)  # another network may be luckier
+    for _ in range(WARM + 2):
+        graphs.run(ws)
+    assert len(tries) == 2
+
+
+@needs_gpu
+@pytest.mark.parametrize("make", [two, three])
+def test_on_a_gpu_graphs_give_the_same_pictures(make):
+    G = make().cuda()
+    graphs = Graphs(G.synthesis)
+    for seed in range(WARM + 4):
+        ws = some_ws(G, seed).cuda()
+        made, expected = G.synthesis.picture(graphs.run(ws)), G.synthesis.picture(G.synthesis.run(ws))
+        assert (made - expected).abs().max() <= 1e-3 * expected.abs().max()
+    assert graphs.recorded == 1, graphs.why
