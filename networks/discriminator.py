@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,17 @@ class Discriminator(nn.Module):
         self.mapping = mapping_of(config) if config.c_dim > 0 else None
         self.b4 = DiscriminatorEpilogue(config)
 
-    def forward(self, img: Tensor, c: Tensor | None = None, force_fp32: bool = False) -> Tensor:
+    def forward(
+        self,
+        img: Tensor,
+        c: Tensor | None = None,
+        force_fp32: bool = False,
+        run_block: Callable[..., Any] | None = None,
+    ) -> Tensor:
         """img [N, C, H, W] nominally in [-1, 1], c [N, c_dim] or None -> logits [N, 1] float32.
 
-        With minibatch standard deviation a picture's logit depends on the others of its group. Raises ValueError for
-        shapes that do not fit.
+        With minibatch standard deviation a picture's logit depends on the others of its group. `run_block(block,
+        *inputs)` runs each block, where a training wants to keep less. Raises ValueError for shapes that do not fit.
         """
         size = self.img_resolution
         if img.ndim != 4 or tuple(img.shape[1:]) != (self.img_channels, size, size):
@@ -50,7 +57,7 @@ class Discriminator(nn.Module):
         rest: Tensor | None = img.to(torch.float32)
         for resolution in self.block_resolutions:
             block = cast(DiscriminatorBlock, self.get_submodule(f"b{resolution}"))
-            x, rest = block(x, rest, half)
+            x, rest = block(x, rest, half) if run_block is None else run_block(block, x, rest, half)
         classes = None
         if self.mapping is not None:
             if c is not None and c.shape[0] != img.shape[0]:

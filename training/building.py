@@ -57,6 +57,8 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         pl_weight=config.pl_weight,
         blur_init_sigma=config.blur,
         blur_fade_kimg=config.blur_fade_kimg,
+        equivariance=config.equivariance,
+        recompute=config.gradient_checkpointing,
     ), StepSettings(
         batch=config.batch,
         g_lr=config.g_lr,
@@ -68,6 +70,7 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         freeze_mapping=config.freeze_mapping,
         clip_grad=config.clip_grad,
         grad_scale=config.grad_scale,
+        offload_adam=config.offload_adam,
     )
 
 
@@ -87,7 +90,7 @@ def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Disc
     told: list[str] = []
     if config.resume is not None:
         told = _take_over(config.resume, G, D, G_ema)
-    return G.to(device), D.to(device), G_ema.to(device), told
+    return G.to(device), D.to(device), G_ema if config.offload_ema else G_ema.to(device), told
 
 
 def _take_over(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any
 
 from session.fields import Choice, FieldError, Part, Range, suggest
@@ -54,6 +54,12 @@ class Options(Part):
     fp32: Annotated[bool, "No half precision"] = False
     grad_scale: Annotated[bool, "Scale gradients in half precision (the published runs clamp instead)"] = False
     clip_grad: Annotated[float | None, Range(1e-9, 1e9), "Longest gradient of a network"] = None
+    gradient_checkpointing: Annotated[bool, "Compute layers again in the backward pass: less memory, slower"] = False
+    offload_adam: Annotated[bool, "Keep Adam's state off the GPU: less of its memory, slower"] = False
+    offload_ema: Annotated[bool, "Keep G_ema off the GPU: less of its memory, slower"] = False
+    equivariance: Annotated[
+        float, Range(0, 1e6), "Weight of a regulariser of ours, not published: pictures move as StyleGAN3's input does"
+    ] = 0.0
     nobench: Annotated[bool, "Do not let cuDNN try which convolution is fastest"] = False
     allow_tf32: Annotated[bool, "Let CUDA round to TF32"] = False
     deterministic: Annotated[bool, "The same bits on a GPU too, which is slower"] = False
@@ -133,13 +139,19 @@ class TrainingConfig:
     grid: str
     device: str
     name: str  # of the run, without its number
+    # What later versions added, with what it is in runs that were begun before:
+    gradient_checkpointing: bool = False
+    offload_adam: bool = False
+    offload_ema: bool = False
+    equivariance: float = 0.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
-        """The configuration that `asdict` wrote. Raises FieldError where it is of another version."""
+        """The configuration that `asdict` wrote. Raises FieldError where it is of a version that does not fit."""
         known = {field.name for field in fields(cls)}
-        if data.keys() != known:
-            strange = ", ".join(sorted(data.keys() ^ known))
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if strange := (data.keys() - known) | (needed - data.keys()):
+            strange = ", ".join(sorted(map(str, strange)))
             raise FieldError(f"The run's configuration is of another version of this program: {strange}.")
         return cls(**{**data, "metrics": tuple(data["metrics"])})
 
@@ -170,6 +182,11 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         raise FieldError(
             f"{facts.path} has pictures of {size} pixels, but networks need a power of two from 8; make one with "
             "`visualizer.py dataset --resolution`."
+        )
+    if options.equivariance > 0 and not chosen.network.startswith("stylegan3"):
+        raise FieldError(
+            f"--equivariance moves the input of StyleGAN3, which --cfg {options.cfg} is not; choose stylegan3-t or "
+            "stylegan3-r, or leave it out."
         )
     resumed = options.resume is not None
     fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
@@ -232,6 +249,10 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         grid=_grid(options.grid),
         device=options.device,
         name="",
+        gradient_checkpointing=options.gradient_checkpointing,
+        offload_adam=options.offload_adam,
+        offload_ema=options.offload_ema,
+        equivariance=options.equivariance,
     )
     return replace(config, name=run_name(options, config, facts))
 

@@ -20,8 +20,11 @@ def ema_decay(batch: int, ema_kimg: float, rampup: float | None, images_done: in
 
 @torch.no_grad()
 def update_average(average: Generator, G: Generator, decay: float) -> None:
-    """Move the average's weights towards G's; buffers (averages themselves, filters) are copied."""
+    """Move the average's weights towards G's; buffers (averages themselves, filters) are copied.
+
+    An average that is kept on another device is worked out on G's, so that its numbers are the same.
+    """
     for slow, fast in zip(average.parameters(), G.parameters(), strict=True):
-        slow.copy_(fast.lerp(slow, decay))
+        slow.copy_(fast.lerp(slow.to(fast.device), decay))
     for slow, fast in zip(average.buffers(), G.buffers(), strict=True):
         slow.copy_(fast)

@@ -15,6 +15,8 @@ from networks import stylegan2, stylegan3
 from networks.discriminator import Discriminator
 from ops import filter2d
 from training.draws import Draws
+from training.equivariance import drawn_motion, equivariance_error
+from training.recompute import run_block, synthesise
 
 Generator = stylegan2.Generator | stylegan3.Generator
 Augment = Callable[[Tensor, Draws, str], Tensor]
@@ -35,6 +37,8 @@ class LossSettings:
     blur_init_sigma: float = 0.0  # pixels
     blur_fade_kimg: float = 0.0
     noise_mode: str = "random"  # of StyleGAN2's noise inputs
+    equivariance: float = 0.0  # weight of our regulariser, StyleGAN3 only
+    recompute: bool = False  # layers in the backward pass, to need less memory
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Losses:
         if phase.startswith("G"):
             if main:
                 self._generator(batch, gain, sigma)
+                if settings.equivariance != 0:
+                    self._equivariance(batch, gain)
             if regularise:
                 self._path_length(batch, gain)
         else:
@@ -91,6 +97,17 @@ class Losses:
         loss = F.softplus(-logits)
         self.report("Loss/G/loss", loss)
         self._backward(loss.mean() * gain)
+
+    def _equivariance(self, batch: Batch, gain: float) -> None:
+        """On half of the batch, as each of its pictures is painted twice."""
+        G = self.G
+        assert isinstance(G, stylegan3.Generator)  # the configuration saw to that
+        count = max(len(batch.z) // 2, 1)
+        ws = self._styles(batch, count, learn_averages=False)
+        motion = drawn_motion(batch.draws, G)
+        error = equivariance_error(G, motion, lambda: self._paint(batch, ws, learn_averages=False))
+        self.report("Loss/equivariance", error)
+        self._backward(error.mean() * (self.settings.equivariance * gain))
 
     def _path_length(self, batch: Batch, gain: float) -> None:
         count = max(len(batch.z) // self.settings.pl_batch_shrink, 1)
@@ -131,7 +148,12 @@ class Losses:
         self._backward(loss.mean() * gain)
 
     def _generate(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "") -> tuple[Tensor, Tensor]:
-        """The first `count` pictures [N,C,H,W] and their ws [N, num_ws, w_dim], styles mixed."""
+        """The first `count` pictures [N,C,H,W] and their ws [N, num_ws, w_dim]."""
+        ws = self._styles(batch, count, learn_averages=learn_averages, purpose=purpose)
+        return self._paint(batch, ws, learn_averages=learn_averages, purpose=purpose), ws
+
+    def _styles(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "") -> Tensor:
+        """ws [N, num_ws, w_dim] of the first `count` pictures, mixed."""
         draws, mapping = batch.draws, self.G.mapping
         z, c = batch.z[:count], batch.c[:count]
         ws = mapping(z, c, update_emas=learn_averages or self.w_avg_always)
@@ -141,18 +163,24 @@ class Losses:
             cutoffs[chance >= self.settings.style_mixing_prob] = ws.shape[1]
             others = mapping(draws.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
             ws = mix_styles(ws, others, torch.from_numpy(cutoffs))
+        return ws
+
+    def _paint(self, batch: Batch, ws: Tensor, *, learn_averages: bool, purpose: str = "") -> Tensor:
+        """Pictures [N,C,H,W] of ws, which belong to the first N of the batch."""
 
         def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:
-            return draws.normal(f"{purpose}noise {name}", *shape[1:])[:count]
+            return batch.draws.normal(f"{purpose}noise {name}", *shape[1:])[: len(ws)]
 
-        images = self.G.synthesis(ws, update_emas=learn_averages, noise_mode=self.settings.noise_mode, noise=noise)
-        return images, ws
+        options = {"update_emas": learn_averages, "noise_mode": self.settings.noise_mode, "noise": noise}
+        if self.settings.recompute:
+            return synthesise(self.G.synthesis, ws, **options)
+        return self.G.synthesis(ws, **options)
 
     def _judge(self, images: Tensor, c: Tensor, draws: Draws, which: str, sigma: float) -> Tensor:
         images = blur(images, sigma)
         if self.augment is not None:
             images = self.augment(images, draws, which)
-        return self.D(images, c)
+        return self.D(images, c, run_block=run_block if self.settings.recompute else None)
 
     def _report_logits(self, which: str, logits: Tensor) -> None:
         self.report(f"Loss/scores/{which}", logits.detach())

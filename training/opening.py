@@ -42,6 +42,8 @@ def open_run(training: Training, resumed: bool) -> None:
     training.control.begin()
     for name in config.metrics:
         training.say(f"The metric {name} is not available here, so snapshots are not measured.")
+    if config.device == "cpu" and (config.offload_adam or config.offload_ema):
+        training.say("--offload-adam and --offload-ema change nothing on a CPU, whose memory they would use.")
     if resumed:
         training.say(f"Continuing at {training.images / 1000:g} kimg.")
         training.status("running")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from networks.discriminator import Discriminator
 from training.ema import ema_decay, update_average
 from training.losses import Augment, Batch, Generator, Losses, LossSettings, Report
+from training.offload import OffloadedAdam
 from training.team import Team
 
 
@@ -46,6 +47,7 @@ class StepSettings:
     ema_rampup: float | None = 0.05
     freeze_mapping: bool = False
     clip_grad: float | None = None
+    offload_adam: bool = False  # keep the optimisers' state in the machine's memory
     grad_scale: bool = False  # scale losses so that half precision does not lose small gradients
 
 
@@ -61,13 +63,19 @@ def phases(settings: StepSettings) -> tuple[Phase, ...]:
 
 
 def lazy_adam(
-    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], eps: float, interval: int | None
+    parameters: Iterable[nn.Parameter],
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    interval: int | None,
+    offload: bool = False,
 ) -> torch.optim.Adam:
     """Adam, slowed down so that the extra steps of a regularisation at every `interval` steps make no difference."""
     ratio = 1.0 if interval is None else interval / (interval + 1)
     # torch tells an integer 0 from a float here, and refuses it.
     first, second = (float(beta) ** ratio for beta in betas)
-    return torch.optim.Adam(list(parameters), lr=lr * ratio, betas=(first, second), eps=eps)
+    kind = OffloadedAdam if offload else torch.optim.Adam
+    return kind(list(parameters), lr=lr * ratio, betas=(first, second), eps=eps)
 
 
 class Trainer:
@@ -94,7 +102,7 @@ class Trainer:
         self.trained = {"G": _trained(G, settings.freeze_mapping), "D": _trained(D, False)}
         lrs, intervals = (settings.g_lr, settings.d_lr), (settings.g_reg_interval, settings.d_reg_interval)
         self.optimisers = {
-            name: lazy_adam(self.trained[name], lr, settings.betas, settings.eps, interval)
+            name: lazy_adam(self.trained[name], lr, settings.betas, settings.eps, interval, settings.offload_adam)
             for name, lr, interval in zip("GD", lrs, intervals, strict=True)
         }
         self.scale = GradientScale() if settings.grad_scale else None

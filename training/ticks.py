@@ -12,6 +12,7 @@ from runs.rundir import RunError
 from training import pictures
 from training.advice import advice, collapse
 from training.machine import duration, memory_in_use
+from training.offload import visiting
 from training.statistics import summary
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def write_sheet(training: Training, name: str) -> np.ndarray:
     config = training.config
     columns, rows = pictures.sheet_size(config.resolution, config.grid, training.device.type)
     labels = None if training.dataset.has_onehot_labels else training.reals[1]
-    made = pictures.fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
+    with visiting(training.trainer.G_ema, training.device):
+        made = pictures.fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
     pictures.save_sheet(training.folder.path / name, made, columns)
     return made
 
