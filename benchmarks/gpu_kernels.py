@@ -1,0 +1,237 @@
+"""The NVIDIA kernels one by one: right first, then how quick beside the bytes that they must move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import ops
+from benchmarks.gpu_timing import DEVICE, Wrong, seconds
+from benchmarks.networks import CASES
+from benchmarks.report import Section
+from networks.config import StyleGAN3Config
+from networks.stylegan3 import LayerSpec, layer_table
+from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
+from ops.kernels import cuda, cuda_filtered_lrelu
+
+NETWORKS = "T 1024", "R 1024"
+FAMILIES = "filtered_lrelu", "upfirdn2d", "bias_act"
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # of the largest value
+FLIPPED = 1e-3  # of a gradient's values may differ, where the signal is within rounding of the bend
+ACTIVATION_CLAMP = 256.0  # as published
+SHOWN = 12  # comparisons in the table: the worst
+
+
+class Comparisons:
+    """What was compared and how far it was off."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[float, list[str]]] = []
+        self.wrong: list[str] = []
+
+    def add(self, name: str, made: Tensor, expected: Tensor, apart: float = 0.0) -> None:
+        """`apart`: share of the values that may differ."""
+        off = (made.double() - expected).abs() / expected.abs().max()
+        good = float((~(off <= TOLERANCE[made.dtype])).double().mean()) <= apart
+        worst, dtype = float(off.max()), str(made.dtype)[6:]
+        if not good:
+            self.wrong.append(f"{name} ({dtype})")
+        self.rows.append(
+            (worst if worst == worst else float("inf"), [name, dtype, f"{worst:.1e}", "yes" if good else "NO"])
+        )
+
+    def failed(self, name: str, error: Exception) -> None:
+        self.wrong.append(name)
+        self.rows.append((float("inf"), [name, "", f"{type(error).__name__}: {str(error)[:80]}", "NO"]))
+
+    def section(self, unused: list[str]) -> Section:
+        """The worst of them. Raises Wrong where something is wrong, or a kernel is not in use."""
+        text = f"{len(self.rows)} comparisons with plain torch in float64 on this GPU, all right; the worst:"
+        if self.wrong or unused:
+            text = "**Not right, or not used:** " + ", ".join([*self.wrong, *unused]) + "."
+        rows = [row for _, row in sorted(self.rows, key=lambda row: row[0], reverse=True)]
+        columns = "what", "stored as", "largest difference, of the largest value", "right"
+        section = Section("Kernels are right", text, columns, rows[:SHOWN])
+        if self.wrong or unused:
+            raise Wrong(section)
+        return section
+
+
+def comparisons(networks: Iterable[str] = NETWORKS) -> Section:
+    """Each kind of kernel against plain torch in float64. Raises Wrong."""
+    found = Comparisons()
+    for network in networks:
+        for spec in layers(CASES[network].config):
+            name = f"{network} {spec.name}"
+            try:
+                compare_layer(found, name, spec)
+            except Exception as error:  # noqa: BLE001 - the other kernels are worth comparing
+                found.failed(name, error)
+    try:
+        compare_resampling(found)
+    except Exception as error:  # noqa: BLE001
+        found.failed("upfirdn2d and bias_act", error)
+    reasons = {family: cuda.refuses(family, torch.empty(0, device=DEVICE)) for family in FAMILIES}
+    return found.section([f"{family}: {why}" for family, why in reasons.items() if why is not None])
+
+
+def compare_layer(found: Comparisons, name: str, spec: LayerSpec) -> None:
+    """Forward with a bias and the scales of channels, and the gradient."""
+    raise_, lower = plan(spec, torch.float32)
+    wide = [replace(leg, f=leg.f.double()) for leg in (raise_, lower)]
+    kink, channels = Kink(0.2, 1.0), 3
+    b, pre, post = (torch.randn(channels, device=DEVICE) for _ in range(3))
+    for dtype in (torch.float32, torch.float16):
+        x = picture(spec, channels, dtype)
+        made = form(x)(x, b, None, raise_, None, lower, kink)
+        found.add(name, made, in_blocks(x.double(), b, None, wide[0], None, wide[1], kink))
+        if DEVICE == "cuda":
+            made = cuda.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)
+            scaled = x.double() * pre.double()[:, None, None]
+            expected = in_blocks(scaled, b, None, wide[0], None, wide[1], kink) * post.double()[:, None, None]
+            found.add(f"{name}, channels scaled", made, expected)
+    x, v = picture(spec, channels), torch.randn(1, channels, spec.out_size, spec.out_size, device=DEVICE)
+    made = form(x)(x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink)
+    back = wide[0], wide[1].adjoint(), wide[0].adjoint()
+    found.add(f"{name}, gradient", made, in_blocks(x.double(), b, v.double(), *back, kink), FLIPPED)
+
+
+def compare_resampling(found: Comparisons) -> None:
+    """The other two families, through the ops."""
+    for dtype in TOLERANCE:
+        x, b = torch.randn(2, 5, 37, 41, device=DEVICE).to(dtype), torch.randn(5, device=DEVICE)
+        f = ops.setup_filter([1, 3, 3, 1], device=DEVICE)
+        for up, down in ((2, 1), (1, 2), (1, 1), (2, 2)):
+            made = ops.upfirdn2d(x, f, up=up, down=down, padding=[2, 1, 2, 1])
+            expected = ops.upfirdn2d(x.double(), f.double(), up=up, down=down, padding=[2, 1, 2, 1])
+            found.add(f"upfirdn2d up {up} down {down}", made, expected)
+        for act in ops.ACTIVATIONS:
+            expected = ops.bias_act(x.double(), b.to(dtype).double(), act=act, clamp=2)
+            found.add(f"bias_act {act}", ops.bias_act(x, b.to(dtype), act=act, clamp=2), expected)
+
+
+def form(x: Tensor):
+    """What serves filtered_lrelu: the kernel on a GPU."""
+    return ops.backends.pick("filtered_lrelu", x)
+
+
+def kernel_times(repeats: int, copy: float, networks: Iterable[str] = NETWORKS) -> Section:
+    """Each layer's filtered leaky ReLU, batch 1, with all its channels, in the dtype that the network uses."""
+    rows: list[list[str]] = []
+    for network in networks:
+        total = [0.0, 0.0, 0.0]
+        for spec in layers(CASES[network].config):
+            dtype = torch.float16 if spec.use_fp16 else torch.float32
+            raise_, lower = plan(spec, dtype)
+            x, kink = picture(spec, spec.out_channels, dtype), Kink(0.2, ACTIVATION_CLAMP)
+            b = torch.zeros(spec.out_channels, device=DEVICE)
+            arguments = x, b, None, raise_, None, lower, kink
+            ours = seconds(partial(form(x), *arguments), repeats, inside=10)
+            plain = seconds(partial(in_blocks, *arguments), min(repeats, 3))
+            v = torch.randn(1, spec.out_channels, spec.out_size, spec.out_size, device=DEVICE).to(dtype)
+            masked = x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink
+            gradient = seconds(partial(form(x), *masked), repeats, inside=10)
+            moved = (x.numel() + v.numel()) * x.element_size()
+            total = [a + b for a, b in zip(total, (ours, plain, moved / copy), strict=True)]
+            name = [f"{network} {spec.name}", f"up {spec.up_factor} down {spec.down_factor}", str(dtype)[6:]]
+            rows.append(name + _row(moved, copy, ours, plain, gradient))
+        ours, plain, least = total
+        rows.append([f"**{network}, sum**", "", "", *_row(least * copy, copy, ours, plain)])
+    rows += resampling_times(repeats, copy)
+    columns = ["kernel", "factors", "stored as", "MB to move", "µs to copy them", "µs ours", "of copying"]
+    text = "All channels of each layer, batch 1; *of copying*: the time that copying the bytes takes, of ours."
+    return Section("Kernels", text, [*columns, "µs gradient", "µs plain torch", "ratio"], rows)
+
+
+def resampling_times(repeats: int, copy: float) -> list[list[str]]:
+    """StyleGAN2's: the picture is doubled, and a bias and a leaky ReLU go over a feature map."""
+    rows = []
+    f = ops.setup_filter([1, 3, 3, 1], device=DEVICE)
+    side = 1024 if DEVICE == "cuda" else 64
+    for name, x, work in (
+        ("upfirdn2d", torch.randn(1, 32, side // 2, side // 2, device=DEVICE), partial(ops.upsample2d, f=f)),
+        ("bias_act", torch.randn(1, 64, side, side, device=DEVICE), partial(ops.bias_act, act="lrelu", clamp=256)),
+    ):
+        for dtype in (torch.float16, torch.float32):
+            with torch.inference_mode():
+                stored = x.to(dtype)
+                moved = (stored.numel() + work(stored).numel()) * stored.element_size()
+                ours = seconds(partial(work, stored), repeats, inside=10)
+                cuda.serve(False)
+                try:
+                    plain = seconds(partial(work, stored), repeats)
+                finally:
+                    cuda.serve(True)
+            rows.append([name, "", str(dtype)[6:], *_row(moved, copy, ours, plain)])
+    return rows
+
+
+def _row(moved: float, copy: float, ours: float, plain: float, gradient: float | None = None) -> list[str]:
+    least = moved / copy
+    parts = [f"{moved / 1e6:.0f}", f"{least * 1e6:.0f}", f"{ours * 1e6:.0f}", f"{least / ours:.0%}"]
+    return [*parts, "" if gradient is None else f"{gradient * 1e6:.0f}", f"{plain * 1e6:.0f}", f"{plain / ours:.1f}"]
+
+
+def tiles(repeats: int, count: int = 12) -> Section:
+    """The tiles ranked first for the largest layers, timed: whether the planner's cost is a good guess."""
+    rows: list[list[str]] = []
+    usual = cuda_filtered_lrelu._best_tile
+    try:
+        for network in NETWORKS:
+            for spec in layers(CASES[network].config)[-5:]:
+                timed = sorted(_tile_times(spec, repeats, count))
+                first = next(tile for tile in timed if tile[1] == 0)
+                best = timed[0]
+                names = [f"{network} {spec.name}", first[2], f"{first[0] * 1e6:.0f}", best[2], f"{best[0] * 1e6:.0f}"]
+                rows.append(names)
+    finally:
+        cuda_filtered_lrelu._best_tile = usual
+        cuda_filtered_lrelu.filtered_lrelu.cache_clear()
+    text = "Whether the tile that the planner ranks first is the quickest one."
+    return Section("Tiles", text, ("layer", "ranked first", "µs", f"quickest of {count}", "µs"), rows)
+
+
+def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, int, str]]:
+    """Seconds, rank and name of each of the tiles ranked first."""
+    raise_, lower = plan(spec, torch.float16)
+    x, kink = picture(spec, spec.out_channels, torch.float16), Kink(0.2, ACTIVATION_CLAMP)
+    timed = []
+    for rank in range(count):
+        cuda_filtered_lrelu.filtered_lrelu.cache_clear()
+        chosen: list[cuda_filtered_lrelu._Tile] = []
+
+        def ranked(*arguments, rank=rank, chosen=chosen):
+            found = cuda_filtered_lrelu.ranked(*arguments)
+            chosen.append(found[min(rank, len(found) - 1)])
+            return chosen[-1]
+
+        cuda_filtered_lrelu._best_tile = ranked
+        arguments = x, None, None, raise_, None, lower, kink
+        time = seconds(partial(cuda.filtered_lrelu, *arguments), repeats, inside=10)
+        tile = chosen[0]
+        timed.append((time, rank, f"{tile.height}x{tile.width}, runs {tile.raise_run} and {tile.after_run}"))
+    return timed
+
+
+def layers(config: StyleGAN3Config) -> list[LayerSpec]:
+    """All but the last, which has no filters."""
+    return [spec for spec in layer_table(config)[1] if not spec.is_torgb]
+
+
+def plan(spec: LayerSpec, dtype: torch.dtype) -> tuple[Leg, Leg]:
+    """The legs of a layer, on the GPU."""
+    up = ops.design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
+    down = ops.design_lowpass_filter(
+        spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, spec.down_radial
+    )
+    return legs(picture(spec, 1, dtype), up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+
+
+def picture(spec: LayerSpec, channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What the convolution hands to a layer's filters."""
+    size = spec.in_size + spec.conv_kernel - 1
+    return torch.randn(1, channels, size, size, device=DEVICE).to(dtype)

@@ -1,0 +1,143 @@
+"""Whole generators on a GPU: right against the CPU, pictures a second with and without graphs, a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_timing import DEVICE, Wrong, forget_peak, peak_gib, seconds
+from benchmarks.networks import CASES, TRAINING, make, ws_for
+from benchmarks.report import Section
+from networks.config import StyleGAN3Config
+from networks.graphs import WARM, Graphs, Record
+from networks.stylegan3 import Generator
+from ops.kernels import cuda
+
+NETWORKS = "T 1024", "R 1024"
+FORMS = "ours", "plain torch"
+CHECKED = {"T 64": TRAINING, "R 64": replace(TRAINING, conv_kernel=1, use_radial_filters=True)}
+EXACT = 0.05  # grey levels that float32 may be from the CPU's float32 on average
+HALF = 1.0  # and half precision
+
+
+def grey_levels(made: Tensor, expected: Tensor) -> float:
+    """How far pictures are apart on average, were the expected to fill the range from -1 to 1."""
+    off = (made.cpu().float() - expected.cpu().float()).abs().mean() / expected.abs().quantile(0.99).cpu()
+    return float(off) * 127.5
+
+
+def against_cpu() -> Section:
+    """Small generators against the CPU in float32. Raises Wrong."""
+    rows, wrong = [], []
+    for name, config in CHECKED.items():
+        network = make(config)
+        ws = ws_for(network)
+        with torch.inference_mode():
+            expected = network.synthesis(ws)
+        network = make(config).to(DEVICE)
+        for precision, force_fp32, most in (("float32", True, EXACT), ("fp16", False, HALF)):
+            for graph in (False, True):
+                with torch.no_grad():
+                    made = _repeated(network, ws.to(DEVICE), force_fp32) if graph else None
+                    made = network.synthesis(ws.to(DEVICE), force_fp32=force_fp32) if made is None else made
+                off = grey_levels(made, expected)
+                label = f"{precision}, {'as a graph' if graph else 'layer by layer'}"
+                wrong += [] if off <= most else [f"{name} {label}"]
+                rows.append([name, label, f"{off:.4f}", f"{most:g}", "yes" if off <= most else "NO"])
+    text = "Pictures against those of the CPU in float32, in grey levels on average."
+    if wrong:
+        text = f"**Not right:** {', '.join(wrong)}."
+    section = Section("Generators are right", text, ("network", "how", "grey levels", "allowed", "right"), rows)
+    if wrong:
+        raise Wrong(section)
+    return section
+
+
+def _repeated(network: Generator, ws: Tensor, force_fp32: bool) -> Tensor | None:
+    """The picture as a graph gives it; None where there are no graphs."""
+    graphs, other = Graphs(network.synthesis), torch.zeros_like(ws)
+    for _ in range(WARM + 1):
+        graphs.run(other, force_fp32=force_fp32)
+    state = graphs.run(ws, force_fp32=force_fp32)
+    return network.synthesis.picture(state) if graphs.recorded else None
+
+
+def generators(repeats: int, cases: dict[str, StyleGAN3Config] | None = None, record: Record | None = None) -> Section:
+    """Synthesis, batch 1, as the program does it. `cases`: other networks than those of the page."""
+    rows: list[list[str]] = []
+    notes = ["In a graph: as live pictures are made, the result copied out of the graph's memory."]
+    for name, config in (cases or {name: CASES[name].config for name in NETWORKS}).items():
+        network = make(config).to(DEVICE)
+        ws = ws_for(network).to(DEVICE)
+        pictures: dict[str, Tensor] = {}
+        for precision, force_fp32 in (("fp16", False), ("float32", True)):
+            row = [name, precision]
+            for form in FORMS:
+                with only(form), torch.no_grad():
+                    forget_peak()
+                    draw = partial(network.synthesis, ws, force_fp32=force_fp32)
+                    pictures[f"{form} {precision}"] = draw().clone()
+                    row += [
+                        f"{1 / seconds(draw, repeats):.1f}",
+                        _graph_speed(network, ws, force_fp32, repeats, record, notes),
+                    ]
+                    row.append(f"{peak_gib():.2f}")
+            off = grey_levels(pictures[f"ours {precision}"], pictures["plain torch " + precision])
+            rows.append([*row, f"{off:.3f}"])
+        half = grey_levels(pictures["ours fp16"], pictures["ours float32"])
+        notes.append(f"{name}: fp16 is {half:.3f} grey levels from float32.")
+        del network
+    columns = ["network", "precision"]
+    for form in FORMS:
+        columns += [f"fps, {form}", f"fps, {form}, in a graph", f"GiB at most, {form}"]
+    text = "Frames per second of whole synthesis, batch 1, a new w each time; nothing is kept from the last picture."
+    return Section("Generators", text, [*columns, "grey levels apart"], rows, notes)
+
+
+def _graph_speed(
+    network: Generator, ws: Tensor, force_fp32: bool, repeats: int, record: Record | None, notes: list[str]
+) -> str:
+    graphs = Graphs(network.synthesis, record)
+    draw: Callable[[], object] = partial(graphs.run, ws, force_fp32=force_fp32)
+    for _ in range(WARM + 1):
+        draw()
+    if not graphs.recorded:
+        notes.append(f"Not repeated as a graph: {graphs.why or 'there are no graphs here'}.")
+        return "none"
+    return f"{1 / seconds(draw, repeats):.1f}"
+
+
+def training(repeats: int, names: Iterable[str] = CHECKED, batch: int = 8) -> Section:
+    """Generator forward and backward at 64 pixels."""
+    rows: list[list[str]] = []
+    for name in names:
+        network = make(CHECKED[name]).to(DEVICE).train().requires_grad_(True)
+        z = torch.randn([batch, network.z_dim], device=DEVICE)
+
+        def step(network: Generator = network, z: Tensor = z) -> None:
+            network.zero_grad()
+            network(z).square().mean().backward()
+
+        times = {}
+        for form in FORMS:
+            with only(form):
+                times[form] = seconds(step, repeats)
+        ours, plain = times["ours"], times["plain torch"]
+        rows.append([name, f"{ours * 1e3:.1f}", f"{plain * 1e3:.1f}", f"{plain / ours:.2f}"])
+    text = f"Generator forward and backward, batch {batch}."
+    return Section("Training step", text, ("network", "ms ours", "ms plain torch", "ratio"), rows)
+
+
+@contextmanager
+def only(form: str) -> Iterator[None]:
+    """Our kernels, or plain torch."""
+    cuda.serve(form == "ours")
+    try:
+        yield
+    finally:
+        cuda.serve(True)
