@@ -23,8 +23,9 @@ CASES = [(name, phase) for name in NETWORKS for phase in PHASES] + [("sg2_32_unc
 def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase: str) -> None:
     """Measured: losses 5e-6, gradients 5e-6 (T: 1.3e-4), far under the 1e-4 and 1e-3 that the numbers' README allows.
 
-    In T's path length one leaky ReLU of one picture flips, as the README warns: that picture's lower layers differ by
-    5e-4 of the length and the other has all digits, so the sums there get 3e-3.
+    In T's path length leaky ReLUs of the first picture flip, as the README warns: in float64 its length is 0.273541, of
+    which the recorded number is 7e-4 off and ours 2e-4, from the thirteenth layer downwards; the other picture has all
+    digits in all three. So sums over both get 2e-3 there, and the second picture's own numbers do not.
     """
     data = np.load(DATA / "training" / f"loss_{name}.npz")
     flips = name.startswith("sg3t") and phase in ("Greg", "Gboth")
@@ -56,13 +57,15 @@ def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase
     assert got.keys() == expected.keys()
     for stat, values in expected.items():
         ours = torch.cat([part.flatten() for part in got[stat]]).numpy()
-        np.testing.assert_allclose(
-            ours, values, rtol=3e-3 if flips else 1e-4, atol=1e-4 * np.abs(values).max(), err_msg=stat
-        )
+        values, atol = values.flatten(), 1e-4 * np.abs(values).max()
+        if flips and len(values) == 2:  # one a picture
+            np.testing.assert_allclose(ours[0], values[0], rtol=2e-3, err_msg=stat)
+            ours, values = ours[1:], values[1:]
+        np.testing.assert_allclose(ours, values, rtol=1e-4, atol=atol, err_msg=stat)
     parameters = dict(own.named_parameters())
     names, norms, firsts = (data[f"{phase}/{key}"] for key in ("grad_names", "grad_norms", "grad_first4"))
     assert list(names) == list(parameters)
-    tolerance = 3e-3 if flips else 1e-3
+    tolerance = 2e-3 if flips else 1e-3
     for key, norm, first in zip(names, norms, firsts, strict=True):
         grad = parameters[key].grad
         grad = torch.zeros(4) if grad is None else grad.flatten()
