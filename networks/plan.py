@@ -38,11 +38,11 @@ class Plan(Generic[P]):
 
     Changes are seen by the tensors' version counters and addresses: every in-place operation, `load_state_dict`,
     `.to()` and new parameters are; writing through `.data` or through NumPy is not, so call `forget` after that.
-    A copied or pickled module starts with an empty plan.
+    A copied or pickled module starts with an empty plan. It serves on one kind of device alone.
     """
 
-    def __init__(self, make: Callable[[Any], P]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[Any], P], device: str = "cpu") -> None:
+        self._make, self._device = make, device
         self._made: P | None = None
         self._serving = ""
         self._seen: list[tuple[Tensor, int]] = []
@@ -55,7 +55,7 @@ class Plan(Generic[P]):
         if self._made is None or not self._holds(tensors):
             self.forget()
             # Tensors made under inference_mode do not tell when they change.
-            if any(t.device.type != "cpu" or t.dtype != torch.float32 or t.is_inference() for t in tensors):
+            if any(t.device.type != self._device or t.dtype != torch.float32 or t.is_inference() for t in tensors):
                 return None
             kernels.why_not()  # the first question decides which form serves
             # Another view of each tensor keeps its memory from being given to a new one at the same address.
@@ -78,10 +78,10 @@ class Plan(Generic[P]):
         )
 
     def __deepcopy__(self, _memo: Any) -> Plan[P]:
-        return Plan(self._make)
+        return Plan(self._make, self._device)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Plan, (self._make,)
+        return Plan, (self._make, self._device)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
@@ -100,14 +100,14 @@ def _listened_to(module: nn.Module) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Affine:
+class Affine:
     """w -> styles, with the gain in the weights."""
 
     weight: Tensor
     bias: Tensor
 
     @classmethod
-    def of(cls, module: Any, gain: float | Tensor = 1.0) -> _Affine:
+    def of(cls, module: Any, gain: float | Tensor = 1.0) -> Affine:
         return cls(module.weight * (module.weight_gain * gain), module.bias * (module.bias_gain * gain))
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -131,9 +131,9 @@ class LayerPlan:
         self.style_to_weight = spec.in_size**2 >= spec.out_channels * spec.conv_kernel**2
         gain = module.magnitude_ema.rsqrt()
         if spec.is_torgb:
-            self.affine = _Affine.of(module.affine, gain / math.sqrt(prod(weight.shape[1:])))
+            self.affine = Affine.of(module.affine, gain / math.sqrt(prod(weight.shape[1:])))
             return
-        self.affine = _Affine.of(module.affine)
+        self.affine = Affine.of(module.affine)
         # Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they are
         # left as they are, and the epsilon is scaled instead: it goes into the table, as does the gain.
         power = weight.square().mean([1, 2, 3])[:, None]
@@ -180,7 +180,7 @@ class ModulatedPlan:
 
     def __init__(self, module: StyleGAN2Layer) -> None:
         weight = module.weight.detach()
-        self.affine = _Affine.of(module.affine)
+        self.affine = Affine.of(module.affine)
         self.squares = square_weight(weight)
         self.winograd = Winograd(weight)
 
@@ -195,7 +195,7 @@ class InputPlan:
     """A `SynthesisInput`, prepared: the sine of a sum is made of the sines of its parts, one for x and one for y."""
 
     def __init__(self, module: SynthesisInput) -> None:
-        self.affine = _Affine.of(module.affine)
+        self.affine = Affine.of(module.affine)
         self.weight = (module.weight / math.sqrt(len(module.weight)))[:, :, None, None]
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:

@@ -46,11 +46,13 @@ def filtered_lrelu(
     post: Tensor | None = None,
 ) -> Tensor:
     """after(kink(raise_(x * pre + b))) * post, or after(kink'(raise_(x * pre + b)) * before(v)) * post."""
-    y = _try("filtered_lrelu", x, lambda forms: forms.filtered_lrelu(x, b, v, raise_, before, after, kink, pre, post))
+    y = None
+    if x.is_cuda:
+        y = _try("filtered_lrelu", x, lambda f: f.filtered_lrelu(x, b, v, raise_, before, after, kink, pre, post))
     if y is None:
-        scaled = x if pre is None else x * pre[..., None, None].to(x.dtype)
+        scaled = x if pre is None else x.to(raise_.f.dtype) * pre[..., None, None]
         y = in_blocks(scaled, b, v, raise_, before, after, kink)
-        y = y if post is None else y * post[..., None, None].to(y.dtype)
+        y = (y if post is None else y * post[..., None, None]).to(x.dtype)
     return y
 
 
