@@ -14,6 +14,7 @@ from networks.config import StyleGAN3Config
 from networks.generator import BaseGenerator
 from networks.layers import FullyConnected
 from networks.plan import InputPlan, LayerPlan, Plan
+from networks.plan_gpu import GpuLayerPlan, serves
 from networks.steps import Pass, State, Step, Synthesis
 from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan3
 
@@ -269,7 +270,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN3Config, spec: LayerSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.plan = Plan(LayerPlan)
+        self.plan, self.gpu_plan = Plan(LayerPlan), Plan(GpuLayerPlan, "cuda")
         self.conv_clamp, self.magnitude_ema_beta = config.conv_clamp, config.magnitude_ema_beta
         k = spec.conv_kernel
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, k, k))
@@ -286,7 +287,8 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
         spec = self.spec
-        planned = None if update_emas or x.dtype != torch.float32 else self.plan.of(self)
+        plan = self.gpu_plan if serves(x) else self.plan if x.dtype == torch.float32 else None
+        planned = None if update_emas or plan is None else plan.of(self)
         if planned is not None:
             return planned(x, w)
         if update_emas:
