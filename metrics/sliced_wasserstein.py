@@ -18,7 +18,7 @@ BINOMIAL = [1.0, 4.0, 6.0, 4.0, 1.0]  # Burt and Adelson's low-pass filter
 
 
 def sliced_wasserstein(
-    first: Tensor, second: Tensor, *, patches: int = 64, directions: int = 512, seed: int = 0
+    first: Tensor, second: Tensor, *, patches: int = 32, directions: int = 256, seed: int = 0
 ) -> dict[int, float]:
     """The distance for each level of the pyramid, by its pixels: {64: ..., 32: ..., 16: ...}.
 
@@ -71,7 +71,7 @@ def descriptors(level: Tensor, corners: Tensor) -> Tensor:
 def _distance(one: Tensor, other: Tensor, along: Tensor) -> float:
     """The mean over directions [D, K]; a few at a time, as the projections of many patches take much room."""
     parts = [
-        ((one @ some).sort(dim=0).values - (other @ some).sort(dim=0).values).abs().mean(0)
+        ((some.T @ one.T).sort(dim=1).values - (some.T @ other.T).sort(dim=1).values).abs().mean(1)
         for some in along.split(32, 1)
     ]
     return float(torch.cat(parts).mean())
