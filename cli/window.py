@@ -10,11 +10,17 @@ from pathlib import Path
 
 from cli import COMMANDS
 from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail
-from session import Latent, Scene, Session, Transform, with_scene
+from session import Scene, Session, with_scene
 from session.codec import SessionError
 from session.codec import load as load_session
+from session.shelf import bookmarks
+from session.timeline import stopped
 
-GREETING = replace(Scene(), latent=Latent(drift_x=0.2), transform=Transform(spin=4.0))  # moves gently until touched
+DRIFT, SPIN = 0.2, 4.0  # of the greeting: seeds and degrees a second
+SHELF = {
+    "drawer": "Bookmarks",
+    "drawer_height": 12.0,
+}  # preferences of the first start: what there is to see stands open
 DEMONSTRATION, FPS = 6.0, 24  # of the film: seconds, frames a second
 
 
@@ -72,17 +78,19 @@ def on_screen(options: argparse.Namespace) -> int:
 def window(options: argparse.Namespace) -> int:
     """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
     from gui.app import App
-    from gui.platform import config_folder
+    from gui.platform import config_folder, less_motion
     from gui.window import Window
     from renderer.client import OtherProcess
     from widgets import PANELS
 
     folder = config_folder()
     session, greeting = starting_session(options, folder)
+    if session is not None and greeting and less_motion():
+        session = with_scene(session, stopped(session.scene))
     client = OtherProcess(wake=Window.wake)  # first, so that the renderer loads while the window opens
     try:
         app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
-        app.prefs = with_options(app.prefs, options)
+        app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
         with Window(app.prefs) as shown:
             open_paths(app, options.paths)
             try:
@@ -112,7 +120,7 @@ def off_screen(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="bandlimit-") as folder, Headless(width, height) as screen:
             session, greeting = starting_session(options, Path(folder))
             app = App(PANELS, client, session, folder=Path(folder), first_touch_stops=greeting)
-            app.prefs = with_options(app.prefs, options)
+            app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
             try:
                 open_paths(app, options.paths)
                 with VideoWriter(film, width, height, fps=FPS) as video:
@@ -140,9 +148,18 @@ def starting_session(options: argparse.Namespace, folder: Path) -> tuple[Session
     if not flags:
         if kept.exists():
             return None, False
-        return with_scene(Session(), GREETING), True
+        if options.paths:
+            return Session(), False
+        return with_scene(Session(), greeting_scene()), True
     session = load_session(kept) if kept.exists() else Session()
     return with_scene(session, apply_scene_flags(session.scene, options)), False
+
+
+def greeting_scene() -> Scene:
+    """The first bookmark, walking slowly from seed to seed and turning."""
+    scene = next((kept.scene for kept in bookmarks()), Scene())
+    walking, turning = replace(scene.latent, drift_x=DRIFT), replace(scene.transform, spin=SPIN)
+    return replace(scene, latent=walking, transform=turning)
 
 
 def with_options(prefs, options: argparse.Namespace):

@@ -55,6 +55,8 @@ class App:
         self.browser = dialogs.Browser()
         self.pictures = Pictures(client, self._hear)
         self.untouched = first_touch_stops
+        if first_touch_stops and not self.prefs.greet:
+            self.document.settle()
         self.closing = self.bare = self.window_wanted = False
         self.rebuild_layout = self._fresh = True
         self.showing = ""  # "keys" or "about" while that lies over the window
@@ -132,7 +134,7 @@ class App:
         self._frames.append(time.perf_counter())
         self.poll()
         ui.begin_frame()
-        if any(imgui.is_mouse_clicked(button) for button in range(3)):
+        if any(imgui.is_mouse_clicked(button) for button in range(3)) or imgui.get_io().mouse_wheel:
             self.touched()
         self._tick(max(seconds - self._ahead, 0.0))
         self._ahead = 0.0
@@ -271,7 +273,7 @@ class App:
     def _canvas(self, now: Now) -> None:
         self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit)
         overlay.waiting(self.canvas.box, now, self._cancel)
-        if self.untouched:
+        if self.untouched and now.progress is None:
             overlay.hint(self.canvas.box)
         self.canvas.toolbar(self.ask)
 
@@ -325,4 +327,5 @@ class App:
         if imgui.get_io().want_save_ini_settings:
             imgui.get_io().want_save_ini_settings = False
             self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
-        self.keeper.keep(self.prefs, self.document.present, now=now)
+        # A greeting that nobody has touched is not kept: the next start greets again.
+        self.keeper.keep(self.prefs, None if self.untouched else self.document.present, now=now)

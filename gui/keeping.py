@@ -41,14 +41,14 @@ class Keeper:
         """Whether it is time to keep what has changed."""
         return time.perf_counter() - self._kept_at > EVERY
 
-    def keep(self, prefs: Prefs, session: Session, *, now: bool = False) -> None:
-        """Write settings and session where they have changed; with `now` before this returns."""
+    def keep(self, prefs: Prefs, session: Session | None, *, now: bool = False) -> None:
+        """Write settings and session (None: leave it) where they have changed; with `now` before this returns."""
         self._kept_at = time.perf_counter()
         if prefs != self._kept[0]:
             self._do(now, preferences.save, prefs)
-        if session != self._kept[1]:
+        if session is not None and session != self._kept[1]:
             self._do(now, preferences.save_session, session)
-        self._kept = (prefs, session)
+        self._kept = (prefs, session or self._kept[1])
 
     def save_png(self, pixels: np.ndarray, session: Session | None, folder: Path) -> None:
         """Write pixels under the next free number of a folder."""

@@ -22,7 +22,7 @@ MENUS: dict[str, tuple[str, ...]] = {
     "View": (
         "view.play", "-", "view.fit", "view.actual", "view.zoom_in", "view.zoom_out", "-",
         "tool.latent", "tool.move", "tool.turn", "tool.pan", "-",
-        "view.panels", "panels", "view.layout", "-", "view.theme", "scale",
+        "view.panels", "panels", "view.layout", "-", "view.theme", "scale", "greet",
     ),
     "Help": ("help.keys", "help.about"),
 }  # fmt: skip
@@ -78,6 +78,12 @@ def _entry(name: str, now: Now, titles: Sequence[str], ticked: dict[str, bool], 
         _floating(now, titles)
     elif name == "scale":
         _scales(now)
+    elif name == "greet":
+        greets = bool(now.settings.get("greet", True))
+        if imgui.menu_item_simple("Move at the start", "", greets):
+            now.ask("settings.set", "greet", not greets)
+        ui.mark("Menu/Move at the start")
+        ui.tooltip("The demo network moves gently until the first touch")
     else:
         command = BY_NAME[name]
         keys = words(command.keys) if command.keys else ""

@@ -56,6 +56,26 @@ def display_missing() -> str:
     return "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set)."
 
 
+def less_motion() -> bool:
+    """Whether the system's settings ask programs for less motion; False where that cannot be told."""
+    if sys.platform == "win32":
+        import ctypes
+
+        animated, question = ctypes.c_int(1), 0x1042  # SPI_GETCLIENTAREAANIMATION
+        asked = ctypes.windll.user32.SystemParametersInfoW(question, 0, ctypes.byref(animated), 0)  # type: ignore[attr-defined]
+        return bool(asked) and not animated.value
+    question, answer = ["gsettings", "get", "org.gnome.desktop.interface", "enable-animations"], "false"
+    if sys.platform == "darwin":
+        question, answer = ["defaults", "read", "com.apple.universalaccess", "reduceMotion"], "1"
+    if shutil.which(question[0]) is None:
+        return False
+    try:
+        said = subprocess.run(question, capture_output=True, text=True, timeout=2, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return said.strip() == answer
+
+
 def prepare_window_gl() -> None:
     """Say to PyOpenGL how the window's context is made; before the first import of OpenGL.
 

@@ -27,6 +27,7 @@ class Prefs(Part):
     recents: Annotated[tuple[str, ...], "Networks opened last, newest first"] = ()
     theme: Annotated[str, Choice("dark", "light"), "Colours of the window"] = "dark"
     scale: Annotated[float, Range(0.5, 3.0, "×", fine=0.05), "Size of text and controls"] = 1.0
+    greet: Annotated[bool, "What the program opens with moves gently until it is touched"] = True
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame"] = True
     capture_folder: Annotated[str, "Where pictures are saved; empty: Pictures/Bandlimit, or ./out"] = ""

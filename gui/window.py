@@ -75,10 +75,15 @@ class Window(Screen):
         while not (app.closing or glfw.window_should_close(self._window)):
             shortest = 1 / app.prefs.frame_limit
             due = shortest if news or self._fresh else max(app.interval, shortest)
-            self._wait(min(due - (time.perf_counter() - last), SOON if app.waiting else IDLE))
+            due = IDLE if self._hidden else min(due - (time.perf_counter() - last), SOON if app.waiting else IDLE)
+            self._wait(due)
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
+            if self._hidden:  # minimised: nothing moves, nothing is painted, nothing new is asked for
+                app.poll()
+                last = looked = time.perf_counter()
+                continue
             if app.poll(time.perf_counter() - looked):
                 looked, news = time.perf_counter(), True
             since = time.perf_counter() - last
@@ -135,6 +140,12 @@ class Window(Screen):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether nobody can see the window."""
+        seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
+        return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:

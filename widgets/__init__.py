@@ -1,5 +1,6 @@
 """The panels of the window in their order; to add one, write a file and a line here."""
 
+from widgets.bookmarks import panel as bookmarks
 from widgets.capture import panel as capture
 from widgets.latent import panel as latent
 from widgets.layers import panel as layers
@@ -18,6 +19,7 @@ PANELS = (
     noise,
     transform,
     layers,
+    bookmarks,
     performance,
     capture,
 )

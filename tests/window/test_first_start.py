@@ -1,0 +1,110 @@
+"""The first start: the demo network moves gently until it is touched, and offers what there is to see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cli.window import SHELF, greeting_scene, parser, starting_session
+from gui import platform, prefs
+from session import Scene, Session
+from session.shelf import bookmarks, presets, with_preset
+from session.timeline import moving, stopped
+
+
+@pytest.fixture
+def first(start, home):
+    """The program as it starts where nothing is kept."""
+    session, greeting = starting_session(parser().parse_args([]), home)
+    driver = start(session, first_touch_stops=greeting)
+    driver.app.prefs = replace(driver.app.prefs, **SHELF)
+    driver.frames(2)
+    driver.wait_until(lambda: driver.app.pictures.canvas.result is not None)
+    return driver
+
+
+def test_it_opens_with_the_first_bookmark_and_moves(first):
+    assert stopped(greeting_scene()) == bookmarks()[0].scene
+    assert first.app.document.moving
+    before = first.scene
+    first.frames(10)
+    assert first.scene != before
+
+
+@pytest.mark.parametrize("touch", ["click", "wheel", "key"])
+def test_the_first_touch_stops_it_and_is_no_edit(first, touch):
+    if touch == "click":
+        first.click("Canvas")
+    elif touch == "wheel":
+        first.wheel("Canvas", 1)
+    else:
+        first.press("t")
+    first.frames(2)
+    assert not first.app.document.moving
+    assert not first.app.document.can_undo
+    rest = first.scene
+    first.frames(10)
+    assert first.scene == rest
+
+
+def test_a_greeting_that_nobody_touched_is_not_kept_as_a_session(first, home):
+    first.frames(5)
+    first.app.close()
+    assert not (home / prefs.SESSION).exists()
+
+
+def test_what_was_touched_is_kept(first, home):
+    first.click("Canvas")
+    first.app.close()
+    _, kept, _ = prefs.load(home)
+    assert kept is not None
+    assert kept.scene == first.scene
+    assert not moving(first.scene)
+
+
+def test_who_wants_no_motion_gets_none(start, home):
+    prefs.save(home, prefs.Prefs(greet=False))
+    app = start(Session((greeting_scene(),)), first_touch_stops=True)
+    app.frames(10)
+    assert app.scene == bookmarks()[0].scene
+
+
+def test_the_motion_of_the_start_is_switched_off_in_a_menu(first):
+    first.click("Menu/View")
+    first.click("Menu/Move at the start")
+    assert not first.app.prefs.greet
+
+
+def test_a_network_named_at_the_start_opens_with_the_defaults(home):
+    session, greeting = starting_session(parser().parse_args(["x.pkl"]), home)
+    assert session == Session()
+    assert not greeting
+
+
+def test_a_bookmark_is_chosen_by_its_picture_in_one_step_of_undo(first):
+    kept = bookmarks()[2]
+    first.wait_until(lambda: first.app.pictures.view("bookmark 2", kept.scene) is not None)
+    first.click(f"Bookmarks/{kept.name}")
+    assert first.scene == kept.scene
+    first.wait_picture()
+    first.press("ctrl+z")
+    assert first.scene != kept.scene
+    assert not first.app.document.can_undo
+
+
+def test_a_preset_keeps_the_place(first):
+    kept = presets()[1]
+    first.click("Canvas")
+    here = first.scene
+    first.click(f"Bookmarks/{kept.name}")
+    assert stopped(first.scene) == replace(
+        stopped(with_preset(here, kept.scene)), transform=stopped(first.scene).transform
+    )
+    assert first.app.document.moving
+
+
+def test_where_the_system_says_nothing_of_motion_things_move(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert platform.less_motion() is False
+    assert Scene() != greeting_scene()

@@ -1,0 +1,92 @@
+"""What the window offers beside the demo network: writes the bookmarks and presets of assets/demo/.
+
+    python tools/demo_bookmarks.py --sheet out/choose.png --seeds 0-23     pictures with their seeds, to choose by eye
+    python tools/demo_bookmarks.py                                         writes the files below
+
+The first bookmark is also what the program opens with. To choose others, change the seeds here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from cli.flags import numbers
+from networks import StyleGAN3
+from networks.sampling import to_uint8
+from session import Latent, Mixing, Scene, Session, Transform, Truncation, codec
+from session.shelf import SHIPPED
+
+FONT = Path(__file__).resolve().parent.parent / "assets" / "fonts" / "Roboto-Regular.ttf"
+GAS, ROCKY, OCEAN, LAVA = range(4)
+CALM = Truncation(psi=0.7)
+
+BOOKMARKS = {
+    "Gas giant": Scene(latent=Latent(seed=1, class_index=GAS), truncation=CALM),
+    "Rock": Scene(latent=Latent(seed=2, class_index=ROCKY), truncation=CALM),
+    "Ocean": Scene(latent=Latent(seed=3, class_index=OCEAN), truncation=CALM),
+    "Lava": Scene(latent=Latent(seed=4, class_index=LAVA), truncation=CALM),
+    "Near": Scene(
+        latent=Latent(seed=5, class_index=GAS),
+        truncation=CALM,
+        transform=Transform(scale=1.8, rotate=-20, translate_x=0.2, translate_y=0.15),
+    ),
+    "Two in one": Scene(
+        latent=Latent(seed=6, class_index=OCEAN),
+        truncation=CALM,
+        mixing=Mixing(seed=7, class_index=LAVA, layers=tuple(range(5, 16))),
+    ),
+}
+PRESETS = {
+    "Walk": Scene(truncation=CALM, latent=Latent(drift_x=0.25)),
+    "Turn": Scene(truncation=CALM, transform=Transform(spin=15)),
+    "Glide": Scene(truncation=CALM, transform=Transform(drift_x=0.06, drift_y=0.025)),
+    "Other colours": Scene(truncation=CALM, mixing=Mixing(layers=tuple(range(6, 16)), drift=0.3)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dest", type=Path, default=SHIPPED)
+    parser.add_argument("--sheet", type=Path, help="only paint what there is to choose from")
+    parser.add_argument("--network", type=Path, help="of the sheet (default: the demo)")
+    parser.add_argument("--seeds", type=numbers, default=list(range(24)), help="of the sheet, e.g. 0-23")
+    options = parser.parse_args()
+    if options.sheet:
+        sheet(options.sheet, options.network, options.seeds)
+        return
+    for folder, scenes in (("bookmarks", BOOKMARKS), ("presets", PRESETS)):
+        for old in (options.dest / folder).glob("*.yaml"):
+            old.unlink()
+        for number, (name, scene) in enumerate(scenes.items(), 1):
+            codec.save(options.dest / folder / f"{number} {name}.yaml", Session((scene,)))
+
+
+def sheet(path: Path, network: Path | None, seeds: list[int], psi: float = 0.7, columns: int = 12) -> None:
+    """Every seed in every class, with its number: a block of rows for each class."""
+    model = StyleGAN3(network)
+    side = model.G.img_resolution
+    room, font = side + 16, ImageFont.truetype(FONT, 12)
+    lines = -(-len(seeds) // columns)
+    paper = Image.new("RGB", (columns * room, max(model.G.c_dim, 1) * lines * room), "#232428")
+    pen = ImageDraw.Draw(paper)
+    for c in range(max(model.G.c_dim, 1)):
+        for index, seed in enumerate(seeds):
+            chosen = torch.tensor([c]) if model.G.c_dim else None
+            pixels = to_uint8(model.generate(seed=seed, c=chosen, truncation_psi=psi))[0]
+            x, y = index % columns * room, (c * lines + index // columns) * room
+            paper.paste(Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())), (x, y))
+            pen.text((x + 2, y + side + 1), f"{seed}, class {c}", fill="#d8dadf", font=font)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paper.save(path)
+
+
+if __name__ == "__main__":
+    main()
