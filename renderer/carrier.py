@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from renderer.cuda_calls import GpuError
 from renderer.frames import FrameWriter, Place, pattern
 from renderer.gpu_pool import GpuPool, Memory
 from renderer.messages import GpuOffer, GpuPlace
@@ -19,6 +18,7 @@ if TYPE_CHECKING:  # torch arrives while the renderer already listens
 
     from renderer.finished import Finished
 
+FAILURES = RuntimeError, TypeError, ValueError  # GpuError is one, and so is what torch raises
 TEST_SIZE = 48, 80  # height and width of the test picture
 
 Offer = Callable[[GpuOffer], None]
@@ -78,7 +78,7 @@ class Carrier:
                 finished.write(block.pixels(finished.height, finished.width))
                 block.finish()
                 return place
-            except GpuError as error:
+            except FAILURES as error:
                 self._give_up(finished.shown.colours.device, error)
         place, frame = self._writer.take(view, finished.height, finished.width)
         finished.write(frame)
@@ -98,15 +98,15 @@ class Carrier:
                 block.begin()
                 block.pixels(*TEST_SIZE).copy_(torch.from_numpy(pattern(*TEST_SIZE)))
                 block.finish()
-            except GpuError as error:
+            except FAILURES as error:
                 self._give_up(device, error)
             else:
                 self._pools[device] = pool
                 self._offer(GpuOffer(place))
         return self._pools[device]
 
-    def _give_up(self, device: torch.device, error: GpuError) -> None:
+    def _give_up(self, device: torch.device, error: Exception) -> None:
         self._pools[device] = None
         self._wanted = ""
         assert self._offer is not None
-        self._offer(GpuOffer(None, str(error)))
+        self._offer(GpuOffer(None, " ".join(str(error).split())[:200]))

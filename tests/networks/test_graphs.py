@@ -7,6 +7,7 @@ that repeat the work in the same memory, as a graph does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,3 +184,40 @@ def test_on_a_gpu_graphs_give_the_same_pictures(make):
         made, expected = G.synthesis.picture(graphs.run(ws)), G.synthesis.picture(G.synthesis.run(ws))
         assert (made - expected).abs().max() <= 1e-3 * expected.abs().max()
     assert graphs.recorded == 1, graphs.why
+
+
+def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
+    """Dragging, looking at layers, moving the input and mixing, in any order; what a view keeps stays valid."""
+    from networks import save_networks
+    from renderer.engine import Engine
+    from session import Capture, Latent, Mixing, Model, Scene, Transform
+
+    G = three()
+    G.mapping.w_avg.normal_()
+    file = save_networks(tmp_path / "network.safetensors", {"G_ema": G})
+    base = Scene(model=Model(path=str(file)))
+    layer = G.synthesis.layer_names[5]
+    scenes = [replace(base, latent=Latent(seed=seed)) for seed in range(WARM + 3)]
+    scenes += [replace(base, latent=Latent(seed=seed), capture=Capture(layer=layer)) for seed in range(WARM + 3)]
+    scenes += [replace(base, transform=Transform(rotate=angle)) for angle in range(0, 50, 10)]
+    scenes += [replace(base, mixing=Mixing(layers=(row,), seed=3)) for row in (9, 4, 12)]
+    scenes += scenes[::-1]
+
+    def pixels(engine: Engine, scene: Scene) -> Tensor:
+        finished = engine.render(scene)
+        frame = torch.zeros(finished.height, finished.width, 4, dtype=torch.uint8)
+        finished.write(frame)
+        return frame
+
+    engine, record = Engine(), Recorder()
+    pixels(engine, base)
+    (loaded,) = engine._models._loaded.values()
+    loaded.graphs = Graphs(loaded.network.synthesis, record)
+    plain = Engine()
+    for scene in scenes:
+        assert torch.equal(pixels(engine, scene), pixels(plain, scene))
+    assert record.recorded >= 2
+    assert record.repeated > 8
+    assert "CUDA graphs" in engine.render(base).model.kernels
+    engine.close()
+    plain.close()

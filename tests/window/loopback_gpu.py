@@ -90,11 +90,11 @@ class LoopbackMemory:
     """`gpu_pool.Memory`."""
 
     def __init__(self, gpu: Gpu) -> None:
-        self.bus, self._gpu, self._stream, self.made = gpu.bus, gpu, Stream(), 0
+        self.bus, self.gpu, self.stream, self.made = gpu.bus, gpu, Stream(), 0
 
     def make(self, size: int) -> LoopbackBlock:
         self.made += size
-        return LoopbackBlock(self._gpu, self._stream, size)
+        return LoopbackBlock(self.gpu, self.stream, size)
 
 
 class LoopbackBlock:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loopback_gpu import Gpu, LoopbackCard, LoopbackClient, LoopbackMemory
+from loopback_gpu import Gpu, LoopbackBlock, LoopbackCard, LoopbackClient, LoopbackMemory
 
 from gui import cuda_card
 from gui.headless import Headless
@@ -196,6 +196,55 @@ def test_a_window_goes_over_to_the_gpu_and_back_and_shows_the_same(screen: Headl
         assert "fallen off the bus" in pictures.sharing.transport
         assert gpu.opened == []
         assert np.array_equal(picture(1), first[1])
+        pictures.close()
+
+
+class Failing(LoopbackMemory):
+    """Memory that the driver refuses, from the start or from some moment on."""
+
+    refuses = False
+
+    def make(self, size: int) -> LoopbackBlock:
+        self.refuse()
+        return FailingBlock(self, size)
+
+    def refuse(self) -> None:
+        if self.refuses:
+            raise GpuError("NVIDIA's driver failed in cuIpcGetMemHandle: operation not supported (error 801)")
+
+
+class FailingBlock(LoopbackBlock):
+    def __init__(self, memory: Failing, size: int) -> None:
+        super().__init__(memory.gpu, memory.stream, size)
+        self._memory = memory
+
+    def finish(self) -> None:
+        self._memory.refuse()
+        super().finish()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_memory_that_cannot_be_shared_costs_one_line_and_no_picture(at_once: bool, screen, network: Path) -> None:
+    gpu = Gpu()
+    scene = Scene(model=Model(path=str(network)))
+    with LoopbackClient(gpu) as client:
+        client.memory = memory = Failing(gpu)
+        memory.refuses = at_once
+        pictures = Pictures(client, told)
+        pictures.sharing = Sharing(lambda bus: LoopbackCard(gpu))
+        canvas, made = pictures.canvas, []
+        for seed in range(8):
+            wanted = replace(scene, latent=Latent(seed=seed % 2))
+            pictures.show(wanted)
+            wait_for(pictures, lambda wanted=wanted: canvas.result is not None and canvas.result.scene == wanted)
+            made.append(canvas.pixels)
+            if seed == 3 and not at_once:
+                wait_for(pictures, lambda: pictures.sharing.card is not None)
+                memory.refuses = True
+        assert all(np.array_equal(one, made[number % 2]) for number, one in enumerate(made))
+        wait_for(pictures, lambda: "operation not supported" in pictures.sharing.transport)
+        assert pictures.sharing.card is None
+        assert gpu.opened == []
         pictures.close()
 
 
