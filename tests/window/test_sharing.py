@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from ctypes.util import find_library
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,6 +323,8 @@ def calls() -> dict[str, tuple[object, ...]]:
 
 def test_the_binding_takes_every_call_as_it_is_made() -> None:
     """Arguments are converted before the driver is looked for, so a wrong type shows without one."""
+    if find_library("cuda"):
+        pytest.skip("there is a driver, which would believe these made-up handles")
     api = pytest.importorskip("cuda.bindings.driver")
     made = calls()
     source = "".join(Path(module.__file__ or "").read_text() for module in (cuda_calls, cuda_memory, cuda_card))
@@ -331,7 +334,7 @@ def test_the_binding_takes_every_call_as_it_is_made() -> None:
         try:
             getattr(api, name)(*arguments)
         except RuntimeError as error:
-            assert "driver" in str(error)
+            assert "cuda" in str(error)
     assert int(api.CUevent_flags.CU_EVENT_INTERPROCESS) | int(api.CUevent_flags.CU_EVENT_DISABLE_TIMING) == 6
     assert int(api.CUdevice(3)) == 3
     assert int(api.CUgraphicsResource(0)) == 0
