@@ -38,7 +38,7 @@ def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patie
     try:
         from gui.headless import Headless
 
-        screen = Headless(64, 64)
+        screen = Headless(64, 64, cards_first=True)
     except (ScreenError, ImportError, OSError) as error:
         return Section(title, f"Not measured: {' '.join(str(error).split())}")
     rows: list[list[str]] = []

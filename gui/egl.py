@@ -1,4 +1,4 @@
-"""An OpenGL context without any display: EGL on Mesa's surfaceless platform, then on each graphics device."""
+"""An OpenGL context without any display: EGL on Mesa's surfaceless platform and on each graphics device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from gui.screen import NEEDED, ScreenError
 
 SURFACELESS_MESA, DEVICE = 0x31DD, 0x313F  # EGL_PLATFORM_*: extensions that the binding has no names for
 DEVICES = 16
+MESA = "surfaceless"
 
 
 class EglContext:
     """A current OpenGL 3.3 core context that belongs to no window. Raises ScreenError where there is no EGL."""
 
-    def __init__(self) -> None:
+    def __init__(self, cards_first: bool = False) -> None:
+        """Mesa draws the same everywhere and is asked first; with `cards_first` graphics cards are."""
         prepare_offscreen_gl()
         try:
             from OpenGL import EGL
@@ -28,7 +30,7 @@ class EglContext:
         self._egl, self._error = EGL, GLError
         self._display = self._context = None
         reasons: list[str] = []
-        for name, display in self._displays():
+        for name, display in sorted(self._displays(), key=lambda found: cards_first and found[0] == MESA):
             try:
                 self._open(display)
                 return
@@ -60,7 +62,7 @@ class EglContext:
         if get is None:
             return
         if display := get(SURFACELESS_MESA, None, None):
-            yield "surfaceless", display
+            yield MESA, display
         ask = self._function(
             "eglQueryDevicesEXT", ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)
         )

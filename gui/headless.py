@@ -27,9 +27,12 @@ MODIFIERS = {
 class Headless(Screen):
     """Draws an app off-screen. Raises ScreenError where there is no OpenGL at all."""
 
-    def __init__(self, width: int = 1280, height: int = 800, display_scale: float = 1.0) -> None:
+    def __init__(
+        self, width: int = 1280, height: int = 800, display_scale: float = 1.0, cards_first: bool = False
+    ) -> None:
+        """`cards_first`: draw with a graphics card rather than in software, where there is one."""
         if sys.platform.startswith("linux"):
-            self._context = EglContext()
+            self._context = EglContext(cards_first)
         else:
             from gui.window import HiddenContext  # no EGL there: a window that is never shown has a context too
 
