@@ -16,12 +16,14 @@ from networks.errors import CheckpointError, plain
 from networks.sampling import SEEDS, class_vectors, draw_latents, seeded_noise
 
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo.safetensors"
+DEMO_STYLEGAN2 = DEMO.with_name("demo-sg2.safetensors")
 
 
 class _Model:
     """What both families share."""
 
     family: ClassVar[str]
+    demo: ClassVar[Path]  # the network of this family that comes with the program
 
     def __init__(
         self,
@@ -36,7 +38,7 @@ class _Model:
         Raises CheckpointError where it cannot be read or is of the other family.
         """
         self.network: Network = load_network(
-            DEMO if source is None else source, device=device, channel_order=channel_order, progress=progress
+            self.demo if source is None else source, device=device, channel_order=channel_order, progress=progress
         )
         self.G: Generator = self.network.generator
         if not self.network.family.startswith(self.family):
@@ -118,9 +120,11 @@ class StyleGAN3(_Model):
     """A StyleGAN3 network, T or R: `StyleGAN3("x.pkl")`, any file, URL or run folder; `StyleGAN3()` is the demo."""
 
     family = "StyleGAN3"
+    demo = DEMO
 
 
 class StyleGAN2(_Model):
-    """A StyleGAN2 network, of the published PyTorch or TensorFlow programs."""
+    """A StyleGAN2 network, of the published PyTorch or TensorFlow programs; `StyleGAN2()` is the demo's twin."""
 
     family = "StyleGAN2"
+    demo = DEMO_STYLEGAN2

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from file_makers import TINY2, TINY3, made, opened, write_openmmlab
+from PIL import Image
 from published_numbers import DATA, NAMES, error, numbers, tensor
 
+import cli
 from networks import CheckpointError, StyleGAN2, StyleGAN3, save_networks
 from networks.api import DEMO
+from networks.sampling import to_uint8
 
 IMAGE = 1e-4  # of the maximum; see published_numbers
 
@@ -116,9 +119,31 @@ def test_a_batch_of_none_is_refused(classes):
         classes.generate(batch_size=0)
 
 
-@pytest.mark.skipif(not DEMO.exists(), reason="the demo network is made by a later step")
-def test_without_a_file_it_is_the_demo_network():
-    assert StyleGAN3().generate().ndim == 4
+def test_without_a_file_it_is_the_demo_network_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = StyleGAN3()
+    assert model.network.path == DEMO
+    assert DEMO.stat().st_size <= 6e6
+    side = model.G.img_resolution
+    images = model.generate(batch_size=2, truncation_psi=0.7, seed=3)
+    assert images.shape == (2, 3, side, side)
+    assert images.std() > 0.05, "it paints something"
+
+
+def test_render_without_a_network_paints_what_the_demo_network_paints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run("render", ["--seeds", "3", "--trunc", "0.7"]) == 0
+    painted = np.asarray(Image.open(tmp_path / "out" / "seed0003.png")).astype(int)
+    expected = to_uint8(StyleGAN3().generate(truncation_psi=0.7, seed=3))[0].permute(1, 2, 0).numpy()
+    assert np.abs(painted - expected).max() <= 1
+
+
+def test_the_demo_of_stylegan2_is_its_own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(StyleGAN2, "demo", save_networks(tmp_path / "twin.safetensors", {"G_ema": made(TINY2)}))
+    assert StyleGAN2().generate().shape == (1, 3, 8, 8)
+    monkeypatch.setattr(StyleGAN2, "demo", tmp_path / "demo-sg2.safetensors")
+    with pytest.raises(CheckpointError, match=r"demo-sg2\.safetensors"):
+        StyleGAN2()
 
 
 def test_the_names_of_everybodys_scripts_work():
