@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cli.flags import Parser, boolean, fail
-from session.fields import FieldError, describe
+from session import fields
+from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.published import published_options
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 def add_options(parser: argparse.ArgumentParser) -> list[str]:
     """A flag for every option of a training; those not given are left out of the result."""
     group = parser.add_argument_group("options")
-    for name, field in describe(Options).items():
+    for name, field in fields.describe(Options).items():
         words = f" ({', '.join(field.choice.values)})" if field.choice else ""
         default = "" if field.default is None else f" [{field.default}]"
         keywords: dict = {"default": argparse.SUPPRESS, "metavar": "X"}
@@ -49,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> list[str]:
             help=(field.meaning + words + default).replace("%", "%%"),
             **keywords,
         )
-    return list(describe(Options))
+    return list(fields.describe(Options))
 
 
 class _OneSentence(ValueError):
@@ -122,14 +124,14 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     import torch
 
     from data import DatasetError
-    from networks import CheckpointError
+    from networks import CheckpointError, describe
     from runs.rundir import RunError, RunFolder
+    from training.building import network_configs
     from training.loop import Training
     from training.opening import start
     from training.team import join, leave
 
-    if config.device.startswith("cuda") and not torch.cuda.is_available():
-        raise _OneSentence("There is no CUDA GPU on this machine; say --device cpu to train without one.")
+    _check_device(config.device)
     try:
         team = join(config.device)
         if team.size != config.gpus:
@@ -137,6 +139,9 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
         if team.size > 1 and config.device == "cuda":
             config = replace(config, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
             torch.cuda.set_device(config.device)
+        network_configs(config)
+        if given.run is None and config.resume is not None:
+            describe(config.resume)  # before there is a folder
         folder = RunFolder(given.run) if given.run is not None else start(config, given.outdir, arguments, team)
         if team.leads:
             print(folder.path, flush=True)
@@ -149,6 +154,21 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     finally:
         leave()
     return 130 if outcome == "interrupted" else 0
+
+
+def _check_device(device: str) -> None:
+    """Raises a sentence where there is no such device."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", device):
+        raise _OneSentence(f"--device is {device!r}, but must be cuda, cuda:1, cpu or mps.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise _OneSentence("There is no CUDA GPU on this machine; say --device cpu to train without one.")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise _OneSentence(f"There is no {device} on this machine, which has {torch.cuda.device_count()} GPUs.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise _OneSentence("There is no Apple GPU on this machine; say --device cpu to train without one.")
 
 
 def _start_processes(count: int, arguments: list[str]) -> int:

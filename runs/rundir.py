@@ -18,6 +18,8 @@ RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
     "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
 )  # fmt: skip
 
+DAMAGED = (yaml.YAMLError, ValueError, RecursionError)  # what reading a spoilt file of YAML or JSON may raise
+
 
 class RunError(ValueError):
     """Something is wrong with a run's folder; one sentence."""
@@ -81,7 +83,7 @@ class RunFolder:
             facts = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
         except OSError:
             raise RunError(f"{self.path} is not a run: there is no {RUN} in it.") from None
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except DAMAGED:
             facts = None
         if not isinstance(facts, dict):
             raise RunError(f"{self.path / RUN} is damaged, so the run cannot be continued.")
@@ -89,8 +91,12 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that works on this run. Raises RunError where another one does."""
-        with (self.path / LOCK).open("a+b") as file:
+        """Be the only process that works on this run. Raises RunError where another one does, or it is read-only."""
+        try:
+            opened = (self.path / LOCK).open("a+b")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written ({error.strerror}); make it writable first.") from None
+        with opened as file:
             if not _lock(file):
                 raise RunError(f"{self.path} is being worked on by another process; stop that one first.")
             yield  # the lock goes with the file, or with this process however it ends
@@ -99,7 +105,7 @@ class RunFolder:
         """What control.yaml asks for; empty where it is missing, damaged or half written."""
         try:
             found = yaml.safe_load((self.path / CONTROL).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        except (OSError, *DAMAGED):
             return {}
         return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
@@ -181,7 +187,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             value = json.loads(line)
-        except ValueError:
+        except DAMAGED:
             continue
         if isinstance(value, dict):
             yield value

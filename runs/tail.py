@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs.rundir import RUN, STATUS, RunError, RunFolder
+from runs.rundir import DAMAGED, RUN, STATUS, RunError, RunFolder
 
 SILENT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
 
@@ -54,7 +54,7 @@ class Tail:
         for line in self.lines():
             try:
                 value = json.loads(line)
-            except ValueError:
+            except DAMAGED:
                 continue
             if isinstance(value, dict):
                 found.append(value)
@@ -67,7 +67,7 @@ def look(path: str | Path) -> Seen:
     described = folder.described()
     try:
         facts = json.loads((folder.path / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, *DAMAGED):
         facts = {}
     facts = facts if isinstance(facts, dict) else {}
     state = str(facts.get("state", "starting"))

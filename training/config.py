@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 from session.fields import Choice, FieldError, Part, Range, suggest
 from training.presets import PRESETS, Preset, preset
@@ -16,6 +16,7 @@ METRICS = ("fid50k_full", "kid50k_full", "pr50k3_full", "ppl2_wend", "eqt50k_int
            "fid50k", "kid50k", "pr50k3", "is50k", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")  # fmt: skip
 
 Whole = Range(1, 2**31)
+_MAY_BE_ZERO = ("label_dim", "freezed", "snap", "seed")  # whole numbers of which 0 makes sense
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,19 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
-        """The configuration that `asdict` wrote. Raises FieldError where it is of a version that does not fit."""
+        """The configuration that `asdict` wrote. Raises FieldError where it is of a version that does not fit, or
+        was changed to what makes no sense."""
         known = {field.name for field in fields(cls)}
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         if strange := (data.keys() - known) | (needed - data.keys()):
-            strange = ", ".join(sorted(map(str, strange)))
+            strange = ", ".join(sorted(str(name)[:40] for name in strange)[:5])
             raise FieldError(f"The run's configuration is of another version of this program: {strange}.")
+        hints = get_type_hints(cls)
+        for name, value in data.items():
+            if not _fits(name, value, hints[name]):
+                raise FieldError(f"The run's {name} cannot be {str(value)[:40]!r}; put back the run.yaml that it had.")
+        if data["batch"] % (data["gpus"] * data["batch_gpu"]):
+            raise FieldError("The run's batch does not divide into its rounds; put back the run.yaml that it had.")
         return cls(**{**data, "metrics": tuple(data["metrics"])})
 
 
@@ -293,6 +301,21 @@ def metric_names(text: str) -> tuple[str, ...]:
         if name not in METRICS:
             raise FieldError(f"--metrics asks for {name!r}: {suggest(name, METRICS)}")
     return names
+
+
+def _fits(name: str, value: Any, hint: Any) -> bool:
+    """Whether a field of a configuration may have this value."""
+    if name == "metrics":
+        return isinstance(value, (list, tuple)) and all(metric in METRICS for metric in value)
+    kinds = get_args(hint) or (hint,)
+    if type(value) not in kinds and not (type(value) is int and float in kinds):
+        return False
+    if type(value) in (int, float):
+        least = 1 if int in kinds and name not in _MAY_BE_ZERO else 0
+        return least <= value < 2**40
+    choices = {"cfg": tuple(PRESETS), "network": [line.network for line in PRESETS.values()], "aug": AUGMENTATIONS,
+               "augpipe": PIPES}  # fmt: skip
+    return name not in choices or value in choices[name]
 
 
 def _batch(options: Options, chosen: Preset, facts: DataFacts) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,8 @@ class Control:
 
     def replay(self, images: int) -> None:
         """Repeat, from here on, what was noted for `images` pictures and later."""
-        self._again = [change for change in self.folder.changes() if change.get("images", -1) >= images]
+        noted = [change for change in self.folder.changes() if _number(change.get("images")) and _sane(change)]
+        self._again = [change for change in noted if change["images"] >= images]
 
     def due(self, images: int) -> list[dict[str, Any]]:
         """What is to be applied now: what was noted for this step, or new wishes, which are noted."""
@@ -57,7 +59,7 @@ class Control:
         new = {
             name: value
             for name, value in wished.items()
-            if name in WISHES and WISHES[name][1](value) and value != values[name]
+            if name in WISHES and _sane({name: value}) and value != values[name]
         }
         if new:
             self.note(images=images, **new)
@@ -99,5 +101,10 @@ class Control:
         return self._wishes
 
 
+def _sane(change: dict[str, Any]) -> bool:
+    """Whether every wish in it has a value that makes sense."""
+    return all(WISHES[name][1](value) for name, value in change.items() if name in WISHES)
+
+
 def _number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) in (int, float) and math.isfinite(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,7 +87,7 @@ class Training:
 
     def run(self) -> str:
         """Train; "done", "stopped" by a wish, or "interrupted". Raises RunError, a sentence, where it cannot go on."""
-        with memory_explained(self.config), stopping_gently(self._interrupt):
+        with memory_explained(self.config), self._writing_explained(), stopping_gently(self._interrupt):
             resumed = self._resume()
             if self.team.leads:
                 open_run(self, resumed)
@@ -228,11 +230,7 @@ class Training:
         moments = self._total_moments()
         if not self.team.leads:
             return
-        state = capture(self, signs, moments)
-        try:
-            save_state(self.folder.path / "state", self.images, state)
-        except OSError as error:
-            raise self.full(error) from None
+        save_state(self.folder.path / "state", self.images, capture(self, signs, moments))
 
     def _resume(self) -> bool:
         """Take up the newest whole state, where there is one."""
@@ -242,7 +240,14 @@ class Training:
         if state is None:
             self.control.replay(0)
         else:
-            restore(self, state)
+            try:
+                restore(self, state)
+            except (RunError, torch.OutOfMemoryError):
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+                raise RunError(
+                    f"The newest state of {self.folder.path} does not fit its run.yaml; put back the one that it had."
+                ) from None
         if self.team.leads:
             self.folder.forget_after("Progress/kimg", self.images / 1000)
         return state is not None
@@ -267,9 +272,16 @@ class Training:
             self.control.replay(self.images)
         self.say(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
 
-    def full(self, error: OSError) -> RunError:
-        """What to do about a folder that cannot be written."""
-        return RunError(
-            f"{self.folder.path} cannot be written ({error.strerror}); make room, then --run continues from its newest "
-            "whole state."
-        )
+    @contextmanager
+    def _writing_explained(self) -> Iterator[None]:
+        """Turn a folder that cannot be written into advice."""
+        try:
+            yield
+        except OSError as error:
+            cure = "room" if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else "it writable"
+            problem = (
+                f"{self.folder.path} cannot be written ({error.strerror}); make {cure}, "
+                "then --run continues from its newest whole state."
+            )
+            self.status("failed", problem=problem)
+            raise RunError(problem) from None

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runs.rundir import RunFolder, replace_text
+from runs.rundir import RunError, RunFolder, replace_text
 from training import pictures
 from training.advice import preflight
 from training.config import TrainingConfig
@@ -29,17 +29,25 @@ def start(config: TrainingConfig, outdir: str | Path, command: list[str], team: 
     path = None
     if team.leads:
         folder = RunFolder.create(outdir, config.name)
-        folder.describe("train", asdict(config), command, versions())
+        try:
+            folder.describe("train", asdict(config), command, versions())
+        except OSError as error:
+            raise RunError(
+                f"{folder.path} cannot be written ({error.strerror}); make room, or choose another --outdir."
+            ) from None
         path = str(folder.path)
     return RunFolder(team.agreed(path))
 
 
 def open_run(training: Training, resumed: bool) -> None:
-    """Before the first step of a sitting, in the leading process. Raises RunError."""
+    """Before the first step of a sitting, in the leading process. Raises OSError."""
     config, folder = training.config, training.folder
     columns, rows = pictures.sheet_size(config.resolution, config.grid, training.device.type)
     training.reals = pictures.reals(training.dataset, columns, rows)
     training.control.begin()
+    for place, pattern in ((folder.path, ".fakes*.part"), (folder.path / "snapshots", ".*.part")):
+        for half in place.glob(pattern):  # a kill left it
+            half.unlink(missing_ok=True)
     for name in config.metrics:
         training.say(f"The metric {name} is not available here, so snapshots are not measured.")
     if config.device == "cpu" and (config.offload_adam or config.offload_ema):
@@ -51,13 +59,10 @@ def open_run(training: Training, resumed: bool) -> None:
     training.status("starting")
     for line in training.taken_over:
         training.say(line)
-    try:
-        options = published_options(config, folder.path)
-        replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
-        pictures.save_sheet(folder.path / "reals.png", training.reals[0], columns)
-        write_sheet(training, "fakes_init.png")
-    except OSError as error:
-        raise training.full(error) from None
+    options = published_options(config, folder.path)
+    replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
+    pictures.save_sheet(folder.path / "reals.png", training.reals[0], columns)
+    write_sheet(training, "fakes_init.png")
     if training.team.size == 1:
         for line in _measured(training):
             training.say(line)
@@ -65,12 +70,13 @@ def open_run(training: Training, resumed: bool) -> None:
 
 
 def _measured(training: Training) -> list[str]:
-    """Estimates from one step that is taken and forgotten."""
+    """Estimates from a step that is taken, once more to be measured, and forgotten."""
     config, trainer = training.config, training.trainer
     feed = Feed(training.dataset, config.seed, config.batch, config.batch_gpu, training.team, 1)
     rounds = feed.next()
     seconds = 0.0
     for phase in trainer.phases:
+        trainer.run(phase, training.batches(phase, rounds), training.images)  # makes memory and kernels ready
         started = time.monotonic()
         trainer.run(phase, training.batches(phase, rounds), training.images)
         seconds += (time.monotonic() - started) / phase.interval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tell_tick(training: Training, moments: dict[str, list[float]], spent: float, done: bool) -> None:
-    """Everything that the leading process says and writes of a tick that took `spent` seconds. Raises RunError."""
+    """All that the leading process says and writes of a tick that took `spent` seconds. Raises OSError, RunError."""
     kimg = training.images / 1000
     per_kimg = spent / max(training.images - training.tick_images, 1) * 1000
     p = training.augmentation.p if training.augmentation is not None else 0.0
@@ -54,7 +54,8 @@ def tell_tick(training: Training, moments: dict[str, list[float]], spent: float,
         told += write_snapshot(training)
     for line in told:
         training.say(f"Advice: {line}")
-    _record(training, stats, told)
+    training.folder.record(**stats, timestamp=time.time())
+    training.events.write(stats, training.images)
     training.status("running", advice=told, seconds_per_kimg=per_kimg)
 
 
@@ -94,11 +95,3 @@ def write_sheet(training: Training, name: str) -> np.ndarray:
         made = pictures.fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
     pictures.save_sheet(training.folder.path / name, made, columns)
     return made
-
-
-def _record(training: Training, stats: dict[str, Any], told: list[str]) -> None:
-    try:
-        training.folder.record(**stats, timestamp=time.time())
-        training.events.write(stats, training.images)
-    except OSError as error:
-        raise training.full(error) from None

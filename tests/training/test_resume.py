@@ -64,19 +64,19 @@ def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int) -> Pa
     return folder
 
 
-def left_alone(pictures: Path, outdir: Path) -> Path:
-    return kill_and_continue(pictures, outdir, kills=0, seed=0)
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that was left alone."""
+    return kill_and_continue(pictures, tmp_path_factory.mktemp("whole"), kills=0, seed=0)
 
 
-def test_two_kills_change_nothing(pictures: Path, tmp_path: Path) -> None:
-    whole = left_alone(pictures, tmp_path / "whole")
+def test_two_kills_change_nothing(whole: Path, pictures: Path, tmp_path: Path) -> None:
     killed = kill_and_continue(pictures, tmp_path / "killed", kills=2, seed=random.randrange(10**6))
     check_equal(whole, killed)
 
 
 @pytest.mark.soak
-def test_a_hundred_kills_change_nothing(pictures: Path, tmp_path: Path) -> None:
-    whole = left_alone(pictures, tmp_path / "whole")
+def test_a_hundred_kills_change_nothing(whole: Path, pictures: Path, tmp_path: Path) -> None:
     for i in range(50):
         check_equal(whole, kill_and_continue(pictures, tmp_path / f"killed {i}", kills=2, seed=i))
 
@@ -127,8 +127,7 @@ def test_a_kill_before_the_first_state_changes_nothing(pictures: Path, tmp_path:
     check_equal(whole.path, folder.path)
 
 
-def test_ctrl_c_says_how_to_go_on_and_changes_nothing(pictures: Path, tmp_path: Path) -> None:
-    whole = left_alone(pictures, tmp_path / "whole")
+def test_ctrl_c_says_how_to_go_on_and_changes_nothing(whole: Path, pictures: Path, tmp_path: Path) -> None:
     process = command("--outdir", tmp_path / "stopped", "--data", pictures, *FLAGS)
     folder = told_folder(process)
     wait_for_tick(process)
