@@ -1,4 +1,4 @@
-"""The README's pictures, made by the program itself: `python tools/screenshots.py --dest docs/images`."""
+"""The manual's pictures of the window, made by the program itself: `python tools/screenshots.py --dest docs/images`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,46 @@ from gui.app import App
 from gui.hand import Hand
 from gui.headless import Headless
 from renderer.client import OtherProcess
-from session import Capture, Inspect, Latent, Picture, Scene, Session
+from session import Capture, Inspect, Picture, Scene, Session
 from session.png import save_png
+from session.shelf import bookmarks
 from widgets import PANELS
 
-VIRIDIS = Picture(colormap="viridis", gain_db=-8)
+VIRIDIS = Picture(colormap="viridis", normalize=True)
+DEEP = 0.65  # of the way through the network: the layer that is looked into
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dest", type=Path, default=Path("docs/images"))
+    options = parser.parse_args()
+    start = bookmarks()[0].scene
+    client = OtherProcess()
+    try:
+        shoot(client, start, options.dest / "window.png", opened_bookmarks)
+        shoot(client, start, options.dest / "layers.png", opened_layer, height=1060)
+    finally:
+        client.close()
+
+
+def opened_bookmarks(hand: Hand) -> None:
+    """The shelf stands open, every picture of it painted."""
+    hand.app.prefs = replace(hand.app.prefs, drawer="Bookmarks", drawer_height=12.0)
+    hand.frames(2)
+    for number, kept in enumerate(bookmarks()):
+        hand.wait_until(lambda at=number, scene=kept.scene: hand.app.pictures.view(f"bookmark {at}", scene) is not None)
+
+
+def opened_layer(hand: Hand) -> None:
+    """One layer on the canvas, and its spectrum."""
+    app = hand.app
+    assert app.pictures.model is not None
+    layers = app.pictures.model.layers
+    capture = Capture(layer=layers[int(DEEP * len(layers))].name, rgb=False)
+    app.document.edit(replace(app.scene, capture=capture, inspect=Inspect(picture=VIRIDIS)))
+    hand.wait_picture()
+    hand.click("Layers/Spectrum")
+    hand.wait_until(lambda: app.pictures.view("spectrum", spectrum(app.scene)) is not None)
 
 
 def spectrum(scene: Scene) -> Scene:
@@ -28,29 +64,13 @@ def spectrum(scene: Scene) -> Scene:
     return replace(scene, inspect=replace(scene.inspect, show="spectrum"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dest", type=Path, default=Path("docs/images"))
-    options = parser.parse_args()
-    start = Scene(latent=Latent(seed=1, x=0.35, y=-0.3))
-    layer = replace(start, capture=Capture(layer="L9_148_64", rgb=False), inspect=Inspect(picture=VIRIDIS))
-    client = OtherProcess()
-    try:
-        shoot(client, start, options.dest / "window.png")
-        shoot(client, layer, options.dest / "layers.png", unfolded="Layers/Spectrum", height=1060)
-    finally:
-        client.close()
-
-
-def shoot(client: OtherProcess, scene: Scene, path: Path, unfolded: str = "", height: int = 800) -> None:
-    """The window on a scene, with one section unfolded, as a PNG."""
+def shoot(client: OtherProcess, scene: Scene, path: Path, arrange: Callable[[Hand], None], height: int = 800) -> None:
+    """The window on a scene, arranged, as a PNG."""
     with tempfile.TemporaryDirectory() as folder, Headless(1280, height) as screen:
         app = App(PANELS, client, Session(scenes=(scene,)), folder=Path(folder))
         hand = Hand(screen, app)
         hand.wait_picture()
-        if unfolded:
-            hand.click(unfolded)
-            hand.wait_until(lambda: app.pictures.view("spectrum", spectrum(app.scene)) is not None)
+        arrange(hand)
         hand.move((screen.width * 0.5, screen.height - 12))
         hand.frames(20)
         save_png(path, screen.screenshot())
