@@ -161,3 +161,13 @@ def test_the_names_of_pipelines_are_told_without_torch() -> None:
     code = "import sys, training.config, runs.rundir, runs.tail, runs.launch; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "False"
+
+
+def test_a_run_of_an_earlier_version_continues_and_one_that_does_not_fit_is_refused() -> None:
+    kept = asdict(config())
+    later = ("gradient_checkpointing", "offload_adam", "offload_ema", "equivariance")
+    assert TrainingConfig.from_dict({name: value for name, value in kept.items() if name not in later}) == config()
+    with pytest.raises(FieldError, match="another version of this program: gamma"):
+        TrainingConfig.from_dict({name: value for name, value in kept.items() if name != "gamma"})
+    with pytest.raises(FieldError, match="workers cannot be 'many'"):
+        TrainingConfig.from_dict({**kept, "workers": "many"})
