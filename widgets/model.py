@@ -88,7 +88,8 @@ def _facts(info: ModelInfo | None) -> None:
     ui.fact("Classes", (str(info.c_dim) if info.c_dim else "none") if info else "")
     ui.fact("Layers", str(len(info.layers)) if info else "")
     trained = SNAPSHOT.search(info.file) if info else None
-    ui.fact("Trained", f"{int(trained[1]):,} kimg".replace(",", "\u2009") if trained else "")
+    kimg = f"{int(trained[1]) + int(trained[2] or 0) / 1000:,} kimg".replace(",", "\u2009") if trained else ""
+    ui.fact("Trained", kimg.replace(".0 ", " "))
     ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
     ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
 
