@@ -14,7 +14,7 @@ from session import Model, Scene
 from session.fields import Field
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
-SNAPSHOT = re.compile(r"network-snapshot-(\d+)")
+SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?")
 WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
 
 
@@ -88,8 +88,8 @@ def _facts(info: ModelInfo | None) -> None:
     ui.fact("Classes", (str(info.c_dim) if info.c_dim else "none") if info else "")
     ui.fact("Layers", str(len(info.layers)) if info else "")
     trained = SNAPSHOT.search(info.file) if info else None
-    kimg = f"{int(trained[1]) + int(trained[2] or 0) / 1000:,} kimg".replace(",", "\u2009") if trained else ""
-    ui.fact("Trained", kimg.replace(".0 ", " "))
+    within = f".{trained[2]}" if trained and trained[2] else ""
+    ui.fact("Trained", f"{int(trained[1]):,}{within} kimg".replace(",", "\u2009") if trained else "")
     ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
     ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
 
