@@ -169,6 +169,9 @@ def save_picture(app: App) -> None:
     if result is None:
         app.toasts.say("There is no picture yet.", "warning")
         return
+    if result.preview:
+        app.toasts.say("This is a preview; the exact picture is on its way.", "warning")
+        return
     session = replace(app.document.session, scenes=(result.scene,), active=0)
     app.save_png(app.pictures.canvas.pixels, session)
 

@@ -91,6 +91,7 @@ class App:
     def interval(self) -> float:
         """Seconds from one frame to the next while neither input nor a picture comes."""
         soon = self.document.moving or self.toasts.shown or self.pictures.progress or self.keeper.writing or self._asked
+        soon = soon or self.pictures.finer
         return MOVING if soon else RESTING
 
     @property
@@ -149,7 +150,8 @@ class App:
         asked, self._asked = self._asked, []
         for name, arguments in asked:
             actions.run(self, name, *arguments)
-        self.pictures.show(self.document.scene)
+        held = any(imgui.is_mouse_down(button) for button in range(3))
+        self.pictures.show(self.document.scene, moving=held and self.prefs.preview)
         self.pictures.forget_unused()
         self.keeper.report()
         if self.keeper.due:

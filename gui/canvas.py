@@ -136,6 +136,8 @@ class Canvas:
         draw.add_image(imgui.ImTextureRef(shown.texture.name), low, high, (0, 0), (1, 1), tint)
         draw.pop_clip_rect()
         ui.mark("Picture", (*low, *high))
+        if shown.result is not None and shown.result.preview:
+            overlay.corner(self.box, "Preview")
 
     def _readout(self, text: str) -> None:
         overlay.line(self.box, text)

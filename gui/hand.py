@@ -159,7 +159,8 @@ class Hand:
 
     def _is_shown(self) -> bool:
         result = self.app.pictures.canvas.result
-        return result is not None and result.scene == self.app.scene and self.app.pictures.canvas.waiting_since is None
+        settled = self.app.pictures.canvas.waiting_since is None and not self.app.pictures.finer
+        return result is not None and result.scene == self.app.scene and settled
 
     def _unfold(self, title: str) -> None:
         panel = next((panel for panel in self.app.panels if panel.title == title), None)

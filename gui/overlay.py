@@ -53,6 +53,17 @@ def line(box: Box, text: str) -> tuple[float, float, float, float]:
     return (*low, *high)
 
 
+def corner(box: Box, text: str) -> None:
+    """A word in the upper right corner of the canvas."""
+    size, pad = imgui.calc_text_size(text), ui.em(0.4)
+    low = (round(box[0] + box[2] - size.x - 4 * pad), round(box[1] + 2 * pad))
+    high = (low[0] + size.x + 2 * pad, low[1] + size.y + pad)
+    draw = imgui.get_window_draw_list()
+    draw.add_rect_filled(low, high, theme.colour("popup", 0.88), ui.em(0.3))
+    draw.add_text((low[0] + pad, low[1] + 0.5 * pad), theme.colour("dim"), text)
+    ui.mark(text, (*low, *high))
+
+
 def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
     """What is on its way, at the foot of the canvas; where there is no picture yet, in its middle, or why not."""
     if now.progress is not None:

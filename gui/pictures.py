@@ -29,6 +29,7 @@ from session import Scene
 
 CANVAS = "canvas"
 HISTORY = 240  # pictures whose timing is kept for the plot
+REST = 0.15  # seconds without a change after which a preview is followed by the exact picture
 STALE = 0.8  # seconds without a new picture, at least, before the old one is dimmed
 _ids = itertools.count(1)  # of the whole process: a renderer may outlive a window and serve the next
 
@@ -114,17 +115,37 @@ class Pictures:
         return any(shown.waiting_since is not None for shown in (self.canvas, *self._others.values()))
 
     @property
+    def finer(self) -> bool:
+        """Whether what was asked for is in sight as a preview, and the exact picture is still to be asked for."""
+        asked, result = self.canvas.asked, self.canvas.result
+        return result is not None and result.preview and asked is not None and asked.id == result.id
+
+    @property
     def stale(self) -> bool:
         """Whether the picture in sight has not been what was asked for, for longer than a moment."""
         since, result = self.canvas.waiting_since, self.canvas.result
         if self.canvas.problem is not None:
             return True
+        if result is not None and result.preview and self.canvas.asked and self.canvas.asked.scene == result.scene:
+            return False  # only finer
         usual = 3e-3 * result.timing.get("total", 0.0) if result else 0.0
         return since is not None and time.perf_counter() - since > max(STALE, usual)
 
-    def show(self, scene: Scene) -> None:
-        """Ask for the canvas; does nothing where this very scene was asked for already."""
-        self._ask(CANVAS, self.canvas, scene)
+    def show(self, scene: Scene, moving: bool = False) -> None:
+        """Ask for the canvas; does nothing where this very scene was asked for already.
+
+        `moving`: a hand is at it, and a preview will do; the exact picture is asked for when it has rested.
+        """
+        asked = self.canvas.asked
+        if (
+            self.finer
+            and asked is not None
+            and asked.scene == scene
+            and time.perf_counter() - self.canvas.asked_at > REST
+        ):
+            self.canvas.asked = None
+            moving = False
+        self._ask(CANVAS, self.canvas, scene, moving)
 
     def view(self, name: str, scene: Scene) -> View | None:
         """A second picture beside the canvas, None until it is ready; forgotten when no frame asks for it."""
@@ -180,10 +201,10 @@ class Pictures:
             self._client.share(bus, False)
         self.canvas, self._others = Shown(), {}
 
-    def _ask(self, name: str, shown: Shown, scene: Scene) -> None:
+    def _ask(self, name: str, shown: Shown, scene: Scene, moving: bool = False) -> None:
         if shown.asked is not None and shown.asked.scene == scene:
             return
-        shown.asked, shown.asked_at = RenderRequest(name, next(_ids), scene), time.perf_counter()
+        shown.asked, shown.asked_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
         if shown.waiting_since is None:
             shown.waiting_since = shown.asked_at
         self._client.submit(shown.asked, first=shown is self.canvas)

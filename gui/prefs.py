@@ -30,6 +30,7 @@ class Prefs(Part):
     greet: Annotated[bool, "What the program opens with moves gently until it is touched"] = True
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame"] = True
+    preview: Annotated[bool, "While a hand is moving, a slow network may show a quicker, less exact picture"] = True
     capture_folder: Annotated[str, "Where pictures are saved; empty: Pictures/Bandlimit, or ./out"] = ""
     browse_folder: Annotated[str, "Where the file browser opens"] = ""
     width: Annotated[int, Range(320, 16384), "Width of the window"] = 1280

@@ -66,11 +66,12 @@ class InputSpec:
     bandwidth: float
 
 
-def layer_table(config: StyleGAN3Config) -> tuple[InputSpec, tuple[LayerSpec, ...]]:
+def layer_table(config: StyleGAN3Config, highest_rate: int | None = None) -> tuple[InputSpec, tuple[LayerSpec, ...]]:
     """Work out every layer from the config: Karras et al. 2021, Section 3.2 and Appendix C, Figure 4c.
 
     Cutoff and stopband grow geometrically to the last two layers; the sampling rate is the next power of two above
-    twice the stopband, at most the picture's.
+    twice the stopband, at most the picture's. With `highest_rate` no layer's rate is higher, the picture's neither:
+    bands beyond it are cut off there (see networks/preview.py).
     """
     count, resolution = config.num_layers, config.img_resolution
     last_cutoff = resolution / 2
@@ -79,11 +80,14 @@ def layer_table(config: StyleGAN3Config) -> tuple[InputSpec, tuple[LayerSpec, ..
     cutoffs = config.first_cutoff * (last_cutoff / config.first_cutoff) ** progress
     stopbands = config.first_stopband * (last_stopband / config.first_stopband) ** progress
     rates = np.exp2(np.ceil(np.log2(np.minimum(stopbands * 2, resolution)))).astype(int)
-    half_widths = np.maximum(stopbands, rates / 2) - cutoffs
-    sizes = rates + 2 * config.margin_size
-    sizes[-2:] = resolution
     channels = np.rint(np.minimum(config.channel_base / 2 / cutoffs, config.channel_max)).astype(int)
     channels[-1] = config.img_channels
+    highest = highest_rate or resolution
+    rates, cutoffs = np.minimum(rates, highest), np.minimum(cutoffs, highest / 2)
+    stopbands = np.minimum(stopbands, highest / 2 * config.last_stopband_rel)
+    half_widths = np.maximum(stopbands, rates / 2) - cutoffs
+    sizes = rates + 2 * config.margin_size
+    sizes[-2:] = highest
     if channels.min() < 1:
         raise ValueError(f"channel_base is {config.channel_base}, which leaves a layer without feature maps.")
 
@@ -130,6 +134,15 @@ def layer_table(config: StyleGAN3Config) -> tuple[InputSpec, tuple[LayerSpec, ..
         )
     first = InputSpec(int(channels[0]), int(sizes[0]), int(rates[0]), float(cutoffs[0]))
     return first, tuple(layers)
+
+
+def layer_filters(spec: LayerSpec) -> tuple[Tensor | None, Tensor | None]:
+    """The low-pass filters before and after a layer's non-linearity; None where nothing is resampled."""
+    up = design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
+    down = design_lowpass_filter(
+        spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, radial=spec.down_radial
+    )
+    return up, down
 
 
 class SynthesisNetwork(Synthesis):
@@ -277,10 +290,7 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         self.affine = FullyConnected(config.w_dim, spec.in_channels, bias_init=1)
         self.register_buffer("magnitude_ema", torch.ones([]))
-        up = design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
-        down = design_lowpass_filter(
-            spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, radial=spec.down_radial
-        )
+        up, down = layer_filters(spec)
         self.register_buffer("up_filter", up)
         self.register_buffer("down_filter", down)
 

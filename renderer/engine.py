@@ -22,9 +22,11 @@ from renderer.inspectors import inspect
 from renderer.maps import captured_step, look_at, map_of, stats_of, whole_stats
 from renderer.models import Loaded, Models, Tell
 from renderer.moving import move_input, moved, moves_of
+from renderer.previews import enlarged, previewed
 from session import Scene
 
 T = TypeVar("T")
+PREVIEW = ", preview"  # after the name of a view: what is remembered of its previews
 VIEWS = 8  # of those that were rendered last, something is remembered
 Check = Callable[[float | None], None]  # is told how many seconds are left, if known; raises to give up
 
@@ -38,26 +40,37 @@ def _say_nothing(_what: str, _fraction: float | None) -> None:
 
 
 class Engine:
-    """Makes pictures. The same scene gives the same bits, whatever was made before."""
+    """Makes pictures. The same scene gives the same bits, whatever was made before; previews aside."""
 
     def __init__(self) -> None:
         self._models = Models()
         self._views: OrderedDict[str, _View] = OrderedDict()  # the one rendered last is at the end
 
-    def render(self, scene: Scene, view: str = "canvas", check: Check = _go_on, tell: Tell = _say_nothing) -> Finished:
+    def render(
+        self,
+        scene: Scene,
+        view: str = "canvas",
+        check: Check = _go_on,
+        tell: Tell = _say_nothing,
+        moving: bool = False,
+    ) -> Finished:
         """The picture of a scene, for a view, which is what the stages remember.
 
-        `check` is called after every layer and may raise; `tell` hears of slow loading. Raises CheckpointError or
-        Problem, each one sentence.
+        `check` is called after every layer and may raise; `tell` hears of slow loading; `moving`: a preview will do
+        where the exact picture takes long (`Finished.preview` says which it is). Raises CheckpointError or Problem,
+        each one sentence.
         """
         clock = _Clock()
         loaded = self._models.get(scene, view, tell)
         clock.lap("model", loaded)
+        quicker = previewed(scene, loaded) if moving else None
         with torch.inference_mode():  # not while loading: networks need weights that tell when they change
-            return self._picture(scene, view, loaded, check, clock)
+            if quicker is not None:
+                return self._picture(scene, view + PREVIEW, quicker, check, clock, loaded)
+            return self._picture(scene, view, loaded, check, clock, loaded)
 
-    def _picture(self, scene: Scene, view: str, loaded: Loaded, check: Check, clock: _Clock) -> Finished:
-        """The stages behind the loaded network."""
+    def _picture(self, scene: Scene, view: str, loaded: Loaded, check: Check, clock: _Clock, exact: Loaded) -> Finished:
+        """The stages behind the loaded network, which may be a quicker one than the exact one."""
         memory = self._memory(view, loaded)
         step = captured_step(scene.capture, loaded)
 
@@ -74,7 +87,8 @@ class Engine:
         clock.lap("synthesis", loaded)
 
         captured = memory.captured(
-            (state, step, scene.model.channel_order), lambda: map_of(step, state, loaded, scene.model)
+            (state, step, scene.model.channel_order),
+            lambda: enlarged(map_of(step, state, loaded, scene.model), step, loaded),
         )
         shown = memory.moved((captured, moves if step is None else None), lambda: moved(captured, moves, step))
         look = look_at(scene.capture, shown)
@@ -88,12 +102,13 @@ class Engine:
         self._keep_within_budget(loaded)
         return Finished(
             picture,
-            model_info(loaded, scene.model, inputs.force_fp32),
+            model_info(exact, scene.model, inputs.force_fp32),
             stats,
             {**whole.readings, **picture.readings},
             styles.shown_class,
             clock.milliseconds(),
             memory.ran[0] if memory.ran else "",
+            loaded is not exact,
         )
 
     def reload(self, path: str) -> None:
@@ -114,6 +129,7 @@ class Engine:
         memory = self._views.get(view)
         if memory is None or memory.loaded is not loaded:
             memory = self._views[view] = _View(loaded)
+            self._views.pop(view + PREVIEW, None)
         else:
             memory.begin()
         self._views.move_to_end(view)

@@ -24,6 +24,7 @@ class Finished:
     shown_class: int | None
     timing: Mapping[str, float]
     reused: str
+    preview: bool = False
 
     @property
     def height(self) -> int:
@@ -61,6 +62,7 @@ class Finished:
             readings=self.readings,
             shown_class=self.shown_class,
             reused=self.reused,
+            preview=self.preview,
         )
 
 

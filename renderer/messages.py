@@ -17,6 +17,7 @@ class RenderRequest:
     view: str
     id: int
     scene: Scene
+    moving: bool = False  # a hand is at it: if the exact picture takes long, a preview will do
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class RenderResult:
     proposal: Scene | None = None  # a changed scene that the window may put into the document
     reused: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
     place: GpuPlace | None = None
+    preview: bool = False  # nearly the picture of this scene, to be followed by the exact one
 
     @property
     def size(self) -> tuple[int, int]:

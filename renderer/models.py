@@ -55,6 +55,7 @@ class Loaded:
     costs: list[float] = field(default_factory=list)  # seconds that each step took; empty: not measured yet
     keep: frozenset[int] | None = None  # after how many steps what comes out is kept; None: not decided
     budget: int | None = None  # bytes for what is kept; None: not decided
+    preview: Loaded | None = None  # the quicker network of networks/preview.py, once it was wanted
     infos: dict[tuple[Model, bool, str, str], ModelInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

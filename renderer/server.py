@@ -157,6 +157,8 @@ class Judge:
         if remaining is None or remaining < SOON:
             return
         elapsed = time.monotonic() - self._began
+        if newer is not None and newer.moving and not request.moving:
+            raise Cancelled  # previews come soon enough
         if newer is not None:
             wasted = self._wasted.get(request.view, 0.0) + elapsed
             if wasted <= WASTE * (elapsed + remaining):
@@ -210,7 +212,7 @@ def _answer(
 
     for last_try in (False, True):
         try:
-            finished = engine.render(request.scene, request.view, check=judge, tell=tell)
+            finished = engine.render(request.scene, request.view, check=judge, tell=tell, moving=request.moving)
             return finished.result(request), carrier.carry(request.view, finished)
         except Cancelled:
             return None

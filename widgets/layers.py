@@ -105,7 +105,7 @@ def _picture(picture: Picture, capture: Capture) -> Picture:
 
 def _stats(now: Now) -> None:
     """Mean, deviation and largest magnitude: of all channels, and of those shown."""
-    stats = now.result.stats if now.result else None
+    stats = now.result.stats if now.result and not now.result.preview else None
     if not imgui.begin_table("stats", 3, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.no_pad_outer_x):
         return
     words = (("Mean", "mean"), ("Deviation", "std"), ("Largest", "largest"))

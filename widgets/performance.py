@@ -18,12 +18,18 @@ SHOWN = 120  # pictures in the plot
 WIDE = 52.0  # em: from here on, facts stand beside the plot
 
 
+PREFERENCES = ("frame_limit", "vsync", "preview")
+
+
 @dataclass(frozen=True)
 class Redraw(Part):
     """The preferences that stand in this panel."""
 
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame: no tearing, a little later"] = True
+    preview: Annotated[
+        bool, "While a hand is moving, a slow network may show a quicker, less exact picture; saved ones are exact"
+    ] = True
 
 
 def draw(value: Scene, now: Now) -> Scene:
@@ -79,11 +85,12 @@ def _facts(now: Now) -> None:
 
 def _redraw(now: Now) -> None:
     """The preferences; a change is asked for, not made: they belong to the person, not to the document."""
-    known = {name: now.settings[name] for name in ("frame_limit", "vsync") if name in now.settings}
+    known = {name: now.settings[name] for name in PREFERENCES if name in now.settings}
     before = Redraw(**known)
     after = ui.integer(before, "frame_limit", label="Frame limit")
     after = ui.checkbox(after, "vsync", label="", text="Wait for the display")
-    for name in ("frame_limit", "vsync"):
+    after = ui.checkbox(after, "preview", label="", text="Preview while dragging")
+    for name in PREFERENCES:
         if getattr(after, name) != getattr(before, name):
             now.ask("settings.set", name, getattr(after, name))
 

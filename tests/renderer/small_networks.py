@@ -27,6 +27,14 @@ CONFIGS: dict[str, StyleGAN3Config | StyleGAN2Config] = {
     "resnet": StyleGAN2Config(**SMALL, architecture="resnet"),
     "classes": StyleGAN2Config(**SMALL, c_dim=5),
     # Some tenths of a second for each picture, so that there is something to interrupt.
+    "slow R": StyleGAN3Config(
+        img_resolution=128,
+        channel_base=16384,
+        channel_max=256,
+        mapping_num_layers=2,
+        conv_kernel=1,
+        use_radial_filters=True,
+    ),
     "slow": StyleGAN3Config(img_resolution=128, channel_base=8192, channel_max=128, mapping_num_layers=2),
 }
 FAMILIES = ("T", "R", "SG2", "resnet")

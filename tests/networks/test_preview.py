@@ -1,0 +1,89 @@
+"""The quicker network of config R: the same weights, a picture half as large, nearly the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from networks.config import StyleGAN3Config
+from networks.preview import FACTOR, preview_of
+from networks.stylegan3 import Generator, SynthesisNetwork
+from ops import kernels
+
+R = StyleGAN3Config(
+    img_resolution=128,
+    z_dim=8,
+    w_dim=8,
+    channel_base=2048,
+    channel_max=48,
+    conv_kernel=1,
+    use_radial_filters=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    if not kernels.ready(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+
+
+def make(config: StyleGAN3Config = R) -> SynthesisNetwork:
+    torch.manual_seed(0)
+    return Generator(config).eval().synthesis
+
+
+def quicker(synthesis: SynthesisNetwork) -> SynthesisNetwork:
+    found = preview_of(synthesis)
+    assert found is not None
+    return found
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    """PSNR in dB, over the range of the other."""
+    return float(10 * torch.log10((other.max() - other.min()) ** 2 / (one - other).square().mean()))
+
+
+@torch.no_grad()
+def test_its_pictures_are_far_nearer_than_a_shift_by_a_pixel():
+    network = make()
+    ws = torch.randn(2, network.num_ws, 8)
+    exact, preview = network(ws), quicker(network)(ws)
+    assert preview.shape == (2, 3, 64, 64) and preview.dtype == torch.float32
+    reduced, shifted = (F.avg_pool2d(picture, FACTOR) for picture in (exact, exact.roll(1, -1)))
+    assert likeness(preview, reduced) > 40
+    assert likeness(preview, reduced) > likeness(shifted, reduced) + 6
+
+
+@torch.no_grad()
+def test_it_follows_the_weights_and_the_transform_and_leaves_the_network_alone():
+    network = make()
+    preview, ws = quicker(network), torch.randn(1, network.num_ws, 8)
+    exact, before = network(ws), preview(ws)
+    network.input.transform[0, 2] = 0.2
+    moved = preview(ws)
+    assert not torch.equal(moved, before)
+    network.input.transform[0, 2] = 0
+    assert torch.equal(preview(ws), before) and torch.equal(network(ws), exact)
+    network.layer(network.layer_names[6]).weight[:, 2] *= 4  # of one output alone it would be demodulated away
+    changed = preview(ws)
+    assert not torch.equal(changed, before)
+    assert likeness(changed, F.avg_pool2d(network(ws), FACTOR)) > 40
+    assert [step.name for step in preview.steps] == [step.name for step in network.steps]
+
+
+@torch.no_grad()
+def test_it_resumes_with_the_bits_of_a_whole_run():
+    preview = quicker(make())
+    ws = torch.randn(1, preview.num_ws, 8)
+    whole = preview.run(ws)
+    for stop in (1, 4, 9, 14):
+        assert torch.equal(preview.run(ws, start=stop, state=preview.run(ws, stop=stop)).x, whole.x)
+
+
+def test_networks_that_know_their_grid_have_none():
+    assert preview_of(make(replace(R, conv_kernel=3, use_radial_filters=False))) is None
+    assert preview_of(make(replace(R, img_resolution=16, num_layers=4, margin_size=2))) is None

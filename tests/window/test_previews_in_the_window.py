@@ -1,0 +1,87 @@
+"""A slow network under the hand: previews while it moves, marked as such, and the exact picture when it rests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gui import ui
+from networks import save_networks
+from networks.config import StyleGAN3Config
+from networks.stylegan3 import Generator
+from ops import kernels
+from session import Model, Scene, Session
+
+SLOW = StyleGAN3Config(
+    img_resolution=128,
+    channel_base=16384,
+    channel_max=256,
+    mapping_num_layers=2,
+    conv_kernel=1,
+    use_radial_filters=True,
+)
+
+
+@pytest.fixture
+def slow(start, tmp_path):
+    if not kernels.ready(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    torch.manual_seed(0)
+    save_networks(tmp_path / "slow.safetensors", {"G_ema": Generator(SLOW)})
+    driver = start(Session((Scene(model=Model(path=str(tmp_path / "slow.safetensors"))),)))
+    driver.wait_picture(60)
+    return driver
+
+
+def hold(app, by: float) -> None:
+    """Take hold of the picture and move it, without letting go."""
+    x, y = app.centre("Picture")
+    app.move((x, y))
+    app.screen.press()
+    app.frames()
+    app.move((x + by, y), 3)
+
+
+def test_a_moving_hand_sees_previews_and_a_resting_one_the_exact_picture(slow):
+    app, canvas = slow, slow.app.pictures.canvas
+    assert not canvas.result.preview
+    hold(app, 60)
+    app.wait_until(lambda: canvas.result.preview and canvas.result.scene == app.scene)
+    app.frames()
+    assert "Preview" in ui.PLACES
+    preview = app.picture
+    app.wait_until(lambda: not canvas.result.preview)  # it rests, though it has not let go
+    assert canvas.result.scene == app.scene
+    assert app.picture.shape == preview.shape
+    assert not np.array_equal(app.picture, preview)
+    app.frames(2)
+    assert "Preview" not in ui.PLACES
+    app.screen.release()
+    app.frames(2)
+
+
+def test_a_preview_is_never_saved(slow):
+    canvas, folder = slow.app.pictures.canvas, slow.app.prefs.captures
+    hold(slow, 60)
+    slow.wait_until(lambda: canvas.result.preview)
+    slow.app.ask("capture.picture")
+    slow.frames()
+    if canvas.result.preview:
+        assert not list(folder.glob("*.png"))
+        assert any("exact picture is on its way" in text for text in slow.told)
+    slow.screen.release()
+    slow.wait_picture()
+    assert not canvas.result.preview
+
+
+def test_previews_can_be_switched_off(slow):
+    canvas = slow.app.pictures.canvas
+    slow.app.ask("settings.set", "preview", False)
+    slow.frames(2)
+    before = canvas.result
+    hold(slow, 60)
+    slow.wait_until(lambda: canvas.result is not before and canvas.result.scene == slow.scene)
+    assert not canvas.result.preview
+    slow.screen.release()
+    slow.frames(2)
