@@ -20,6 +20,7 @@ from ops import kernels, modulated_conv2d_stylegan2, setup_filter, upsample2d
 class Generator(BaseGenerator):
     """A generator with this synthesis network."""
 
+    config: StyleGAN2Config
     synthesis: SynthesisNetwork
 
     def __init__(self, config: StyleGAN2Config) -> None:

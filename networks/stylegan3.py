@@ -22,6 +22,7 @@ from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan
 class Generator(BaseGenerator):
     """A generator with this synthesis network."""
 
+    config: StyleGAN3Config
     synthesis: SynthesisNetwork
 
     def __init__(self, config: StyleGAN3Config) -> None:

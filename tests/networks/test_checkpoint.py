@@ -9,6 +9,7 @@ import struct
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from published_numbers import DATA, NAMES, error, network, numbers, tensor
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, convert, describe, load_network, save_networks
+from networks.contents import Role
 from networks.filebytes import FileBytes
 from networks.readers import read_contents
 from networks.stylegan2 import Generator
@@ -396,7 +398,7 @@ def test_the_golden_files_are_here():
 
 def test_only_the_first_network_that_is_asked_for_is_read(tmp_path: Path) -> None:
     """A window that shows G_ema does not hold G and D; what the file holds is known all the same."""
-    networks = {"G": made(TINY3, 1), "D": made(TINY_D), "G_ema": made(TINY3, 2)}
+    networks: dict[Role, Any] = {"G": made(TINY3, 1), "D": made(TINY_D), "G_ema": made(TINY3, 2)}
     path = save_networks(tmp_path / "all.safetensors", networks)
     shown = load_network(path, first_of=("G_ema", "G"))
     assert (shown.G, shown.D, shown.roles) == (None, None, ("G", "D", "G_ema"))
