@@ -121,6 +121,14 @@ class Pictures:
         return result is not None and result.preview and asked is not None and asked.id == result.id
 
     @property
+    def transport(self) -> str:
+        """Which way the picture in sight has come, in words."""
+        result = self.canvas.result
+        if self.sharing.card is not None and result is not None and result.place is None:
+            return "through main memory"  # computed elsewhere than on the GPU that is shared
+        return self.sharing.transport
+
+    @property
     def stale(self) -> bool:
         """Whether the picture in sight has not been what was asked for, for longer than a moment."""
         since, result = self.canvas.waiting_since, self.canvas.result
@@ -174,11 +182,12 @@ class Pictures:
     def poll(self) -> bool:
         """Take what has come; whether anything changed."""
         answers = self._client.poll()
+        if any(isinstance(answer, RendererLost) for answer in answers):
+            self.sharing.forget()  # before what the next renderer offers is tried
         if (decision := self.sharing.consider(self._client.offer)) is not None:
             self._client.share(*decision)
         for answer in answers:
             if isinstance(answer, RendererLost):
-                self.sharing.forget()
                 self._tell(answer)  # the client itself asks the next renderer for what is still due
                 self.progress = None
                 continue

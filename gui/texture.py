@@ -87,7 +87,7 @@ class StreamTexture:
     def take(self, place: GpuPlace, card: Card) -> None:
         """Show another frame that lies on the GPU. What the card raises leaves the frame before in sight."""
         texture = self._textures[1 - self._shown]
-        if texture.registered is None or (place.width, place.height) != (texture.width, texture.height):
+        if texture.card is not card or (place.width, place.height) != (texture.width, texture.height):
             texture.lock(self._gl, place.width, place.height, card)
         assert texture.registered is not None
         card.copy(place, texture.registered)
@@ -148,6 +148,7 @@ class _Texture:
 
     def __init__(self, GL) -> None:
         self.registered: Registered | None = None
+        self.card: Card | None = None  # with which it is registered
         self._make(GL)
 
     def lock(self, GL, width: int, height: int, card: Card) -> None:
@@ -160,7 +161,7 @@ class _Texture:
             GL.glTexImage2D(GL.GL_TEXTURE_2D, level, GL.GL_RGBA8, *size, 0, *rgba, None)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         self.width, self.height = width, height
-        self.registered = card.register(self.name)
+        self.registered, self.card = card.register(self.name), card
 
     def unlock(self, GL) -> None:
         """Let its memory be chosen by OpenGL again."""
@@ -170,7 +171,7 @@ class _Texture:
     def release(self) -> None:
         if self.registered is not None:
             self.registered.release()
-            self.registered = None
+            self.registered = self.card = None
 
     def _renew(self, GL) -> None:
         self.release()

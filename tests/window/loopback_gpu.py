@@ -127,9 +127,11 @@ class LoopbackCard:
         self.gpu, self.wrong, self.broken, self.copies, self.closed = gpu, wrong, False, 0, False
         self._stream = Stream()
         self._opened: dict[int, list[Any]] = {}
+        self._textures: list[LoopbackTexture] = []
 
     def register(self, texture: int) -> LoopbackTexture:
-        return LoopbackTexture(texture)
+        self._textures.append(LoopbackTexture(texture))
+        return self._textures[-1]
 
     def copy(self, place: GpuPlace, target: LoopbackTexture) -> None:
         assert not self.closed and target.name
@@ -166,6 +168,8 @@ class LoopbackCard:
 
     def close(self) -> None:
         self.forget()
+        for texture in self._textures:
+            texture.release()
         self.closed = True
 
 

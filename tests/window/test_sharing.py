@@ -151,6 +151,13 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
         texture.take(place, card)
     assert texture.name == name
     assert np.array_equal(texture.read(), shown)  # what was in sight stays in sight
+    card.close()
+    another = LoopbackCard(gpu)  # as after a renderer that was started again
+    for value in (4, 5, 6):
+        place = sent(pool, np.full((texture.height, texture.width, 4), value, np.uint8))
+        texture.take(place, another)
+        pool.give_back(place.block)
+        assert np.all(texture.read() == value)
     texture.close()
 
 
@@ -191,6 +198,7 @@ def test_a_window_goes_over_to_the_gpu_and_back_and_shows_the_same(screen: Headl
                 assert np.array_equal(picture(seed), expected)
         assert card.copies >= copies + 7
         assert canvas.result is not None and canvas.result.place is not None
+        assert "straight" in pictures.transport
         card.broken = True
         assert np.array_equal(picture(0), first[0])
         assert canvas.result.place is None
