@@ -65,6 +65,7 @@ class App:
         self._frames: deque[float] = deque(maxlen=120)
         self._em = self.prefs.layout_em or 0.0
         self._looked_stale = self._closed = False
+        self._held = False  # a hand is at it, and previews are welcome
         self._ahead = 0.0  # seconds of this frame that the document's clock has already gone
         for note in notes:
             self.toasts.say(note, "warning")
@@ -120,7 +121,9 @@ class App:
         if news and seconds and self.document.moving:
             self._tick(seconds)
             self._ahead += seconds
-            self.pictures.show(self.document.scene)
+            self.pictures.show(self.document.scene, self._held)
+        if self.keeper.due:
+            self._keep()
         return news
 
     def touched(self) -> None:
@@ -150,12 +153,10 @@ class App:
         asked, self._asked = self._asked, []
         for name, arguments in asked:
             actions.run(self, name, *arguments)
-        held = any(imgui.is_mouse_down(button) for button in range(3))
-        self.pictures.show(self.document.scene, moving=held and self.prefs.preview)
+        self._held = self.prefs.preview and any(imgui.is_mouse_down(button) for button in range(3))
+        self.pictures.show(self.document.scene, moving=self._held)
         self.pictures.forget_unused()
         self.keeper.report()
-        if self.keeper.due:
-            self._keep()
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
         """The frame is painted: save it where that was asked for."""
@@ -192,7 +193,7 @@ class App:
             progress=pictures.progress,
             time=self.document.time,
             playing=self.document.playing,
-            pace=pictures.meter.pace(rate(self._frames), pictures.sharing.transport),
+            pace=pictures.meter.pace(rate(self._frames), pictures.transport),
             settings=self._settings(),
             ask=self.ask,
             view=pictures.view,

@@ -125,6 +125,7 @@ class Models:
         self._let_go(0)
         for loaded in self._loaded.values():
             loaded.graphs.forget()
+            loaded.preview = None
 
     def close(self) -> None:
         """Break off downloads that are under way."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from networks import save_networks
 from networks.config import StyleGAN3Config
 from networks.stylegan3 import Generator
 from ops import kernels
-from session import Model, Scene, Session
+from session import Model, Scene, Session, Transform
 
 SLOW = StyleGAN3Config(
     img_resolution=128,
@@ -59,6 +62,24 @@ def test_a_moving_hand_sees_previews_and_a_resting_one_the_exact_picture(slow):
     assert "Preview" not in ui.PLACES
     app.screen.release()
     app.frames(2)
+
+
+def test_under_the_hand_what_moves_by_itself_is_previews_too(slow):
+    app, pictures = slow.app, slow.app.pictures
+    app.document.edit(replace(slow.scene, transform=Transform(spin=20)))
+    hold(slow, 60)
+    slow.wait_until(lambda: pictures.canvas.result.preview)
+    app.poll(0.02)
+    seen = []
+    end = time.monotonic() + 60
+    while len(seen) < 3:  # between two frames answers make the next questions
+        assert time.monotonic() < end
+        if app.poll(0.02) and pictures.canvas.result not in seen:
+            seen.append(pictures.canvas.result)
+        time.sleep(0.002)
+    assert all(result.preview for result in seen)
+    slow.screen.release()
+    slow.frames(2)
 
 
 def test_a_preview_is_never_saved(slow):

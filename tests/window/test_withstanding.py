@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gui import prefs
+from gui import keeping, prefs
 from gui.commands import COMMANDS
 from gui.panel import Panel
 from session import Latent, Model, Scene, Session, Truncation, codec
@@ -191,3 +191,15 @@ def test_a_session_from_the_hand_of_a_person_opens(app, tmp_path):
     assert "psi" in app.told[-1]
     assert app.scene.truncation.psi == 0.25
     assert codec.from_yaml(codec.to_yaml(app.app.document.session)) == app.app.document.session
+
+
+def test_what_was_set_is_kept_while_no_frame_is_drawn(app, home, monkeypatch):
+    """A minimised window only polls."""
+    monkeypatch.setattr(keeping, "EVERY", 0.05)
+    app.app.document.edit(replace(app.scene, latent=replace(app.scene.latent, seed=321)))
+    end = time.monotonic() + 20
+    kept = home / prefs.SESSION
+    while not kept.exists() or codec.load(kept).scene.latent.seed != 321:
+        assert time.monotonic() < end
+        app.app.poll()
+        time.sleep(0.02)
