@@ -92,7 +92,7 @@ def head(before: dict, after: dict, quick: bool, minutes: float) -> str:
         "Every ratio is the median over pairs that alternate in one process, ours against the plain path of "
         "`benchmarks/baseline.py` (zeros inserted, grouped convolutions), which computes the same picture. *Kept*: the "
         "C library keeps freed memory (mallopt); *as shipped*: it does not, as a user would run the plain path. "
-        "The program's renderer keeps it. *perf.md* is what a prototype reached on another machine "
+        "The program's renderer keeps it. *Prototype* is what an early prototype reached on another machine "
         "(2 cores of AMD EPYC Zen 5); times are best (median).",
     ]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from networks.stylegan3 import Generator, layer_table
 
 @dataclass(frozen=True)
 class Case:
-    """A network to measure, and what shared/reference/perf.md says that a prototype reached on its machine."""
+    """A network to measure, and what an early prototype reached on its machine."""
 
     name: str
     config: StyleGAN3Config
@@ -74,7 +74,7 @@ class Need:
     traffic: float  # GB of float32 that layers read and write
 
     def seconds(self, convolution: float, copy: float) -> float:
-        """At so many GFLOP/s and GB/s: the direct-convolution limit of perf.md, section 2c."""
+        """At so many GFLOP/s and GB/s: what direct convolution, filters and memory take at least."""
         return (self.convolution + self.filters) / convolution + self.traffic / copy
 
 

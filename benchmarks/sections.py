@@ -40,7 +40,19 @@ def attempt(section: Section, what: str, where: str, **arguments: Any) -> Any | 
 
 def generators(scope: Scope) -> Section:
     """Whole synthesis networks against the plain path."""
-    columns = ["network", "batch", "form", "memory", "ours", "plain", "ratio", "perf.md", "goal", "pairs", "over limit"]
+    columns = [
+        "network",
+        "batch",
+        "form",
+        "memory",
+        "ours",
+        "plain",
+        "ratio",
+        "prototype",
+        "goal",
+        "pairs",
+        "over limit",
+    ]
     text = (
         "From w to pictures, float32. *Over limit*: our best time over what the same network's direct convolutions, "
         "filters and memory traffic take at the limits measured in the same process (Winograd and other forms of less "
@@ -129,7 +141,9 @@ def memory(scope: Scope) -> Section:
 def ops(scope: Scope) -> Section:
     """filtered_lrelu alone."""
     text = "filtered_lrelu alone at the sizes of single layers, memory kept. Goal: at least 15."
-    section = Section("filtered_lrelu", text, ["layer", "form", "ours", "plain", "ratio", "perf.md", "pairs", "error"])
+    section = Section(
+        "filtered_lrelu", text, ["layer", "form", "ours", "plain", "ratio", "prototype", "pairs", "error"]
+    )
     chosen = list(OPS)[:3] if scope.quick else list(OPS)
     forms = (False,) if scope.quick else (False, True)
     for name in chosen:
@@ -158,7 +172,7 @@ def training(scope: Scope) -> Section:
     """A generator's step."""
     batch = 2 if scope.quick else 8
     text = f"Generator T of 64 pixels, base 2048, at most 64 channels, batch {batch}, memory kept."
-    section = Section("Training step", text, ["what", "ours", "plain", "ratio", "perf.md", "goal", "pairs"])
+    section = Section("Training step", text, ["what", "ours", "plain", "ratio", "prototype", "goal", "pairs"])
     result = attempt(section, "training", "speed:training", keep=True, batch=batch, warm=not scope.quick, **scope.time)
     expected = {"both": ("forward and backward", "2.8 to 3.6", "2.5"), "forward": ("forward alone", "4.4 to 5.3", "-")}
     for name, (what, figure, goal) in expected.items():

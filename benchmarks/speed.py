@@ -15,7 +15,7 @@ from networks import save_networks
 from ops import filtered_lrelu, kernels
 
 R_CASE, T_CASE = "R 256", "T 256"
-OPS = {  # name: network of which the layer is, layer, what perf.md's prototype reached
+OPS = {  # name: network of which the layer is, layer, what the prototype reached
     "T 128, 8192/128: L9, up 4": ("T 128, 8192/128", 9, "33"),
     "T 128, 8192/128: L12": ("T 128, 8192/128", 12, "18 to 21"),
     "T 128, 8192/128: L2": ("T 128, 8192/128", 2, "15 to 18"),

