@@ -106,7 +106,7 @@ def projected_count(path: Path) -> int:
 
 def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
     """Make each picture by the engine that serves the window, and save it with its session."""
-    from renderer.client import InProcess
+    from renderer.in_process import InProcess
     from renderer.messages import RenderFailure, RenderProgress, RenderRequest, RenderResult
 
     client = InProcess()

@@ -5,17 +5,15 @@
     for answer in client.poll(): ...
     client.close()
 
-`OtherProcess` renders in a process of its own, which is started again whenever it dies. `InProcess` renders on a thread
-of this process, for commands and tests. Neither imports torch into a window's process.
+`OtherProcess` renders in a process of its own, which is started again whenever it dies; it imports no torch into the
+window's. For commands and tests, renderer/in_process.py renders on a thread.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from renderer.child import Running
-from renderer.frames import FrameWriter, Place
+from renderer.frames import Place
 from renderer.messages import (
     Answer,
     GpuOffer,
@@ -42,7 +40,7 @@ PARTING = 0.5  # seconds that the renderer has to end by itself
 
 
 class Client:
-    """What both kinds of renderer offer. Safe to use from one thread; no call waits for the renderer."""
+    """What both kinds of client offer. Safe to use from one thread; no call waits for the renderer."""
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
         """`wake` is called on another thread whenever there is something to poll."""
@@ -252,7 +250,7 @@ class OtherProcess(Client):
     def _free(self, place: AnyPlace, source: Any) -> None:
         with self._changed:
             if self._running is not None and source is self._running:
-                self._orders.append(_returned(place))
+                self._orders.append(returned(place))
                 self._changed.notify_all()
 
     def _keep(self) -> None:
@@ -293,7 +291,7 @@ class OtherProcess(Client):
                     if not isinstance(answer, RenderProgress):
                         self._works_on = None
                         self._tries.pop((answer.view, answer.id), None)
-                    self._came(_located(answer, place, running.reader.array), place, running)
+                    self._came(located(answer, place, running.reader.array), place, running)
                 case ("offer", offer):
                     self._offered(offer)
                 case ("begin", view, number):
@@ -359,81 +357,13 @@ class OtherProcess(Client):
                 time.sleep(0.01)
 
 
-class InProcess(Client):
-    """The renderer on a thread of this process."""
-
-    def __init__(self, threads: int | None = None, wake: Callable[[], None] | None = None) -> None:
-        from renderer.server import Inbox
-
-        super().__init__(wake)
-        self._broken = ""
-        self._writer = FrameWriter()
-        self._carrier = self._new_carrier()
-        self._inbox = Inbox(self._carrier)
-        self._thread = threading.Thread(target=self._serve, args=(threads,), name="renderer", daemon=True)
-        self._thread.start()
-
-    def _new_carrier(self) -> Any:
-        from renderer.carrier import Carrier
-
-        return Carrier(self._writer)
-
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    @property
-    def pid(self) -> int | None:
-        return os.getpid() if self.alive else None
-
-    def close(self) -> None:
-        self._closing = True
-        self._inbox.put(("close",))
-        self._thread.join(timeout=10)  # to the end of the layer that is being computed
-
-    def _serve(self, threads: int | None) -> None:
-        try:
-            from renderer.server import serve
-
-            serve(self._inbox, self._heard, self._carrier, threads)
-        except Exception as error:  # noqa: BLE001 - whatever ended it, those who wait are told
-            with self._changed:
-                self._broken = (
-                    f"The renderer ended ({type(error).__name__}: {str(error):.200}): start the program again."
-                )
-                for request in self._last.values():
-                    self._refuse(request, traceback.format_exc())
-
-    def _refuse(self, request: RenderRequest, details: str = "") -> None:
-        self._came(RenderFailure(request.view, request.id, request.scene, self._broken, details))
-
-    def _heard(self, message: tuple[Any, ...]) -> None:
-        match message:
-            case ("answer", answer, place):
-                self._came(_located(answer, place, self._writer.array), place)
-            case ("offer", offer):
-                self._offered(offer)
-
-    def _ask(self, request: RenderRequest) -> None:
-        if self._broken:
-            self._refuse(request)
-        else:
-            self._inbox.put(("render", request, request.view == self._first))
-
-    def _tell(self, message: tuple[Any, ...]) -> None:
-        self._inbox.put(message)
-
-    def _free(self, place: AnyPlace, source: Any) -> None:
-        self._inbox.put(_returned(place))
-
-
-def _located(answer: Answer, place: AnyPlace | None, array: Callable[[Place], np.ndarray]) -> Answer:
+def located(answer: Answer, place: AnyPlace | None, array: Callable[[Place], np.ndarray]) -> Answer:
     """An answer with its picture, or where that is on the GPU."""
     if not isinstance(answer, RenderResult) or place is None:
         return answer
     return replace(answer, place=place) if isinstance(place, GpuPlace) else replace(answer, frame=array(place))
 
 
-def _returned(place: AnyPlace) -> tuple[Any, ...]:
+def returned(place: AnyPlace) -> tuple[Any, ...]:
     """What tells the renderer that the window has done with a picture."""
     return ("free block", place.bus, place.block) if isinstance(place, GpuPlace) else ("free", place.view, place.slot)

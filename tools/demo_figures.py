@@ -27,7 +27,7 @@ from data.planets import CLASSES
 from metrics.equivariance import picture
 from networks import StyleGAN2, StyleGAN3
 from networks.sampling import to_uint8
-from renderer.client import InProcess
+from renderer.in_process import InProcess
 from renderer.messages import RenderFailure, RenderRequest, RenderResult
 from session import Latent, Mixing, Model, Scene, Truncation
 from session.shelf import bookmarks

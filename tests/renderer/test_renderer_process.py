@@ -18,8 +18,9 @@ import pytest
 from renderer_driver import Asker, assert_pictures_scene, gone
 from small_networks import scene_of
 
-from renderer.client import InProcess, OtherProcess
+from renderer.client import OtherProcess
 from renderer.engine import Engine
+from renderer.in_process import InProcess
 from renderer.messages import RendererLost, RenderFailure, RenderProgress, RenderResult
 from session import Capture, Inspect, Latent, Picture, Scene, Transform
 

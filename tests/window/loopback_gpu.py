@@ -18,8 +18,9 @@ import torch
 from OpenGL import GL
 from torch import Tensor
 
-from renderer.client import InProcess
+from renderer.carrier import Carrier
 from renderer.cuda_calls import GpuError
+from renderer.in_process import InProcess
 from renderer.messages import GpuPlace
 
 PATIENCE = 20.0  # seconds
@@ -188,7 +189,5 @@ class LoopbackClient(InProcess):
         self.memory = LoopbackMemory(gpu)
         super().__init__(threads=1)
 
-    def _new_carrier(self):
-        from renderer.carrier import Carrier
-
+    def _new_carrier(self) -> Carrier:
         return Carrier(self._writer, self._offered, lambda _device: self.memory, kind="cpu")
