@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from networks import CheckpointError, load_network, stylegan2, stylegan3
-from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config, preset
+from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config
 from networks.discriminator import Discriminator
+from networks.presets import preset
 from training.config import TrainingConfig
 from training.losses import Generator, LossSettings
 from training.step import StepSettings

@@ -12,7 +12,7 @@ from session.fields import FieldError, suggest
 class Preset:
     """What a line of the table says; None follows from batch, resolution and number of GPUs (see `training.config`)."""
 
-    network: str  # of networks.config.preset
+    network: str  # of networks.presets.preset
     kimg: int
     batch: int | None
     gamma: float | None

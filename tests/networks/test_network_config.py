@@ -9,13 +9,12 @@ import torch
 
 from networks.config import (
     ACTIVATIONS,
-    PRESETS,
     DiscriminatorConfig,
     StyleGAN2Config,
     StyleGAN3Config,
     config_from_dict,
-    preset,
 )
+from networks.presets import PRESETS, preset
 from networks.stylegan2 import Generator
 from ops import ACTIVATIONS as OPS_ACTIVATIONS
 

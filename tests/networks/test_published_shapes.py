@@ -10,8 +10,9 @@ import torch
 from published_numbers import DATA
 
 from networks import stylegan2, stylegan3
-from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config, preset
+from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
 from networks.discriminator import Discriminator
+from networks.presets import preset
 
 PUBLISHED = json.loads(gzip.decompress((DATA / "state_shapes.json.gz").read_bytes()))
 

@@ -11,8 +11,9 @@ import torch
 from recorded import DATA, Recorded, recorded_networks, tensor
 
 from networks import stylegan2
-from networks.config import DiscriminatorConfig, StyleGAN2Config, preset
+from networks.config import DiscriminatorConfig, StyleGAN2Config
 from networks.discriminator import Discriminator
+from networks.presets import preset
 from training.adaptation import Adaptation, next_p
 from training.ema import ema_decay
 from training.losses import Batch, LossSettings
