@@ -294,3 +294,12 @@ def test_an_edit_while_things_move_keeps_what_is_seen(app):
     app.press("ctrl+z")
     assert app.scene.truncation == Truncation()
     assert app.scene.latent.x >= before - 0.01, "undo takes back the edit, not the time that went by"
+
+
+def test_a_second_picture_that_is_out_of_sight_is_not_made_again(app, renderer):
+    app.wait_until(lambda: app.app.pictures.view("beside", app.scene) is not None)
+    app.frames(3)
+    renderer.again()  # as after a renderer that was lost
+    assert renderer.busy("canvas")
+    assert not renderer.busy("beside")
+    app.wait_until(lambda: not renderer.busy("canvas"))
