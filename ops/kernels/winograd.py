@@ -56,14 +56,14 @@ class Winograd:
         threads: int | None = None,
     ) -> Tensor:
         """Raises ValueError for pictures that are not [N,I,H,W] float32 on the CPU, or too small."""
-        height, width = (side + 2 * padding - 2 for side in x.shape[2:])
         fits = x.ndim == 4 and x.shape[1] == self.channels and x.dtype == torch.float32 and x.device.type == "cpu"
-        if not fits or padding < 0 or min(height, width) < 1:
+        if not fits or padding < 0 or min(x.shape[2:]) + 2 * padding < 3:
             raise ValueError(
                 f"The convolution needs pictures [N, {self.channels}, H, W] of float32, "
                 f"not {list(x.shape)} of {x.dtype}."
             )
         x = x.contiguous(memory_format=CHANNELS_LAST)
+        height, width = (side + 2 * padding - 2 for side in x.shape[2:])
         out = torch.empty([len(x), self.results, height, width], memory_format=CHANNELS_LAST)
         scales, gains = _factors(scale, len(x), self.channels), _factors(gain, len(x), self.results)
         job = _Job(weights=self.weights.data_ptr(), channels=self.channels, results=self.results, padding=padding)

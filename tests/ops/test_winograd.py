@@ -140,7 +140,7 @@ def test_several_threads_call_at_once():
 
 def test_what_does_not_fit_is_refused():
     convolve = Winograd(torch.randn(4, 3, 3, 3))
-    for x in (torch.randn(1, 4, 5, 5), torch.randn(1, 3, 5, 5).double()):
+    for x in (torch.randn(1, 4, 5, 5), torch.randn(1, 3, 5, 5).double(), torch.randn(3, 5, 5)):
         with pytest.raises(ValueError, match="needs pictures"):
             convolve(x)
     with pytest.raises(ValueError, match="scales do not fit"):
