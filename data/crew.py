@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from data.errors import DatasetError
@@ -30,7 +31,8 @@ class Crew(Generic[Result]):
     def __enter__(self) -> Crew[Result]:
         if self.workers > 1:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self.source,))
+            with _undisturbed():
+                self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self.source,))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,7 +49,8 @@ class Crew(Generic[Result]):
         try:
             for start in range(0, self.count, _CHUNK):
                 parcels = [(i, self.source.parcel(i)) for i in range(start, min(start + _CHUNK, self.count))]
-                waiting.append(self._pool.submit(_several, self.work, parcels, task))
+                with _undisturbed():
+                    waiting.append(self._pool.submit(_several, self.work, parcels, task))
                 if len(waiting) > 4 * self.workers:  # memory stays bounded
                     yield from waiting.popleft().result()
             while waiting:
@@ -56,6 +59,22 @@ class Crew(Generic[Result]):
             raise DatasetError(
                 "A worker process was stopped, most likely for want of memory: use fewer with --workers."
             ) from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits until the block is done, and never reaches what is started in it.
+
+    Else a worker that is half started would be lost to the pool, which would wait for it for ever.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker_source: Source | None = None
