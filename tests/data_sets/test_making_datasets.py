@@ -360,7 +360,9 @@ def begun(dest: Path, *, group: bool) -> subprocess.Popen[str]:
     """A command at work on far more planets than it will draw, with two workers."""
     command = [sys.executable, ROOT / "visualizer.py", "dataset", "planets", "--dest", dest, "--max-images", 200_000]
     command += ["--resolution", "64x64", "--workers", 2]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Whoever runs the tests in the background has Ctrl-C ignored, and commands would inherit that.
+    streams["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen([str(word) for word in command], text=True, start_new_session=group, **streams)  # type: ignore[call-overload]
     deadline = time.monotonic() + 60
     while not any(part.stat().st_size > 100_000 for part in dest.parent.glob(".*.part")):
