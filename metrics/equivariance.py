@@ -108,20 +108,19 @@ def moved_input(synthesis: nn.Module, forward: np.ndarray) -> Iterator[None]:
     edge repeated: the nearest thing to a moved input that it has. Raises TypeError for other networks.
     """
     if isinstance(synthesis, StyleGAN3):
-        kept, inverse = synthesis.input.transform, np.linalg.inv(forward)
-        new = kept @ torch.from_numpy(inverse).to(kept)
-    elif isinstance(synthesis, StyleGAN2):
-        constant = synthesis.block(4).const
-        assert constant is not None
-        kept, inverse = constant.data, np.linalg.inv(forward)
-        inverse[:2, 2] *= 2  # from widths to half widths
-        grid = F.affine_grid(torch.from_numpy(inverse[None, :2]).to(kept), [1, *kept.shape], align_corners=False)
-        new = F.grid_sample(kept[None], grid, "bilinear", "border", align_corners=False)[0]
-    else:
+        with synthesis.input.moved(forward):
+            yield
+        return
+    if not isinstance(synthesis, StyleGAN2):
         raise TypeError(f"A {type(synthesis).__name__} has no input that can be moved; give a StyleGAN3 or StyleGAN2.")
+    constant = synthesis.block(4).const
+    assert constant is not None
+    kept, inverse = constant.data, np.linalg.inv(forward)
     before = kept.clone()
+    inverse[:2, 2] *= 2  # from widths to half widths
+    grid = F.affine_grid(torch.from_numpy(inverse[None, :2]).to(kept), [1, *kept.shape], align_corners=False)
     try:
-        kept.copy_(new)
+        kept.copy_(F.grid_sample(before[None], grid, "bilinear", "border", align_corners=False)[0])
         yield
     finally:
         kept.copy_(before)

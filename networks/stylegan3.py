@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -232,6 +234,20 @@ class SynthesisInput(nn.Module):
         self.register_buffer("transform", torch.eye(3))
         self.register_buffer("freqs", torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1))
         self.register_buffer("phases", torch.rand(channels) - 0.5)
+
+    @contextmanager
+    def moved(self, forward: Sequence[Sequence[float]] | np.ndarray) -> Iterator[None]:
+        """Every point p of the picture goes to forward @ p, 3x3 in image widths, while the `with` block runs.
+
+        `transform` stays where it is in memory, as what is recorded of a run reads it there.
+        """
+        before = self.transform.clone()
+        inverse = torch.linalg.inv(torch.as_tensor(forward, dtype=torch.float64))
+        try:
+            self.transform.copy_(before @ inverse.to(before))
+            yield
+        finally:
+            self.transform.copy_(before)
 
     def forward(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size] float32."""

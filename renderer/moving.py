@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,21 +38,12 @@ def moves_of(transform: Transform, loaded: Loaded) -> Moves:
     return Moves(forward if at_input else None, None if at_input else forward, forward if transform.undo else None)
 
 
-@contextmanager
-def move_input(loaded: Loaded, forward: Matrix | None) -> Iterator[None]:
+def move_input(loaded: Loaded, forward: Matrix | None) -> AbstractContextManager[None]:
     """The network's input moved while the `with` block runs, and as it was afterwards."""
     synthesis = loaded.network.synthesis
     if forward is None or not isinstance(synthesis, AliasFree):
-        yield
-        return
-    buffer = synthesis.input.transform
-    before = buffer.clone()
-    inverse = torch.linalg.inv(torch.tensor(forward, dtype=torch.float64))
-    try:
-        buffer.copy_(before @ inverse.to(buffer))
-        yield
-    finally:
-        buffer.copy_(before)
+        return nullcontext()
+    return synthesis.input.moved(forward)
 
 
 def moved(captured: Map, moves: Moves, step: Step | None) -> Map:
