@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -63,19 +62,6 @@ class Loop:
         return (timed(lambda: self.step(1)) * (D_EVERY - 1) + timed(lambda: self.step(0))) / D_EVERY
 
 
-@contextmanager
-def plain_forms() -> Iterator[None]:
-    """Every op in plain torch; the discriminator has no zeros to insert, so that this is its plain path."""
-    kept = {name: list(forms) for name, forms in backends._forms.items()}
-    for forms in backends._forms.values():
-        forms[:] = forms[-1:]
-    try:
-        yield
-    finally:
-        for name, forms in backends._forms.items():
-            forms[:] = kept[name]
-
-
 def loop(seconds: float, least: int, resolution: int = 64, batch: int = 8) -> dict[str, Any]:
     """Pictures a second, ours and the plain path's, in turns."""
     loops = {"ours": Loop(resolution, batch), "plain": Loop(resolution, batch, plain=True)}
@@ -85,7 +71,7 @@ def loop(seconds: float, least: int, resolution: int = 64, batch: int = 8) -> di
     end = time.perf_counter() + seconds
     while len(taken["ours"]) < least or time.perf_counter() < end:
         for name in list(loops)[:: -1 if len(taken["ours"]) % 2 else 1]:
-            with plain_forms() if name == "plain" else nullcontext():
+            with backends.plain() if name == "plain" else nullcontext():
                 taken[name].append(loops[name].seconds())
     rates = {f"{name}_rate": batch / min(times) for name, times in taken.items()}
     ratio = median(b / a for a, b in zip(taken["ours"], taken["plain"], strict=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,19 @@ def offer(kernel: str, form: Form) -> None:
 def pick(kernel: str, x: Tensor) -> Callable[..., Tensor]:
     """The first form that takes x."""
     return next(form.run for form in _forms[kernel] if form.refuses(x) is None)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Nothing but plain torch while the `with` block runs, to compare with."""
+    kept = {kernel: list(forms) for kernel, forms in _forms.items()}
+    for forms in _forms.values():
+        forms[:] = forms[-1:]
+    try:
+        yield
+    finally:
+        for kernel, forms in _forms.items():
+            forms[:] = kept[kernel]
 
 
 def describe(device: torch.device | str = "cpu") -> str:

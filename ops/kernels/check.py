@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ops.channels import dot, scale
 from ops.filtered_lrelu import Kink, in_blocks, legs
 
-from .cpu import compute
+from .cpu import compute, dotted, scaled
 from .winograd import Winograd
 
 TOLERANCE = 1e-5  # of the largest value; an honest kernel is within 1e-6
@@ -55,10 +56,16 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
             return f"{name}, gradient"
     for inside, results, size, threads in ((19, 37, 9, 1), (130, 5, 14, 3)):
         x, weight = noise(1, inside, size, size + 1), noise(results, inside, 3, 3)
-        scale, gain = noise(inside), noise(results)
-        expected = F.conv2d(x * scale[:, None, None], weight, padding=2) * gain[:, None, None]
-        if not _agree(Winograd(weight, library)(x, scale, gain, 2, threads), expected, TOLERANCE):
+        style, gain = noise(inside), noise(results)
+        expected = F.conv2d(x * style[:, None, None], weight, padding=2) * gain[:, None, None]
+        if not _agree(Winograd(weight, library)(x, style, gain, 2, threads), expected, TOLERANCE):
             return "3x3 convolution"
+    for channels, side in ((17, 5), (130, 3)):
+        x, y, s = noise(2, channels, side, 4), noise(2, channels, side, 4), noise(2, channels)
+        if not _agree(scaled(library, x, s), scale(x, s), TOLERANCE):
+            return "scaling of channels"
+        if not _agree(dotted(library, x, y), dot(x, y), TOLERANCE):
+            return "sums of channels"
     return None
 
 

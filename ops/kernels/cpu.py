@@ -183,6 +183,11 @@ def scale_channels(x: Tensor, s: Tensor) -> Tensor:
     found = library.library()
     if found is None or x.dtype != torch.float32:
         return channels.scale(x, s)
+    return scaled(found, x, s)
+
+
+def scaled(found: ctypes.CDLL, x: Tensor, s: Tensor) -> Tensor:
+    """`scale_channels` by this library."""
     x, s = _stored(x), s.contiguous()
     out = torch.empty_like(x)
     found.bandlimit_scale_channels(*_pointers(x, s, out), _size(x), torch.get_num_threads())
@@ -194,6 +199,11 @@ def dot_channels(x: Tensor, y: Tensor) -> Tensor:
     found = library.library()
     if found is None or x.dtype != torch.float32:
         return channels.dot(x, y)
+    return dotted(found, x, y)
+
+
+def dotted(found: ctypes.CDLL, x: Tensor, y: Tensor) -> Tensor:
+    """`dot_channels` by this library. Raises MemoryError."""
     x, y = _stored(x), _stored(y)
     out = torch.empty(x.shape[:2])
     if found.bandlimit_dot_channels(*_pointers(x, y, out), _size(x), torch.get_num_threads()):

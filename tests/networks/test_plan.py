@@ -63,7 +63,7 @@ def plain(network: Generator, ws: Tensor) -> Tensor:
         return network.synthesis(ws).detach()
 
 
-def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 3e-5) -> None:
+def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
     assert float((ours - expected).abs().max()) <= tolerance * float(expected.abs().max())
 
 
@@ -159,7 +159,8 @@ def test_changed_weights_show_in_the_next_picture(change: Callable[[Generator], 
     change(network)
     after = planned(network, ws)
     assert not torch.equal(before, after)
-    assert_same(after, plain(network, ws))
+    # Slow waves clamped at both ends: rounding weighs more against what is left, 1.12e-5 where others have 4e-6.
+    assert_same(after, plain(network, ws), 2e-5 if change is other_frequencies else 1e-5)
 
 
 def test_a_network_of_another_precision_is_computed_in_it() -> None:

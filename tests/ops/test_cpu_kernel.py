@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,22 +18,12 @@ from torch import Tensor
 import ops
 from networks.config import StyleGAN3Config
 from networks.stylegan3 import LayerSpec, layer_table
-from ops import kernels
 from ops.channels import scale_channels
 from ops.filtered_lrelu import Kink, legs
 from ops.kernels.cpu import Fused
 
+pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def kernel() -> Iterator[None]:
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
-    torch.manual_seed(3)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def layers(kind: str) -> list:

@@ -6,7 +6,6 @@ Float64 is the measure: direct convolution in float32 is within 1e-6 of the larg
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,21 +15,11 @@ from torch import Tensor
 
 from networks.config import StyleGAN3Config
 from networks.stylegan3 import layer_table
-from ops import kernels
 from ops.kernels.winograd import Winograd
 
+pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 5e-6
 T = StyleGAN3Config(img_resolution=128, channel_base=8192, channel_max=128)
-
-
-@pytest.fixture(autouse=True)
-def kernel() -> Iterator[None]:
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
-    torch.manual_seed(3)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def exact(x: Tensor, weight: Tensor, scale: Tensor | None = None, padding: int = 1) -> Tensor:

@@ -1,0 +1,21 @@
+"""What the tests of compiled kernels share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from ops import kernels
+
+
+@pytest.fixture
+def kernel() -> Iterator[None]:
+    """The C++ kernel is there; skipped where it cannot be."""
+    if not kernels.ready(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    torch.manual_seed(3)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
