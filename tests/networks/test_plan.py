@@ -159,7 +159,7 @@ def test_changed_weights_show_in_the_next_picture(change: Callable[[Generator], 
     change(network)
     after = planned(network, ws)
     assert not torch.equal(before, after)
-    # Slow waves clamped at both ends: rounding weighs more against what is left, 1.12e-5 where others have 4e-6.
+    # Slow waves clamped at both ends: rounding weighs more against what is left (1.12e-5).
     assert_same(after, plain(network, ws), 2e-5 if change is other_frequencies else 1e-5)
 
 
