@@ -13,6 +13,7 @@ from networks import CheckpointError, load_network, stylegan2, stylegan3
 from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config
 from networks.discriminator import Discriminator
 from networks.presets import preset
+from training.autoencoder import Encoder
 from training.config import TrainingConfig
 from training.losses import Generator, LossSettings
 from training.step import StepSettings
@@ -59,6 +60,7 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         blur_init_sigma=config.blur,
         blur_fade_kimg=config.blur_fade_kimg,
         equivariance=config.equivariance,
+        vae_kimg=config.vae_kimg,
         recompute=config.gradient_checkpointing,
     ), StepSettings(
         batch=config.batch,
@@ -71,6 +73,7 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         freeze_mapping=config.freeze_mapping,
         clip_grad=config.clip_grad,
         grad_scale=config.grad_scale,
+        vae_kimg=config.vae_kimg,
         offload_adam=config.offload_adam,
     )
 
@@ -92,6 +95,15 @@ def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Disc
     if config.resume is not None:
         told = _take_over(config.resume, G, D, G_ema)
     return G.to(device), D.to(device), G_ema if config.offload_ema else G_ema.to(device), told
+
+
+def build_encoder(config: TrainingConfig, device: torch.device) -> Encoder | None:
+    """What makes G the decoder of an autoencoder at the beginning, where that was asked for."""
+    if config.vae_kimg == 0:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Encoder(network_configs(config)[1], config.latent).to(device)
 
 
 def _take_over(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:

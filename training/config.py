@@ -37,6 +37,9 @@ class Options(Part):
     target: Annotated[float | None, Range(0, 1), "Target of adaptive augmentation"] = None
     augpipe: Annotated[str, Choice(*PIPES), "Which augmentations"] = "bgc"
     resume: Annotated[str | None, "Start from a network: path, URL or run folder"] = None
+    vae_kimg: Annotated[
+        float, Range(0, 1e9), "Thousand pictures to begin with as a variational autoencoder, before D judges"
+    ] = 0.0
     freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
     freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
     cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
@@ -145,6 +148,7 @@ class TrainingConfig:
     offload_adam: bool = False
     offload_ema: bool = False
     equivariance: float = 0.0
+    vae_kimg: float = 0.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
@@ -196,6 +200,8 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
             f"--equivariance moves the input of StyleGAN3, which --cfg {options.cfg} is not; choose stylegan3-t or "
             "stylegan3-r, or leave it out."
         )
+    if options.resume is not None and options.vae_kimg > 0:
+        raise FieldError("--vae-kimg is for networks that begin from nothing; leave it out with --resume.")
     resumed = options.resume is not None
     fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
     lr = 0.002 if size >= 1024 else 0.0025  # of "auto"
@@ -261,6 +267,7 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         offload_adam=options.offload_adam,
         offload_ema=options.offload_ema,
         equivariance=options.equivariance,
+        vae_kimg=options.vae_kimg,
     )
     return replace(config, name=run_name(options, config, facts))
 

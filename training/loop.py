@@ -15,7 +15,7 @@ from data import Dataset
 from runs.rundir import RunError, RunFolder
 from training.adaptation import Adaptation
 from training.augment import Augmentation, pipeline
-from training.building import build, settings_of
+from training.building import build, build_encoder, settings_of
 from training.config import TrainingConfig
 from training.control import Control
 from training.draws import KeyedDraws, keyed
@@ -82,6 +82,7 @@ class Training:
             augment=self.augmentation,
             report=self._report,
             team=self.team,
+            encoder=build_encoder(config, self.device),
         )
         self.feed = Feed(self.dataset, config.seed, config.batch, config.batch_gpu, self.team, config.workers)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from networks import stylegan2, stylegan3
 from networks.discriminator import Discriminator
 from ops import filter2d
+from training.autoencoder import Encoder, divergence, kl_weight, picture_distance
 from training.draws import Draws
 from training.equivariance import drawn_motion, equivariance_error
 from training.recompute import run_block, synthesise
@@ -38,6 +39,7 @@ class LossSettings:
     blur_fade_kimg: float = 0.0
     noise_mode: str = "random"  # of StyleGAN2's noise inputs
     equivariance: float = 0.0  # weight of our regulariser, StyleGAN3 only
+    vae_kimg: float = 0.0  # thousands of pictures that the training begins with as an autoencoder
     recompute: bool = False  # layers in the backward pass, to need less memory
 
 
@@ -67,10 +69,14 @@ class Losses:
         self.pl_mean = torch.zeros([], device=next(D.parameters()).device)
         # ADA's generators let w_avg learn in every pass, StyleGAN3's repository in the discriminator's alone.
         self.w_avg_always = G.config.w_avg_beta == 0.995
+        self.encoder: Encoder | None = None  # while the training begins as an autoencoder
         self.scale = 1.0  # of the loss before the backward pass; see `GradientScale`
 
     def accumulate(self, phase: str, batch: Batch, gain: float, images_done: int) -> None:
         """Add the gradients of the mean loss of `batch` times `gain`, after `images_done` pictures of training."""
+        if phase == "VAE":
+            self._autoencode(batch, gain, images_done)
+            return
         settings = self.settings
         main = phase in ("Gmain", "Gboth", "Dmain", "Dboth")
         sigma = blur_sigma(settings.blur_init_sigma, settings.blur_fade_kimg, images_done)
@@ -96,6 +102,19 @@ class Losses:
         self._report_logits("fake", logits)
         loss = F.softplus(-logits)
         self.report("Loss/G/loss", loss)
+        self._backward(loss.mean() * gain)
+
+    def _autoencode(self, batch: Batch, gain: float, images_done: int) -> None:
+        """Each real picture to its code, and back by G; without noise inputs, which it could not foresee."""
+        assert self.encoder is not None  # without one there is no such phase
+        mean, log_variance = self.encoder(batch.real)
+        z = mean + batch.draws.normal("code", mean.shape[1]) * (log_variance / 2).exp()
+        ws = self.G.mapping(z, batch.real_c, update_emas=True)
+        made = self._paint(batch, ws, learn_averages=True, noise_mode="none")
+        distance, nats = picture_distance(made, batch.real), divergence(mean, log_variance)
+        self.report("Loss/VAE/distance", distance.detach())
+        self.report("Loss/VAE/nats", nats.detach())
+        loss = distance + nats * kl_weight(images_done, self.settings.vae_kimg)
         self._backward(loss.mean() * gain)
 
     def _equivariance(self, batch: Batch, gain: float) -> None:
@@ -165,13 +184,15 @@ class Losses:
             ws = mix_styles(ws, others, torch.from_numpy(cutoffs))
         return ws
 
-    def _paint(self, batch: Batch, ws: Tensor, *, learn_averages: bool, purpose: str = "") -> Tensor:
+    def _paint(
+        self, batch: Batch, ws: Tensor, *, learn_averages: bool, purpose: str = "", noise_mode: str | None = None
+    ) -> Tensor:
         """Pictures [N,C,H,W] of ws, which belong to the first N of the batch."""
 
         def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:
             return batch.draws.normal(f"{purpose}noise {name}", *shape[1:])[: len(ws)]
 
-        options = {"update_emas": learn_averages, "noise_mode": self.settings.noise_mode, "noise": noise}
+        options = {"update_emas": learn_averages, "noise_mode": noise_mode or self.settings.noise_mode, "noise": noise}
         if self.settings.recompute:
             return synthesise(self.G.synthesis, ws, **options)
         return self.G.synthesis(ws, **options)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.discriminator import Discriminator
+from training.autoencoder import Encoder
 from training.ema import ema_decay, update_average
 from training.losses import Augment, Batch, Generator, Losses, LossSettings, Report
 from training.offload import OffloadedAdam
@@ -48,7 +49,11 @@ class StepSettings:
     freeze_mapping: bool = False
     clip_grad: float | None = None
     offload_adam: bool = False  # keep the optimisers' state in the machine's memory
+    vae_kimg: float = 0.0  # thousands of pictures that begin the training, see `training.autoencoder`
     grad_scale: bool = False  # scale losses so that half precision does not lose small gradients
+
+
+VAE = Phase("VAE", 1)  # the only one while the training begins as an autoencoder
 
 
 def phases(settings: StepSettings) -> tuple[Phase, ...]:
@@ -92,12 +97,14 @@ class Trainer:
         augment: Augment | None = None,
         report: Report = lambda name, values: None,
         team: Team | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.G, self.D, self.settings, self.team = G, D, settings, team or Team()
         self.G_ema = (copy.deepcopy(G) if G_ema is None else G_ema).eval().requires_grad_(False)
         G.train().requires_grad_(False)
         D.train().requires_grad_(False)
         self.losses = Losses(G, D, losses, augment, report)
+        self.encoder = self.losses.encoder = encoder
         self.phases = phases(settings)
         self.trained = {"G": _trained(G, settings.freeze_mapping), "D": _trained(D, False)}
         lrs, intervals = (settings.g_lr, settings.d_lr), (settings.g_reg_interval, settings.d_reg_interval)
@@ -105,13 +112,26 @@ class Trainer:
             name: lazy_adam(self.trained[name], lr, settings.betas, settings.eps, interval, settings.offload_adam)
             for name, lr, interval in zip("GD", lrs, intervals, strict=True)
         }
+        if encoder is not None:
+            encoder.train().requires_grad_(False)
+            self.trained["V"] = [*self.trained["G"], *encoder.parameters()]
+            self.optimisers["V"] = lazy_adam(
+                self.trained["V"], settings.g_lr, (0.9, 0.99), settings.eps, None, settings.offload_adam
+            )
         self.scale = GradientScale() if settings.grad_scale else None
         self.forgiven = 0  # steps in a row whose gradients had to be mended
         half = [step.dtype for step in G.synthesis.steps] + [torch.float32]
         self.half = torch.float16 in half and next(G.parameters()).device.type == "cuda"
 
+    def forget_encoder(self) -> None:
+        """Where the autoencoder ends: G and D go on without it."""
+        self.encoder = self.losses.encoder = None
+        del self.trained["V"], self.optimisers["V"]
+
     def due(self, index: int) -> list[Phase]:
         """The phases of step number `index`."""
+        if self.encoder is not None:
+            return [VAE]
         return [phase for phase in self.phases if index % phase.interval == 0]
 
     def step(self, index: int, images_done: int, rounds: Callable[[Phase], Sequence[Batch]]) -> None:
@@ -119,6 +139,9 @@ class Trainer:
 
         Raises Diverged where a gradient is not finite; G and D may then have taken a part of the step.
         """
+        if self.encoder is not None and images_done >= self.settings.vae_kimg * 1000:
+            self.encoder.give_to(self.D)
+            self.forget_encoder()
         for phase in self.due(index):
             self.run(phase, rounds(phase), images_done)
         decay = ema_decay(self.settings.batch, self.settings.ema_kimg, self.settings.ema_rampup, images_done)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from runs.rundir import RunError
 from training.machine import versions
 from training.statistics import Statistics
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 def capture(training: Training, signs: list[float], moments: dict[str, list[float]]) -> dict[str, Any]:
     """The state between two steps; signs of D and statistics are those of all processes together."""
     trainer = training.trainer
-    networks = {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema}
+    networks: dict[str, nn.Module] = {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema}
+    if trainer.encoder is not None:
+        networks["encoder"] = trainer.encoder
     return {
         "config": json.dumps(asdict(training.config)),
         "fingerprint": training.fingerprint,
@@ -54,6 +58,11 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     trainer, leads = training.trainer, training.team.leads
     for name, network in (("G", trainer.G), ("D", trainer.D), ("G_ema", trainer.G_ema)):
         network.load_state_dict(state["networks"][name])
+    if trainer.encoder is not None:
+        if "encoder" in state["networks"]:
+            trainer.encoder.load_state_dict(state["networks"]["encoder"])
+        else:
+            trainer.forget_encoder()
     for name, adam in trainer.optimisers.items():
         adam.load_state_dict(state["optimisers"][name])
     trainer.losses.pl_mean.copy_(state["pl_mean"])

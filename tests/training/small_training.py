@@ -135,5 +135,5 @@ def check_equal(one: Path, two: Path) -> None:
     lines = [[line["Progress/kimg"]["mean"] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
     assert lines[0] == lines[1]
     for name in ("Loss/G/loss", "Loss/scores/real"):
-        values = [[line[name] for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
+        values = [[line.get(name) for line in read_lines(run / "stats.jsonl")] for run in (one, two)]
         assert values[0] == values[1]

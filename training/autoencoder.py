@@ -1,0 +1,64 @@
+"""A start as a variational autoencoder, before D judges: G learns what the pictures are about from the pictures.
+
+With D alone to learn from, a generator needs a long time until it makes anything, and on a small machine most of the
+time there is. As the decoder of an autoencoder it is shown each picture, so that shapes, places, colours and light are
+there after a few thousand; D, whose layers the encoder has trained, then teaches what an autoencoder never learns:
+sharpness. Kingma and Welling 2014, Eq. 10; Larsen et al. 2016 (VAE/GAN), Section 2, whose two parts come in turn here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from networks.config import DiscriminatorConfig
+from networks.discriminator import Discriminator
+from networks.layers import FullyConnected
+
+SCALES = 4  # of `picture_distance`
+KL_WEIGHT = 0.01  # against `picture_distance`; less leaves holes between the codes, more leaves all pictures alike
+WIDEST = 5.0  # log variance of a code at most: more than the prior's 0 is of no use, and exp must not overflow
+
+
+class Encoder(nn.Module):
+    """D's layers with another last one: pictures [N,C,H,W] -> mean and log variance [N, z_dim] of their z."""
+
+    def __init__(self, config: DiscriminatorConfig, z_dim: int) -> None:
+        super().__init__()
+        self.trunk = Discriminator(replace(config, c_dim=0, freeze_layers=0))
+        self.trunk.b4.out = FullyConnected(config.channels(4), 2 * z_dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.trunk(images).chunk(2, dim=1)
+        return mean, log_variance.clamp(-12, WIDEST)
+
+    @torch.no_grad()
+    def give_to(self, D: Discriminator) -> None:
+        """Copy all that D has of these layers, which is all but its last one and its classes."""
+        own, theirs = self.trunk.state_dict(), D.state_dict()
+        for name, tensor in theirs.items():
+            if name in own and not name.startswith("b4.out."):
+                tensor.copy_(own[name])
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Nats [N] by which codes [N, z_dim] differ from the standard normal z. Kingma and Welling 2014, Appendix B."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
+
+
+def picture_distance(made: Tensor, wanted: Tensor) -> Tensor:
+    """The mean absolute difference [N] of pictures [N,C,H,W], summed over the full size and three halvings of it."""
+    total = torch.zeros(len(made), device=made.device)
+    for scale in range(SCALES):
+        if scale > 0:
+            made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
+        total = total + (made - wanted).abs().mean(dim=[1, 2, 3])
+    return total
+
+
+def kl_weight(images_done: int, kimg: float) -> float:
+    """KL_WEIGHT, reached from nothing after half of the autoencoder's `kimg`, so that codes mean something first."""
+    return KL_WEIGHT * min(images_done / (kimg * 500), 1.0)
