@@ -65,7 +65,7 @@ class Crew(Generic[Result]):
 def _undisturbed() -> Iterator[None]:
     """Ctrl-C waits until the block is done, and never reaches what is started in it.
 
-    Else a worker that is half started would be lost to the pool, which would wait for it for ever.
+    Else a worker that has not come to `_begin` yet would end with a traceback on the screen.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
