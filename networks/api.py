@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import torch
 from torch import Tensor
 
+from networks import classes as class_names
 from networks.checkpoint import Generator, Network, load_network
 from networks.contents import ChannelOrder
 from networks.download import Progress
 from networks.errors import CheckpointError, plain
 from networks.sampling import SEEDS, class_vectors, draw_latents, seeded_noise
+
+Classes = Tensor | Sequence[int | str] | int | str
 
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo.safetensors"
 DEMO_STYLEGAN2 = DEMO.with_name("demo-sg2.safetensors")
@@ -52,6 +55,11 @@ class _Model:
     def device(self) -> torch.device:
         return next(self.G.parameters()).device
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the file names none."""
+        return self.network.classes
+
     def to(self, device: str | torch.device) -> Self:
         """Move the generator to another device."""
         self.G.to(device)
@@ -64,7 +72,7 @@ class _Model:
         *,
         seed: int = 0,
         z: Tensor | None = None,
-        c: Tensor | Sequence[int] | int | None = None,
+        c: Classes | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
         noise_mode: str = "const",
@@ -72,8 +80,8 @@ class _Model:
         """Pictures [N, C, H, W] float32 in [-1, 1], channels in the order red, green, blue.
 
         Without `z` [N, z_dim], picture k is that of seed + k: its z, and unless `c` is given the class that the
-        seed draws after z. `c` holds class indices [N], or one-hot or soft rows [N, c_dim]. With noise_mode "random"
-        the noise is drawn from seed + k too. Raises ValueError for what does not fit the network.
+        seed draws after z. `c` holds class indices or names [N], one for all, or one-hot or soft rows [N, c_dim]. With
+        noise_mode "random" the noise is drawn from seed + k too. Raises ValueError for what does not fit the network.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be 1 or more.")
@@ -89,13 +97,13 @@ class _Model:
     def map(
         self,
         z: Tensor,
-        c: Tensor | Sequence[int] | int | None = None,
+        c: Classes | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Tensor:
         """z [N, z_dim] and classes as in `generate` -> w [N, num_ws, w_dim]. Raises ValueError."""
-        rows = None if c is None else class_vectors(c, self.G.c_dim, z.shape[0]).to(self.device)
+        rows = None if c is None else class_vectors(self._numbered(c), self.G.c_dim, z.shape[0]).to(self.device)
         return self.G.mapping(z.to(self.device, torch.float32), rows, truncation_psi, truncation_cutoff)
 
     @torch.no_grad()
@@ -107,6 +115,14 @@ class _Model:
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.G.num_ws, -1)
         return self._pictures(w.to(self.device), noise_mode, [(seed + k) % SEEDS for k in range(w.shape[0])])
+
+    def _numbered(self, c: Classes) -> Tensor | Sequence[int] | int:
+        """Classes with numbers in place of names."""
+        if isinstance(c, str):
+            return class_names.number_of(c, self.classes)
+        if isinstance(c, list | tuple):
+            return [class_names.number_of(one, self.classes) if isinstance(one, str) else one for one in c]
+        return cast("Tensor | Sequence[int] | int", c)
 
     def _pictures(self, w: Tensor, noise_mode: str, seeds: Sequence[int]) -> Tensor:
         def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:

@@ -35,6 +35,7 @@ class Network:
     format: str = ""
     notes: tuple[str, ...] = ()  # sentences worth telling about what was left aside
     roles: tuple[Role, ...] = ()  # that the file holds, those that were not read included
+    classes: tuple[str, ...] = ()  # names of the classes; empty where the file names none
 
     @property
     def generator(self) -> Generator:
@@ -60,7 +61,7 @@ class Network:
         With dtype torch.float16 weights take half the room and keep 11 bits; biases, averages, filters and other
         buffers stay as they are. Raises CheckpointError where it cannot be written, ValueError for another dtype.
         """
-        return save_networks(path, self.networks(), self.channel_order, dtype)
+        return save_networks(path, self.networks(), self.channel_order, dtype, self.classes)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Facts:
     parameters: Mapping[Role, int]  # numbers in each network, buffers included
     channel_order: ChannelOrder
     notes: tuple[str, ...]
+    classes: tuple[str, ...] = ()  # names of the classes; empty where the file names none
 
 
 @torch.inference_mode(False)  # tensors made under inference_mode do not tell when they change
@@ -144,8 +146,9 @@ def save_networks(
     networks: Mapping[Role, Generator | Discriminator],
     channel_order: ChannelOrder = "rgb",
     dtype: torch.dtype = torch.float32,
+    classes: Sequence[str] = (),
 ) -> Path:
-    """Write networks by role in our format; see `Network.save`."""
+    """Write networks by role in our format; see `Network.save`. `classes` are the names of the classes, or none."""
     target = Path(path).expanduser()
     if dtype not in (torch.float32, torch.float16):
         raise ValueError(f"Weights are stored as torch.float32 or torch.float16, not {dtype}.")
@@ -160,7 +163,7 @@ def save_networks(
     if dtype == torch.float16:
         for role, network in networks.items():
             half |= {f"{role}.{name}" for name, weight in network.named_parameters() if _fits_half(weight)}
-    write_ours(target, states, channel_order, frozenset(half))
+    write_ours(target, states, channel_order, frozenset(half), classes)
     return target
 
 
@@ -179,6 +182,7 @@ def _facts(path: Path, channel_order: ChannelOrder | None) -> Facts:
             {role: stored.count for role, stored in contents.networks.items()},
             contents.channel_order,
             contents.notes,
+            contents.classes,
         )
 
 
@@ -206,6 +210,7 @@ def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None, 
         contents.format,
         contents.notes,
         tuple(contents.networks),
+        contents.classes,
     )
 
 

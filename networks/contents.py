@@ -66,12 +66,13 @@ class StoredNetwork:
 
 @dataclass(frozen=True)
 class Contents:
-    """All networks of a file. `notes` are sentences worth telling about what was left aside."""
+    """All networks of a file. `notes` are sentences worth telling about what was left aside; `classes` are names."""
 
     format: str
     networks: Mapping[Role, StoredNetwork]
     channel_order: ChannelOrder = "rgb"
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 ConfigKind = TypeVar("ConfigKind", StyleGAN3Config, StyleGAN2Config, DiscriminatorConfig)

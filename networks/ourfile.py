@@ -1,22 +1,24 @@
 """Our own network files: safetensors with the configuration as JSON in the header. Equal networks give equal bytes.
 
 Tensors are named `G_ema.synthesis...`, that is role and published name. The header's `__metadata__` holds `format`,
-`format_version` and `configuration`. The layout is the public one of safetensors: eight bytes with the header's
-length, the header as JSON, padded with spaces to a multiple of eight, then the numbers without gaps. It is read here,
-by the same positioned and bounded reads as every other format, so that a damaged file costs no memory and the numbers
-go straight into the network; the tests hold it to the format's own library.
+`format_version`, `configuration`, and, where the classes have names, `classes`: a JSON list of them. The layout is the
+public one of safetensors: eight bytes with the header's length, the header as JSON, padded with spaces to a multiple of
+eight, then the numbers without gaps. It is read here, by the same positioned and bounded reads as every other format,
+so that a damaged file costs no memory and the numbers go straight into the network; the tests hold it to the format's
+own library.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from networks import classes as class_names
 from networks.config import AnyConfig, config_from_dict
 from networks.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork
 from networks.errors import CheckpointError, Flaw, broken, foreign, plain
@@ -59,6 +61,7 @@ def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
         for role in ROLES:
             if role in described:
                 configs[role] = config_from_dict(described[role])
+        names = class_names.read(facts["classes"], _class_count(configs)) if "classes" in facts else ()
         tensors: dict[str, dict[str, Numbers]] = {role: {} for role in configs}
         for name, entry in header.items():
             role, _, own = name.partition(".")
@@ -74,7 +77,7 @@ def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
     networks: dict[Role, StoredNetwork] = {}
     for role, config in configs.items():
         networks[role] = StoredNetwork(config, tensors[role])
-    return Contents("safetensors", networks, channel_order or order)
+    return Contents("safetensors", networks, channel_order or order, classes=names)
 
 
 def write_ours(
@@ -82,12 +85,18 @@ def write_ours(
     networks: Mapping[Role, tuple[AnyConfig, Mapping[str, torch.Tensor]]],
     channel_order: ChannelOrder,
     half: frozenset[str] = frozenset(),
+    classes: Sequence[str] = (),
 ) -> None:
     """Write networks, given as (config, tensors by name). Those named in `half` are stored in half precision.
 
     The file is written beside its place and moved there when it is whole, so a half file never stands under the name.
-    Raises CheckpointError where it cannot be written.
+    Raises CheckpointError where it cannot be written, ValueError where `classes` cannot be the names of the classes.
     """
+    if classes:
+        try:
+            class_names.checked(classes, _class_count({role: config for role, (config, _) in networks.items()}))
+        except Flaw as flaw:
+            raise ValueError(f"{path.name} cannot have these names of classes: {flaw}.") from None
     tensors = {f"{role}.{name}": value for role, (_, own) in networks.items() for name, value in own.items()}
     stored = {name: torch.float16 if name in half else torch.float32 for name in tensors}
     names = sorted(tensors, key=lambda name: (-stored[name].itemsize, name))
@@ -104,6 +113,8 @@ def write_ours(
             ),
         }
     }
+    if classes:
+        header["__metadata__"]["classes"] = class_names.stored(classes)
     at = 0
     for name in names:
         size = tensors[name].numel() * stored[name].itemsize
@@ -162,6 +173,11 @@ def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
     if type(header) is not dict:
         raise broken(file.path, "its header is damaged")
     return header, file.whole().part(8 + length, file.size - 8 - length)
+
+
+def _class_count(configs: Mapping[Role, AnyConfig]) -> int:
+    """Of the generator, or of D where there is none."""
+    return next((configs[role].c_dim for role in ("G_ema", "G", "D") if role in configs), 0)
 
 
 def _tensor(name: str, entry: Any, numbers: Region) -> StoredTensor:

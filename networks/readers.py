@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from networks.contents import ChannelOrder, Contents
 from networks.errors import CheckpointError, Flaw, broken, foreign, plain
@@ -45,7 +46,7 @@ def read_contents(file: FileBytes, channel_order: ChannelOrder | None = None) ->
     if 4 * count > 2 * file.size:  # half precision doubles in memory, and so may G where it is G_ema too
         raise broken(file.path, f"it claims {count} weights in {file.size} bytes")
     if channel_order is not None and contents.channel_order != channel_order:
-        contents = Contents(contents.format, contents.networks, channel_order, contents.notes)
+        contents = replace(contents, channel_order=channel_order)
     return contents
 
 

@@ -92,6 +92,34 @@ def test_other_programs_can_read_our_files(tmp_path):
         assert torch.allclose(tensors[f"G_ema.{name}"].float(), value, rtol=1e-3)
 
 
+NAMED = ("gas giant", "Wüste", 'a "name" of 100 %', "漢字##2", "x" * 64)
+
+
+def test_names_of_classes_stay_with_a_network(tmp_path):
+    five: dict[Role, Any] = {
+        role: made(replace(kind, c_dim=5)) for role, kind in (("G", TINY3), ("D", TINY_D), ("G_ema", TINY3))
+    }
+    first = save_networks(tmp_path / "first.safetensors", five, classes=NAMED)
+    again = opened(first)
+    assert again.classes == describe(first).classes == NAMED
+    assert load_network(first, channel_order="bgr").classes == NAMED
+    assert again.save(tmp_path / "second.safetensors").read_bytes() == first.read_bytes()
+    assert describe(convert(first, tmp_path / "half.safetensors", dtype=torch.float16)).classes == NAMED
+
+
+def test_a_network_without_names_has_none_and_its_file_says_nothing_of_them(tmp_path):
+    path = save_networks(tmp_path / "x.safetensors", {"G_ema": made(replace(TINY3, c_dim=5))})
+    assert opened(path).classes == describe(path).classes == ()
+    assert b"classes" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("names", [NAMED[:4], (*NAMED, "sixth"), (*NAMED[:4], ""), (*NAMED[:4], "a\nb")])
+def test_names_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, names):
+    with pytest.raises(ValueError, match=r"x.safetensors cannot have these names .*class"):
+        save_networks(tmp_path / "x.safetensors", {"G_ema": made(replace(TINY3, c_dim=5))}, classes=names)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tiny_safetensors(tmp_path)
     before = path.read_bytes()

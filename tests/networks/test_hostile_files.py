@@ -7,15 +7,16 @@ import json
 import pickle
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from file_makers import made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
+from file_makers import TINY3, made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
 from soak_mutations import SPARE, one_sentence, worker
 
-from networks import CheckpointError, load_network
+from networks import CheckpointError, load_network, save_networks
 from networks.config import StyleGAN2Config, StyleGAN3Config
 
 COMMAND = b"X\x0c\x00\x00\x00touch canary"
@@ -212,6 +213,24 @@ HEADERS: dict[str, bytes] = {
     "nothing": (2).to_bytes(8, "little") + b"{}",
 }
 
+# Names of five classes that no network of five classes can have.
+GOOD = ["gas giant", "rocky", "ocean", "lava", "ice"]
+NAMED: dict[str, Any] = {
+    "too few names": json.dumps(GOOD[:4]),
+    "too many names": json.dumps([*GOOD, "sixth"]),
+    "names that are no text": json.dumps([1, 2, 3, 4, 5]),
+    "names of names": json.dumps({name: name for name in GOOD}),
+    "an empty name": json.dumps([*GOOD[:4], " "]),
+    "a name of many letters": json.dumps([*GOOD[:4], "x" * 65]),
+    "a name of two lines": json.dumps([*GOOD[:4], "a\nb"]),
+    "a name that turns the line round": json.dumps([*GOOD[:4], "a\u202eb"]),
+    "half a letter as a name": json.dumps([*GOOD[:4], "\ud800"]),
+    "a list as it is": GOOD,
+    "half a list of names": json.dumps(GOOD)[:-1],
+    "brackets for names": "[" * 200_000,
+    "digits for names": "[" + "9" * 200_000 + "]",
+    "half a megabyte of names": json.dumps(["x" * 100_000] * 5),
+}
 
 # Options that ask for far more than the file holds.
 _WIDE: dict[str, Any] = {"w_dim": 2**20, "z_dim": 2**20, "mapping_num_layers": 256, "channel_max": 4}
@@ -256,6 +275,15 @@ def in_zip(real: bytes, payload: bytes) -> bytes:
     return target.getvalue()
 
 
+def with_names(real: bytes, names: Any) -> bytes:
+    """A real network file whose classes are named by this."""
+    length = int.from_bytes(real[:8], "little")
+    header = json.loads(real[8 : 8 + length])
+    header["__metadata__"]["classes"] = names
+    changed = json.dumps(header).encode()
+    return len(changed).to_bytes(8, "little") + changed + real[8 + length :]
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What was said of each hostile file; all are opened in one watched process."""
@@ -277,6 +305,10 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         files[f"{name}.pkl"] = write_nvidia(sources / "x.pkl", {"G_ema": generator}).read_bytes()
     for name, content in HEADERS.items():
         files[f"{name}.safetensors"] = content
+    five = made(replace(TINY3, c_dim=5))
+    real = save_networks(sources / "named.safetensors", {"G_ema": five}, classes=GOOD).read_bytes()
+    for name, names in NAMED.items():
+        files[f"{name}.safetensors"] = with_names(real, names)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     done = worker("--judge", str(folder))
@@ -312,6 +344,12 @@ def test_impossible_options_are_refused(verdicts, name):
 @pytest.mark.parametrize("name", HEADERS)
 def test_impossible_headers_are_refused(verdicts, name):
     assert verdicts[f"{name}.safetensors"]["kind"] in ("broken", "foreign")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_that_no_classes_can_have_are_refused(verdicts, name):
+    assert verdicts[f"{name}.safetensors"]["kind"] == "broken"
+    assert "class" in verdicts[f"{name}.safetensors"]["sentence"]
 
 
 def test_nothing_in_a_hostile_file_ever_runs(verdicts):

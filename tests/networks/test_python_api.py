@@ -83,6 +83,25 @@ def test_the_class_is_the_one_the_seed_draws_unless_one_is_given(classes):
         classes.generate(c=5)
 
 
+def test_a_class_can_be_asked_for_by_its_name(tmp_path):
+    names = ("Gas giant", "rocky", "ocean", "lava", "Lava")
+    G = made(replace(TINY3, c_dim=5))
+    model = StyleGAN3(save_networks(tmp_path / "x.safetensors", {"G_ema": G}, classes=names))
+    assert model.classes == names
+    assert torch.equal(model.generate(c="gas GIANT"), model.generate(c=0))
+    assert torch.equal(model.generate(c="Lava"), model.generate(c=4))  # as it is written, before any case
+    assert torch.equal(model.generate(2, c=["ocean", "lava"]), model.generate(2, c=[2, 3]))
+    with pytest.raises(ValueError, match="no class 'ice': this network has Gas giant, rocky, ocean, lava, Lava"):
+        model.generate(c="ice")
+    with pytest.raises(ValueError, match="Classes 3 and 4 are all named 'LAVA'"):
+        model.generate(c="LAVA")
+
+
+def test_a_name_is_of_no_use_where_classes_have_none(classes):
+    with pytest.raises(ValueError, match="numbers, but no names"):
+        classes.generate(c="lava")
+
+
 def test_map_and_synthesize_are_the_two_halves_of_generate(classes):
     z, c = torch.randn(2, 6), torch.tensor([1, 4])
     w = classes.map(z, c, truncation_psi=0.5)
