@@ -96,9 +96,8 @@ NAMED = ("gas giant", "Wüste", 'a "name" of 100 %', "漢字##2", "x" * 64)
 
 
 def test_names_of_classes_stay_with_a_network(tmp_path):
-    five: dict[Role, Any] = {
-        role: made(replace(kind, c_dim=5)) for role, kind in (("G", TINY3), ("D", TINY_D), ("G_ema", TINY3))
-    }
+    G, D = made(replace(TINY3, c_dim=5)), made(replace(TINY_D, c_dim=5))
+    five: dict[Role, Any] = {"G": G, "D": D, "G_ema": G}
     first = save_networks(tmp_path / "first.safetensors", five, classes=NAMED)
     again = opened(first)
     assert again.classes == describe(first).classes == NAMED
