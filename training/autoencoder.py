@@ -20,6 +20,7 @@ from networks.layers import FullyConnected
 
 SCALES = 4  # of `picture_distance`
 KL_WEIGHT = 0.01  # against `picture_distance`; less leaves holes between the codes, more leaves all pictures alike
+LEARNING_RATE, MOMENTUM = 0.0025, (0.9, 0.99)  # of Adam; --glr and --dlr are for when D judges
 WIDEST = 5.0  # log variance of a code at most: more than the prior's 0 is of no use, and exp must not overflow
 
 

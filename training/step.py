@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.discriminator import Discriminator
-from training.autoencoder import Encoder
+from training.autoencoder import LEARNING_RATE, MOMENTUM, Encoder
 from training.ema import ema_decay, update_average
 from training.losses import Augment, Batch, Generator, Losses, LossSettings, Report
 from training.offload import OffloadedAdam
@@ -116,7 +116,7 @@ class Trainer:
             encoder.train().requires_grad_(False)
             self.trained["V"] = [*self.trained["G"], *encoder.parameters()]
             self.optimisers["V"] = lazy_adam(
-                self.trained["V"], settings.g_lr, (0.9, 0.99), settings.eps, None, settings.offload_adam
+                self.trained["V"], LEARNING_RATE, MOMENTUM, settings.eps, None, settings.offload_adam
             )
         self.scale = GradientScale() if settings.grad_scale else None
         self.forgiven = 0  # steps in a row whose gradients had to be mended

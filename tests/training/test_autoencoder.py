@@ -42,7 +42,7 @@ def plain_colours(folder: Path) -> Path:
 def test_it_learns_to_redraw_each_picture_and_then_d_judges(cfg: str, tmp_path: Path) -> None:
     """Nearer to each than one picture for all could be."""
     pictures = plain_colours(tmp_path / "pictures")
-    config = small_config(pictures, cfg=cfg, **SIZES, vae_kimg=0.648, kimg=0.7, tick=0.16, snap=0, glr=0.01)
+    config = small_config(pictures, cfg=cfg, **SIZES, vae_kimg=1.608, kimg=1.7, tick=0.4, snap=0)
     folder, _ = begin(tmp_path, config)
     train(folder, config)
     lines = list(read_lines(folder.path / "stats.jsonl"))
