@@ -12,13 +12,18 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser("visualizer.py convert", description=__doc__)
     parser.add_argument("--source", required=True, help="path, URL or run folder of the network")
     parser.add_argument("--dest", required=True, type=Path, help="the .safetensors file to write")
+    parser.add_argument("--half", action="store_true", help="weights of half precision: half the size")
+    parser.add_argument("--picture-only", action="store_true", help="only what makes pictures, G_ema; not to train on")
     options = parser.parse_args(arguments)
     if options.dest.suffix != ".safetensors":
         return fail(f"{options.dest} should end in .safetensors, the one format that is written.")
+    import torch
+
     from networks import CheckpointError, convert
 
+    dtype = torch.float16 if options.half else torch.float32
     try:
-        convert(options.source, options.dest)
+        convert(options.source, options.dest, dtype=dtype, picture_only=options.picture_only)
     except CheckpointError as error:
         return fail(str(error))
     except OSError as error:

@@ -132,9 +132,15 @@ def convert(
     dtype: torch.dtype = torch.float32,
     channel_order: ChannelOrder | None = None,
     progress: Progress | None = None,
+    picture_only: bool = False,
 ) -> Path:
-    """Write any readable network in our format; the path written. Raises CheckpointError."""
-    network = load_network(source, channel_order=channel_order, progress=progress)
+    """Write any readable network in our format; the path written. Raises CheckpointError.
+
+    With `picture_only` the generator that makes the pictures is written alone (G_ema, or G where there is none); D and
+    G, which only training needs, stay out.
+    """
+    first_of: tuple[Role, ...] = ("G_ema", "G") if picture_only else ()
+    network = load_network(source, channel_order=channel_order, progress=progress, first_of=first_of)
     target = Path(dest).expanduser()
     if target.is_dir():
         target = target / f"{network.path.stem}.safetensors"

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import cli
+from networks import load_network
 from session.png import read_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -105,6 +106,22 @@ def test_converting_keeps_the_pictures(tmp_path: Path) -> None:
     assert (pixels(tmp_path / "a.png") == pixels(tmp_path / "b.png")).all()
     assert cli.run("convert", ["--source", str(source), "--dest", str(tmp_path / "x.pkl")]) == 2
     assert cli.run("convert", ["--source", __file__, "--dest", str(dest)]) == 2
+
+
+def test_a_network_to_give_away_is_small_and_paints_the_same(tmp_path: Path) -> None:
+    source, whole, small = (
+        NETWORKS / "sg2_32_uncond.pkl",
+        tmp_path / "whole.safetensors",
+        tmp_path / "small.safetensors",
+    )
+    assert cli.run("convert", ["--source", str(source), "--dest", str(whole)]) == 0
+    assert cli.run("convert", ["--source", str(source), "--dest", str(small), "--half", "--picture-only"]) == 0
+    assert small.stat().st_size < whole.stat().st_size / 3
+    assert load_network(small).roles == ("G_ema",)
+    for network, name in ((whole, "a.png"), (small, "b.png")):
+        assert render("--network", network, "--seeds", 3, "--out", tmp_path / name) == 0
+    apart = pixels(tmp_path / "a.png").astype(float) - pixels(tmp_path / "b.png")
+    assert abs(apart).mean() < 1  # grey levels
 
 
 @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":4711"}], ids=["none", "one that cannot be opened"])
