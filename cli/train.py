@@ -6,8 +6,8 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from session import fields
 from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.published import published_options
+
+STOPPING = 600  # seconds that processes which were asked to stop may take for the step at hand and their state
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -173,11 +175,26 @@ def _check_device(device: str) -> None:
 
 def _start_processes(count: int, arguments: list[str]) -> int:
     """The same command in `count` processes, by torch's own launcher."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    with subprocess.Popen([*launcher, "--", str(program), "train", *arguments]) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue  # the processes have had it too, and stop after the step at hand
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes would stand in each other's way
+    machine = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        shutdown_timeout=STOPPING,
+    )
+    try:
+        elastic_launch(machine, sys.executable)(str(program), "train", *arguments)
+    except SignalException:  # the processes have had it too, and were waited for
+        return 130
+    except ChildFailedError as failed:  # which has said why
+        return max(failed.get_first_failure()[1].exitcode, 1)
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -57,3 +58,15 @@ def children(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
     below = [int(word) for word in found]
     return below + [deeper for child in below for deeper in children(child)]
+
+
+def test_ctrl_c_stops_all_processes_with_their_state_saved_and_in_one_line(pictures: Path, tmp_path: Path) -> None:
+    process = command("--outdir", tmp_path, "--data", pictures, *FLAGS, "--gpus", "2", "--kimg", "400")
+    folder = told_folder(process)
+    wait_for_tick(process, 1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Stopped after ")
+    assert list((folder / "state").glob("state-*.pt"))
