@@ -50,13 +50,13 @@ def draw(now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]
 
 
 def heading(now: Now) -> str:
-    """What is being looked at: "demo.safetensors · class 2 · 128 × 128"."""
+    """What is being looked at: "demo · lava · 128 × 128", or "class 2" where the classes have no names."""
     model, result = now.model, now.result
     if model is None or result is None:
         return ""
     parts = [model.name]
     if result.shown_class is not None:
-        parts.append(f"class {result.shown_class}")
+        parts.append(model.class_name(result.shown_class))
     if result.scene.capture.layer:
         parts.append(result.scene.capture.layer)
     parts.append(f"{model.resolution} × {model.resolution}")
@@ -65,8 +65,13 @@ def heading(now: Now) -> str:
 
 def _heading(now: Now) -> None:
     text = heading(now)
-    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text).x - ui.em(0.9))
-    imgui.text_colored(theme.vec("dim"), text)
+    room = imgui.get_window_width() - imgui.get_cursor_pos_x() - ui.em(1.8)
+    shown = ui.shortened(text, room)
+    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(shown).x - ui.em(0.9))
+    imgui.text_colored(theme.vec("dim"), shown)
+    ui.mark("Menu/heading")
+    if shown != text:
+        ui.tooltip(text)
 
 
 def _entry(name: str, now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> None:

@@ -29,7 +29,7 @@ def slider(part: P, name: str, **row: Any) -> P:
         edge = _bar(field, value)
         changed, new = imgui.slider_float("##slider", value, *bounds, _format(field), flags)
         _end_bar(edge)
-        return _nudged(changed, new, value, step) if not changed else (True, _tidy(field, new))
+        return nudged(changed, new, value, step) if not changed else (True, _tidy(field, new))
 
     return edit(part, name, control, show=spoken, **row)
 
@@ -88,7 +88,7 @@ def seed(part: P, name: str = "seed", **row: Any) -> P:
         imgui.set_next_item_width(imgui.calc_item_width() - 2 * (side + gap))
         changed, typed = imgui.input_double("##seed", float(value), 0.0, 0.0, "%.0f")
         new = int(min(max(typed, 0.0), high)) if changed and math.isfinite(typed) else value
-        step = _steps(side, gap)
+        step = step_buttons(side, gap)
         return new != value or step != 0, (new + step) % (int(high) + 1)
 
     return edit(part, name, control, show=spoken, **row)
@@ -106,7 +106,7 @@ def _pull(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
     speed = _step(field) * (0.1 if imgui.get_io().key_shift else 1.0)
     changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG)
     _sideways()
-    return (True, _tidy(field, new)) if changed else _nudged(changed, new, value, _step(field))
+    return (True, _tidy(field, new)) if changed else nudged(changed, new, value, _step(field))
 
 
 def _unit(unit: str) -> str:
@@ -139,7 +139,7 @@ def _tidy(field: Field, value: float) -> float:
     return round(value, _decimals(field)) + 0.0
 
 
-def _nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
+def nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
     """Arrow keys while the mouse rests on the last item: one step, or ten with Shift."""
     if changed or not imgui.is_item_hovered() or imgui.is_item_active():
         return changed, new
@@ -209,14 +209,14 @@ def _counter(value: int, low: int, high: int, unit: str, steps: bool, words: str
     speed = max((high - low) / 400, 0.05)
     changed, new = imgui.drag_int("##count", value, speed, low, high, form, _DRAG)
     _sideways()
-    changed, new = _nudged(changed, new, value, 1)
-    step = _steps(side, gap) if steps else 0
+    changed, new = nudged(changed, new, value, 1)
+    step = step_buttons(side, gap) if steps else 0
     if step:
         changed, new = True, value + step
     return changed, min(max(new, low), high)
 
 
-def _steps(side: float, gap: float) -> int:
+def step_buttons(side: float, gap: float) -> int:
     """The buttons - and +, which repeat while held: -1, 0 or 1."""
     step = 0
     imgui.push_item_flag(imgui.ItemFlags_.button_repeat, True)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from imgui_bundle import imgui
 
+from gui.named import class_row
 from gui.numbers import drag, integer, optional, pair, seed, slider, spoken
 from gui.places import PLACES, begin_frame, mark, panel, reveal
 from gui.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
@@ -29,6 +30,7 @@ __all__ = [
     "button",
     "buttons",
     "checkbox",
+    "class_row",
     "colour",
     "combo",
     "command_button",

@@ -45,7 +45,7 @@ def checked(names: Sequence[str], count: int) -> None:
         raise Flaw(f"it names {len(names)} classes, but its network has {count}")
     for name in names:
         if not name.strip() or len(name) > LONGEST or not name.isprintable():
-            raise Flaw(f"a class cannot be named {plain(name, 40)!r}")
+            raise Flaw(f"the name {plain(name, 40)!r} of a class is not 1 to {LONGEST} printable characters")
     if len(stored(names)) > _MOST:
         raise Flaw("the names of its classes are longer than all else that it says")
 

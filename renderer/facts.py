@@ -47,6 +47,7 @@ def _describe(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
         channel_order=loaded.channel_order(model),
         weights=loaded.choices,
         note=" ".join(_notes(loaded, model)),
+        classes=file.classes,
     )
 
 

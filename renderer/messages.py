@@ -62,6 +62,11 @@ class ModelInfo:
     channel_order: str  # "rgb" or "bgr"
     weights: tuple[str, ...]  # which of G_ema, G the file has
     note: str = ""  # one sentence worth knowing, e.g. "random weights: not trained yet"
+    classes: tuple[str, ...] = ()  # names of the classes, c_dim of them; empty where the file names none
+
+    def class_name(self, number: int) -> str:
+        """What a class is called: "lava", or "class 2" without names."""
+        return self.classes[number] if number < len(self.classes) else f"class {number}"
 
 
 @dataclass(frozen=True)

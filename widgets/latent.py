@@ -24,7 +24,8 @@ def draw(value: Latent, now: Now) -> Latent:
     value = _pad(value, free)
     value = ui.seed(value, "seed", enabled=free, why=PROJECTED)
     value = ui.pair(value, ("x", "y"), "Offset", enabled=free, why=PROJECTED)
-    value = _class(value, now)
+    drawn = now.result.shown_class if now.result and value.class_index is None else None
+    value = ui.class_row(value, now.model, drawn)
     value = ui.pair(value, ("drift_x", "drift_y"), "Drift", enabled=free, why=PROJECTED)
     with ui.buttons(3):
         ui.command_button(now, "edit.snap", label="Snap", enabled=free, why=PROJECTED)
@@ -37,21 +38,6 @@ def draw(value: Latent, now: Now) -> Latent:
     elif not free:
         ui.hint(f"From {value.projected}")
     return value
-
-
-def _class(value: Latent, now: Now) -> Latent:
-    classes = now.model.c_dim if now.model else 0
-    drawn = now.result.shown_class if now.result and value.class_index is None else None
-    return ui.optional(
-        value,
-        "class_index",
-        low=0,
-        high=max(classes - 1, 0),
-        empty="from the seed" if drawn is None else f"from the seed ({drawn})",
-        label="Class",
-        enabled=classes > 0,
-        why="This network knows no classes." if now.model else "No network has loaded yet.",
-    )
 
 
 def _pad(value: Latent, enabled: bool) -> Latent:

@@ -29,17 +29,7 @@ def draw(value: Mixing, now: Now) -> Mixing:
     mixed, why = bool(value.layers), "No layer is mixed: choose some below."
     value = ui.seed(value, "seed", label="Second seed")
     value = ui.drag(value, "x", label="Offset")
-    count = now.model.c_dim if now.model else 0
-    value = ui.optional(
-        value,
-        "class_index",
-        low=0,
-        high=max(count - 1, 0),
-        empty="from the seed",
-        label="Class",
-        enabled=count > 0,
-        why="This network knows no classes." if now.model else NO_MODEL,
-    )
+    value = ui.class_row(value, now.model)
     value = ui.drag(value, "drift", enabled=mixed, why=why)
     bands = _bands(now.model) if now.model else dict.fromkeys((*BANDS, "All", "None"), ())
     value = _toggles(value, now.model)

@@ -14,6 +14,7 @@ from session import Model, Scene
 from session.fields import Field
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
+NAMED = 24  # classes in the table of facts
 SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?")
 WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
 
@@ -85,13 +86,19 @@ def _facts(info: ModelInfo | None) -> None:
     ui.fact("Channels", str(info.channels) if info else "")
     ui.fact("Parameters", f"{info.parameters / 1e6:.1f} million" if info else "")
     ui.fact("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
-    ui.fact("Classes", (str(info.c_dim) if info.c_dim else "none") if info else "")
+    ui.fact("Classes", _classes(info) if info else "")
     ui.fact("Layers", str(len(info.layers)) if info else "")
     trained = SNAPSHOT.search(info.file) if info else None
     within = f".{trained[2]}" if trained and trained[2] else ""
     ui.fact("Trained", f"{int(trained[1]):,}{within} kimg".replace(",", "\u2009") if trained else "")
     ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
     ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
+
+
+def _classes(info: ModelInfo) -> str:
+    """How many, and the names of the first."""
+    names = ", ".join(info.classes[:NAMED]) + (", …" if len(info.classes) > NAMED else "")
+    return (f"{info.c_dim}: {names}" if names else str(info.c_dim)) if info.c_dim else "none"
 
 
 def _weights(model: Model, info: ModelInfo | None) -> Model:

@@ -11,16 +11,19 @@ from imgui_bundle import imgui
 from panel_stage import Room, Stage, alias_free, now, style2, view
 
 from gui import ui
+from gui.menu import heading
 from gui.panel import Now
 from renderer.messages import ModelInfo, RenderProgress
 from session import Capture, Latent, Mixing, Model, Noise, Scene, Transform, Truncation
 from session.fields import Field, Part, describe, leaves
 from widgets import PANELS
 
+NAMES = ("gas giant", "100 % ##rocky " * 4, "ocean", "lava")
 MODELS = {
     "no network": None,
     "alias-free": alias_free(),
     "alias-free with classes": alias_free(5),
+    "names": replace(alias_free(4), classes=NAMES),
     "StyleGAN2": style2(),
     "StyleGAN2 with classes": style2(1000),
 }
@@ -240,6 +243,69 @@ def test_the_class_that_the_seed_draws_is_named_and_can_be_chosen(room: Room):
     assert stage.scene.latent.class_index == 0
     room.click(stage, "Latent/class_index", across=0.85)  # the button -
     assert stage.scene.latent.class_index is None
+
+
+def test_a_class_is_chosen_by_its_name_or_stepped_through(room: Room):
+    stage = Stage(by_title("Latent"), Scene(), told(Scene(), MODELS["names"]))
+
+    def chosen() -> int | None:
+        return stage.scene.latent.class_index
+
+    room.click(stage, "Latent/class_index", across=0.3)
+    room.click(stage, "Latent/class_index lava")
+    assert chosen() == 3
+    assert "Latent/class_index ocean" not in ui.PLACES  # the list has closed
+    for across, number in ((0.97, 3), (0.85, 2), (0.85, 1), (0.85, 0), (0.85, None), (0.85, None), (0.97, 0)):
+        room.click(stage, "Latent/class_index", across=across)
+        assert chosen() == number
+    room.hover(stage, "Latent/class_index", across=0.3)
+    room.press(stage, imgui.Key.right_arrow)
+    assert chosen() == 1
+    room.click(stage, "Latent/class_index", across=0.3)
+    room.click(stage, "Latent/class_index from the seed")
+    assert chosen() is None
+    stage = Stage(by_title("Mixing"), Scene(), told(Scene(), MODELS["names"]))
+    room.click(stage, "Mixing/class_index", across=0.3)
+    room.click(stage, "Mixing/class_index ocean")
+    assert stage.scene.mixing.class_index == 2
+
+
+def test_a_class_is_chosen_by_keys_alone_once_the_list_is_open(room: Room):
+    stage = Stage(by_title("Latent"), Scene(latent=Latent(class_index=1)), told(Scene(), MODELS["names"]))
+    room.click(stage, "Latent/class_index", across=0.3)
+    room.press(stage, imgui.Key.down_arrow)
+    room.press(stage, imgui.Key.down_arrow)
+    room.press(stage, imgui.Key.enter)
+    assert stage.scene.latent.class_index == 3
+
+
+def test_in_a_long_list_of_classes_typing_finds_one(room: Room):
+    model = replace(style2(1000), classes=tuple(f"Kind {number}" for number in range(1000)))
+    stage = Stage(by_title("Latent"), Scene(), told(Scene(), model))
+    room.click(stage, "Latent/class_index", across=0.3)
+    assert sum(place.startswith("Latent/class_index Kind") for place in ui.PLACES) < 30  # only those in sight
+    room.type(stage, "kind 77")
+    room.press(stage, imgui.Key.enter)
+    assert stage.scene.latent.class_index == 77
+    room.click(stage, "Latent/class_index", across=0.3)
+    assert "Latent/class_index Kind 77" in ui.PLACES
+    room.type(stage, "998")
+    room.click(stage, "Latent/class_index Kind 998")
+    assert stage.scene.latent.class_index == 998
+
+
+def test_a_class_that_the_network_does_not_have_stays_until_a_hand_sets_another(room: Room):
+    scene = Scene(latent=Latent(class_index=70))
+    stage = Stage(by_title("Latent"), scene, told(scene, MODELS["names"]))
+    room.hover(stage, "Latent/class_index", across=0.3)
+    assert stage.scene == scene
+    room.click(stage, "Latent/class_index", across=0.85)
+    assert stage.scene.latent.class_index == 3
+
+
+def test_the_title_names_the_class(room: Room):
+    assert heading(told(Scene(), MODELS["names"])) == "network · ocean · 1024 × 1024"
+    assert heading(told(Scene(), alias_free(4))) == "network · class 2 · 1024 × 1024"
 
 
 def test_drawing_over_rows_switches_them_together(room: Room):
