@@ -39,7 +39,11 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
         **single,
     }
     if isinstance(base, StyleGAN3Config):
-        options["num_layers"] = config.layers
+        options |= {
+            "num_layers": config.layers,
+            "first_cutoff": config.first_cutoff,
+            "first_stopband": config.first_stopband,
+        }
     critic = replace(
         critic,
         channel_base=config.cbase,

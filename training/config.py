@@ -149,6 +149,8 @@ class TrainingConfig:
     offload_ema: bool = False
     equivariance: float = 0.0
     vae_kimg: float = 0.0
+    first_cutoff: float = 2.0
+    first_stopband: float = 2**2.1
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
@@ -268,6 +270,9 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         offload_ema=options.offload_ema,
         equivariance=options.equivariance,
         vae_kimg=options.vae_kimg,
+        first_cutoff=chosen.cutoff,
+        # A wider input would need twice the samples at the published distance of its stopband, and four times the time.
+        first_stopband=2**2.1 if chosen.cutoff == 2 else chosen.cutoff * 2**0.4,
     )
     return replace(config, name=run_name(options, config, facts))
 

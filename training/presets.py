@@ -21,6 +21,7 @@ class Preset:
     cmax: int
     latent: int  # length of z and w
     layers: int  # of StyleGAN3 without input and ToRGB
+    cutoff: float  # of StyleGAN3's input, in cycles a picture
     g_lr: float | None
     d_lr: float | None
     ema_kimg: float | None
@@ -36,20 +37,20 @@ class Preset:
 # "-" follows from the rest. The last four are ours, for a GPU of 8 GB and for a CPU: narrow, gamma by auto's rule. With
 # batches of 8 a StyleGAN3 at the published rates outruns D, which then never learns (docs/training.md): D is quicker.
 _TABLE = """
-name          network         kimg batch gamma mbstd fmaps cmax z,w lay  g_lr  d_lr ema ramp map mix pl every blur style
-stylegan3-t   stylegan3-t    25000     -     -     4     1  512 512  14 .0025  .002   -  .05   2   0  0     -    0   sg3
-stylegan3-r   stylegan3-r    25000     -     -     4     1  512 512  14 .0025  .002   -  .05   2   0  0     -   10   sg3
-stylegan2     stylegan2      25000     -     -     4     1  512 512  14  .002  .002   -  .05   8  .9  2     4    0   sg3
-auto          auto           25000     -     -     -     -  512 512  14     -     -   -  .05   2  .9  2     4    0   ada
-stylegan2-ada stylegan2-ada  25000    32    10     4     1  512 512  14  .002  .002  10    -   8  .9  2     4    0   ada
-paper256      paper256       25000    64     1     8    .5  512 512  14 .0025 .0025  20    -   8  .9  2     4    0   ada
-paper512      paper512       25000    64    .5     8     1  512 512  14 .0025 .0025  20    -   8  .9  2     4    0   ada
-paper1024     paper1024      25000    32     2     4     1  512 512  14  .002  .002  10    -   8  .9  2     4    0   ada
-cifar         cifar         100000    64   .01    32     1  512 512  14 .0025 .0025 500  .05   2   0  0     4    0   ada
-small-gpu     stylegan3-t     5000    16     -     4    .5  256 256  14 .0025  .002   -  .05   2   0  0     -    0   sg3
-cpu           stylegan2       1000    16     -     4 .0625   64  64  14 .0025 .0025   -  .05   2   0  0     4    0   sg3
-cpu-t         stylegan3-t     1000     8     -     4 .0625   64  64   6  .001  .004   -  .05   2   0  0     -    0   sg3
-cpu-r         stylegan3-r     1000     8     -     4 .03125  48  64   8  .001  .004   -  .05   2   0  0     -    0   sg3
+name          network         kimg batch  r1 mb  fmaps cmax z,w lay cut  g_lr  d_lr ema ramp map mix pl per blur style
+stylegan3-t   stylegan3-t    25000     -   -  4      1  512 512  14   2 .0025  .002   -  .05   2   0  0   -    0   sg3
+stylegan3-r   stylegan3-r    25000     -   -  4      1  512 512  14   2 .0025  .002   -  .05   2   0  0   -   10   sg3
+stylegan2     stylegan2      25000     -   -  4      1  512 512  14   2  .002  .002   -  .05   8  .9  2   4    0   sg3
+auto          auto           25000     -   -  -      -  512 512  14   2     -     -   -  .05   2  .9  2   4    0   ada
+stylegan2-ada stylegan2-ada  25000    32  10  4      1  512 512  14   2  .002  .002  10    -   8  .9  2   4    0   ada
+paper256      paper256       25000    64   1  8     .5  512 512  14   2 .0025 .0025  20    -   8  .9  2   4    0   ada
+paper512      paper512       25000    64  .5  8      1  512 512  14   2 .0025 .0025  20    -   8  .9  2   4    0   ada
+paper1024     paper1024      25000    32   2  4      1  512 512  14   2  .002  .002  10    -   8  .9  2   4    0   ada
+cifar         cifar         100000    64 .01 32      1  512 512  14   2 .0025 .0025 500  .05   2   0  0   4    0   ada
+small-gpu     stylegan3-t     5000    16   -  4     .5  256 256  14   2 .0025  .002   -  .05   2   0  0   -    0   sg3
+cpu           stylegan2       1000    16   -  4  .0625   64  64  14   2 .0025 .0025   -  .05   2   0  0   4    0   sg3
+cpu-t         stylegan3-t     1000     8   -  4  .0625   64  64   6   4  .001  .004   -  .05   2   0  0   -    0   sg3
+cpu-r         stylegan3-r     1000     8   -  4 .03125   48  64   8   2  .001  .004   -  .05   2   0  0   -    0   sg3
 """
 
 

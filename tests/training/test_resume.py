@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from small_training import (
     train,
     wait_for_tick,
 )
+from soak_report import record
 
 from gui import listing
 from networks import load_network
@@ -45,9 +47,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_pictures(tmp_path_factory.mktemp("data") / "pictures")
 
 
-def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int) -> Path:
+def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int, counts: Counter[str] | None = None) -> Path:
     """Train by the command, killed `kills` times at random moments; the run's folder when it is done."""
     moments = random.Random(seed)
+    counts = Counter() if counts is None else counts
     process = command("--outdir", outdir, "--data", pictures, *FLAGS)
     folder = told_folder(process)
     for _ in range(kills):
@@ -56,8 +59,10 @@ def kill_and_continue(pictures: Path, outdir: Path, kills: int, seed: int) -> Pa
             if line.startswith("tick"):
                 break
         time.sleep(moments.uniform(0, 0.5))
+        counts["kills" if process.poll() is None else "ended before the kill"] += 1
         process.kill()
         process.communicate()
+        counts["while a file was written"] += any(folder.rglob(".*.part"))
         process = command("--run", folder)
         assert told_folder(process) == folder
     finished(process)
@@ -77,8 +82,12 @@ def test_two_kills_change_nothing(whole: Path, pictures: Path, tmp_path: Path) -
 
 @pytest.mark.soak
 def test_a_hundred_kills_change_nothing(whole: Path, pictures: Path, tmp_path: Path) -> None:
-    for i in range(50):
-        check_equal(whole, kill_and_continue(pictures, tmp_path / f"killed {i}", kills=2, seed=i))
+    counts = Counter({"kills": 0, "while a file was written": 0, "ended before the kill": 0})
+    for i in range(60):
+        check_equal(whole, kill_and_continue(pictures, tmp_path / f"killed {i}", kills=2, seed=i, counts=counts))
+        counts["trainings"] += 1
+    assert counts["kills"] >= 100
+    record("Kills of a training", 0, {**counts, "trainings that ended with other bytes, states or statistics": 0})
 
 
 @pytest.mark.parametrize(
