@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from networks.classes import listed
 from training.config import TrainingConfig, suggested_gamma
 
 
@@ -44,15 +46,21 @@ def collapse(fakes: np.ndarray, reals: np.ndarray) -> str | None:
 
 
 def preflight(
-    config: TrainingConfig, parameters: tuple[int, int], seconds_per_image: float, memory_gb: float
+    config: TrainingConfig,
+    parameters: tuple[int, int],
+    seconds_per_image: float,
+    memory_gb: float,
+    classes: Sequence[str] = (),
 ) -> list[str]:
-    """What to expect, from a step that was measured."""
+    """What to expect, from a step that was measured; `classes` are names."""
     hours = config.kimg * 1000 * seconds_per_image / 3600
     g, d = parameters
     pictures = f"{config.pictures} pictures" + (", mirrored" if config.mirror else "")
     rule = suggested_gamma(config.resolution, config.batch)
+    names = f" ({listed(classes, 10)})" if classes else ""
     told = [
-        f"Dataset      {config.data}: {pictures}, {config.resolution} pixels, {config.label_dim or 'no'} classes",
+        f"Dataset      {config.data}: {pictures}, {config.resolution} pixels, "
+        f"{config.label_dim or 'no'} classes{names}",
         f"Networks     {config.cfg}: G {g:,} and D {d:,} parameters",
         f"Memory       {memory_gb:.1f} GB in a measured step of {config.batch_gpu} pictures at a time",
         f"Time         {seconds_per_image * 1000:.1f} s/kimg measured, {hours:.1f} hours for {config.kimg:g} kimg",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from data import Dataset
+from networks.classes import named
 from runs.rundir import RunError, RunFolder
 from training.adaptation import Adaptation
 from training.augment import Augmentation, pipeline
@@ -54,6 +55,9 @@ class Training:
             resolution=config.resolution,
         )
         self.fingerprint = self.dataset.fingerprint()
+        self.classes: tuple[str, ...] = ()  # names, for the snapshots
+        if self.dataset.has_onehot_labels:
+            self.classes = named(self.dataset.label_dim, self.dataset.classes)
         self.control = Control(folder, config)
         self.events = Events(folder.path)
         self.statistics = Statistics()

@@ -59,6 +59,11 @@ def open_run(training: Training, resumed: bool) -> None:
     training.status("starting")
     for line in training.taken_over:
         training.say(line)
+    if training.dataset.has_onehot_labels and training.dataset.classes and not training.classes:
+        found = len(training.dataset.classes)
+        training.say(
+            f"The {found} names in dataset.json do not fit {config.label_dim} classes, so snapshots have none."
+        )
     options = published_options(config, folder.path)
     replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
     pictures.save_sheet(folder.path / "reals.png", training.reals[0], columns)
@@ -83,7 +88,7 @@ def _measured(training: Training) -> list[str]:
     feed.close()
     cpu, gpu, _ = memory_in_use(training.device)
     parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
-    told = preflight(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu)
+    told = preflight(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu, training.classes)
     training.feed.close()
     del trainer, training.trainer
     training.begin()  # as if it had not been

@@ -78,6 +78,7 @@ def write_snapshot(training: Training) -> list[str]:
         save_networks(
             training.folder.path / "snapshots" / f"network-snapshot-{label}.safetensors",
             {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema},
+            classes=training.classes,
         )
         made = write_sheet(training, f"fakes{label}.png")
     except (CheckpointError, OSError) as error:

@@ -11,7 +11,7 @@ from PIL import Image
 from small_training import begin, make_pictures, small_config, train
 
 from cli.train import main
-from networks import load_network
+from networks import describe, load_network
 from runs.rundir import RunFolder
 from training.presets import PRESETS
 
@@ -54,6 +54,38 @@ def test_a_run_is_made_trained_and_begun_from(pictures: Path, tmp_path: Path, ca
 
     assert main(["--run", str(first)]) == 0  # done already
     assert "Continuing at 0.008 kimg" in capsys.readouterr().out
+
+
+def with_names(folder: Path, names: list[str]) -> Path:
+    """A dataset of three classes whose dataset.json has these names."""
+    make_pictures(folder, classes=3)
+    labels = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps({**labels, "classes": names}))
+    return folder
+
+
+def test_snapshots_name_the_classes_as_the_dataset_does_also_after_a_stop(tmp_path: Path) -> None:
+    pictures = with_names(tmp_path / "pictures", ["gas giant", "x" * 100, "two\nlines", "of which there is no picture"])
+    config = small_config(pictures, kimg=0.016, tick=0.008, cond=True)
+    folder, said = begin(tmp_path, config)
+    folder.wish(kimg=0.008)
+    train(folder, config, said)
+    folder.wish(kimg=0.016)
+    train(folder, config)
+    snapshots = sorted((folder.path / "snapshots").glob("*.safetensors"))
+    assert len(snapshots) > 1
+    for path in snapshots:  # a file takes 64 printable characters of a name
+        assert describe(path).classes == ("gas giant", "x" * 61 + "...", "two?lines")
+    assert any("3 classes (gas giant, " in line for line in said)
+
+
+@pytest.mark.parametrize(("names", "cond"), [(["only", "two"], True), (["a", "b", "c"], False)])
+def test_names_that_are_of_no_use_are_left_out(names: list[str], cond: bool, tmp_path: Path) -> None:
+    config = small_config(with_names(tmp_path / "pictures", names), kimg=0.008, cond=cond)
+    folder, said = begin(tmp_path, config)
+    train(folder, config, said)
+    assert describe(folder.path).classes == ()
+    assert any("2 names in dataset.json do not fit 3 classes" in line for line in said) == cond
 
 
 def test_a_network_of_another_kind_cannot_be_begun_from(pictures: Path, tmp_path: Path, capsys) -> None:
