@@ -19,7 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         return fail(f"{options.dest} should end in .safetensors, the one format that is written.")
     import torch
 
-    from networks import CheckpointError, convert
+    from networks import CheckpointError, convert, describe
+    from networks.classes import listed
 
     dtype = torch.float16 if options.half else torch.float32
     try:
@@ -29,4 +30,6 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         return fail(f"{options.dest} cannot be written ({error.strerror}): choose another place.")
     print(f"{options.source} -> {options.dest} ({options.dest.stat().st_size / 1e6:.1f} MB)")
+    if names := describe(options.dest).classes:
+        print(f"Classes: {listed(names)}")
     return 0

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail, numbers, pair
 from session import Scene, Session
 from session.codec import SessionError
 from session.codec import load as load_session
 from session.png import read_session, save_png
+
+if TYPE_CHECKING:
+    from renderer.messages import RenderResult
 
 
 class RenderError(RuntimeError):
@@ -38,7 +42,9 @@ def parser() -> Parser:
     parser.add_argument("--network", help="path, URL or run folder; without it the session's, else the demo network")
     parser.add_argument("--seeds", type=numbers, help="seeds, e.g. 0,1,4-6")
     parser.add_argument("--trunc", type=float, metavar="PSI", help="truncation psi (default 1)")
-    parser.add_argument("--class", dest="class_index", type=int, help="class; without it, the one that each seed draws")
+    parser.add_argument(
+        "--class", dest="class_word", metavar="CLASS", help="number or name; without it, the one that each seed draws"
+    )
     parser.add_argument("--noise-mode", choices=("const", "random", "none"), help="noise of StyleGAN2")
     parser.add_argument("--translate", type=pair, metavar="X,Y", help="in image widths, to the right and down")
     parser.add_argument("--rotate", type=float, metavar="DEGREES", help="counter-clockwise")
@@ -60,7 +66,7 @@ def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
     short = {
         "model": {"path": options.network},
         "compute": {"device": options.device},
-        "latent": {"class_index": options.class_index, "projected": options.projected_w},
+        "latent": {"projected": options.projected_w},
         "truncation": {"psi": options.trunc},
         "noise": {"mode": options.noise_mode},
         "transform": {"rotate": options.rotate},
@@ -73,7 +79,22 @@ def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
             scene = replace(scene, **{name: replace(getattr(scene, name), **given)})
     if options.network:
         scene = replace(scene, model=replace(scene.model, digest=""))
+    if options.class_word is not None:
+        number = class_number(options.class_word, apply_scene_flags(scene, options).model.path)
+        scene = replace(scene, latent=replace(scene.latent, class_index=number))
     return apply_scene_flags(scene, options), session
+
+
+def class_number(word: str, network: str) -> int:
+    """The class that a number or a name means in this network."""
+    from networks import CheckpointError, describe
+    from networks.api import DEMO
+    from networks.classes import number_of
+
+    try:
+        return number_of(word, () if word.strip().isdecimal() else describe(network or DEMO).classes)
+    except (CheckpointError, ValueError) as error:
+        raise RenderError(str(error)) from error
 
 
 def pictures(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene, Path]]:
@@ -132,16 +153,28 @@ def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
                     print(line)
             frame = done.frame if (done.frame[..., 3] != 255).any() else done.frame[..., :3]
             save_png(path, frame, replace(session, scenes=(scene,), active=0))
-            chosen = f", class {done.shown_class}" if done.shown_class is not None else ""
+            chosen = shown_class(done)
             print(f"seed {scene.latent.seed}{chosen} -> {path}" if not scene.latent.projected else f"w -> {path}")
     finally:
         client.close()
 
 
-def remarks(done, scene: Scene) -> Iterator[str]:
+def shown_class(done: RenderResult) -> str:
+    """What follows the seed: ", class 3", and its name where it has one."""
+    if done.shown_class is None:
+        return ""
+    names = done.model.classes
+    return f", class {done.shown_class}" + (f" ({names[done.shown_class]})" if names else "")
+
+
+def remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
     """What a person should know of the network and the classes, once."""
+    from networks.classes import listed
+
     model = done.model
     yield f"{model.name}: {model.family}, {model.resolution}x{model.resolution}, on {model.device_name}"
+    if model.classes:
+        yield f"Classes: {listed(model.classes)}"
     if model.note:
         yield f"Note: {model.note}"
     if model.c_dim and scene.latent.class_index is None and not scene.latent.projected:

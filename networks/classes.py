@@ -56,7 +56,7 @@ def number_of(word: str, names: Sequence[str]) -> int:
     if word.isdecimal():
         return int(word)
     if not names:
-        raise ValueError(f"There is no class {plain(word)!r}: this network's classes have numbers, but no names.")
+        raise ValueError(f"There is no class {plain(word)!r}: this network has no names for classes, so say a number.")
     found = [index for index, name in enumerate(names) if name == word]
     found = found or [index for index, name in enumerate(names) if name.casefold() == word.casefold()]
     if len(found) > 1:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cli
-from networks import load_network
+from networks import load_network, save_networks
+from networks.config import StyleGAN2Config
+from networks.stylegan2 import Generator
 from session.png import read_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +91,42 @@ def test_a_mistake_is_one_sentence_and_status_2(
     said = capsys.readouterr().err.strip()
     assert words in said and "\n" not in said
     assert not (tmp_path / "out").exists()
+
+
+NAMES = ("gas giant", "rocky", "ocean", "lava")
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A network of four classes with names."""
+    torch.manual_seed(0)
+    config = StyleGAN2Config(img_resolution=16, z_dim=8, w_dim=8, c_dim=4, channel_base=128, channel_max=8)
+    return save_networks(tmp_path / "named.safetensors", {"G_ema": Generator(config).eval()}, classes=NAMES)
+
+
+def test_a_class_is_asked_for_by_its_name_or_number(
+    named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, word in (("a", "3"), ("b", "LAVA"), ("c", "ocean")):
+        assert render("--network", named, "--class", word, "--out", tmp_path / f"{name}.png") == 0
+    a, b, c = (pixels(tmp_path / f"{name}.png") for name in "abc")
+    assert (a == b).all() and (a != c).any()
+    assert read_session(tmp_path / "b.png").scene.latent.class_index == 3
+    said = capsys.readouterr().out
+    assert "Classes: gas giant, rocky, ocean, lava\n" in said and "seed 0, class 3 (lava) ->" in said
+    assert render("--network", named, "--class", "larva", "--out", tmp_path / "d.png") == 2
+    said = capsys.readouterr().err.strip()
+    assert said == "There is no class 'larva': this network has gas giant, rocky, ocean, lava."
+    assert render("--class", "lava", "--network", NETWORKS / "sg2_32_uncond.pkl", "--out", tmp_path / "d.png") == 2
+    assert "no names for classes" in capsys.readouterr().err
+
+
+def test_converting_keeps_and_prints_the_names_of_classes(
+    named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run("convert", ["--source", str(named), "--dest", str(tmp_path / "y.safetensors")]) == 0
+    assert "Classes: gas giant, rocky, ocean, lava\n" in capsys.readouterr().out
+    assert (tmp_path / "y.safetensors").read_bytes() == named.read_bytes()
 
 
 def test_a_misspelt_flag_is_said_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:

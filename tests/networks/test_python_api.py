@@ -98,7 +98,7 @@ def test_a_class_can_be_asked_for_by_its_name(tmp_path):
 
 
 def test_a_name_is_of_no_use_where_classes_have_none(classes):
-    with pytest.raises(ValueError, match="numbers, but no names"):
+    with pytest.raises(ValueError, match="no names for classes, so say a number"):
         classes.generate(c="lava")
 
 

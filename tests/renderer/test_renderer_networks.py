@@ -39,6 +39,13 @@ def test_the_window_is_told_what_the_network_is(networks: dict[str, Path]) -> No
     assert blocks.has_noise and not blocks.has_transform
 
 
+def test_the_window_is_told_what_the_classes_are_called(networks: dict[str, Path], tmp_path: Path) -> None:
+    names = ("gas giant", "rocky", "ocean", "lava", "ice")
+    path = save_networks(tmp_path / "x.safetensors", {"G_ema": make_network(CONFIGS["classes"])}, classes=names)
+    assert Engine().render(scene_of(path)).model.classes == names
+    assert Engine().render(scene_of(networks["classes"])).model.classes == ()
+
+
 def test_notes_say_what_is_worth_knowing(tmp_path: Path) -> None:
     network = make_network(CONFIGS["T"])
     network.mapping.w_avg.zero_()
