@@ -83,8 +83,12 @@ def _size_list(words: Sequence[str], width: float) -> None:
     style = imgui.get_style()
     wanted = imgui.calc_text_size(max(words, key=len)).x + 2 * style.window_padding.x + style.scrollbar_size
     width = max(min(wanted, em(WIDEST)), width)
-    height = (FEW + 1) * imgui.get_text_line_height_with_spacing() + imgui.get_frame_height_with_spacing()
-    imgui.set_next_window_size_constraints((width, 0), (width, height + 2 * style.window_padding.y))
+    height = _height() + imgui.get_frame_height_with_spacing() + 2 * style.window_padding.y
+    imgui.set_next_window_size_constraints((width, 0), (width, height))
+
+
+def _height() -> float:
+    return (FEW + 1) * imgui.get_text_line_height_with_spacing()
 
 
 def _list(place: str, names: Sequence[str], empty: str, now: int) -> int:
@@ -96,6 +100,7 @@ def _list(place: str, names: Sequence[str], empty: str, now: int) -> int:
             _search.words = ""
         imgui.set_next_item_width(-1)
         flags = imgui.InputTextFlags_.enter_returns_true
+        before = _search.words
         entered, _search.words = imgui.input_text_with_hint("##search", "search", _search.words, flags)
         mark(f"{place} search")
         if sought := _search.words.strip().casefold():
@@ -103,6 +108,17 @@ def _list(place: str, names: Sequence[str], empty: str, now: int) -> int:
         if entered and rows:
             imgui.close_current_popup()
             return rows[0]
+        if _search.words != before:
+            imgui.set_next_window_scroll((0, 0))
+        imgui.begin_child("rows", (0, _height()), imgui.ChildFlags_.nav_flattened)
+        now = _rows(place, rows, names, empty, now)
+        imgui.end_child()
+        return now
+    return _rows(place, rows, names, empty, now)
+
+
+def _rows(place: str, rows: Sequence[int], names: Sequence[str], empty: str, now: int) -> int:
+    """Those of the list that are in sight; the number that is chosen among them."""
     room, chosen = imgui.get_content_region_avail().x, now
     clipper = imgui.ListClipper()
     clipper.begin(len(rows))
@@ -112,6 +128,7 @@ def _list(place: str, names: Sequence[str], empty: str, now: int) -> int:
         for index in rows[clipper.display_start : clipper.display_end]:
             if _choice(place, index, empty if index < 0 else names[index], index == now, room):
                 chosen = index
+                imgui.close_current_popup()
     return chosen
 
 

@@ -289,6 +289,12 @@ def test_in_a_long_list_of_classes_typing_finds_one(room: Room):
     assert stage.scene.latent.class_index == 77
     room.click(stage, "Latent/class_index", across=0.3)
     assert "Latent/class_index Kind 77" in ui.PLACES
+    assert "Latent/class_index Kind 2" not in ui.PLACES  # the list opens where the class is
+    room.type(stage, "7")
+    assert "Latent/class_index Kind 7" in ui.PLACES  # and what is found, at its top
+    room.type(stage, "98")
+    room.click(stage, "Latent/class_index Kind 798")
+    room.click(stage, "Latent/class_index", across=0.3)
     room.type(stage, "998")
     room.click(stage, "Latent/class_index Kind 998")
     assert stage.scene.latent.class_index == 998
