@@ -29,26 +29,26 @@ GAS, ROCKY, OCEAN, LAVA = range(4)
 CALM = Truncation(psi=0.7)
 
 BOOKMARKS = {
-    "Gas giant": Scene(latent=Latent(seed=1, class_index=GAS), truncation=CALM),
-    "Rock": Scene(latent=Latent(seed=2, class_index=ROCKY), truncation=CALM),
-    "Ocean": Scene(latent=Latent(seed=3, class_index=OCEAN), truncation=CALM),
-    "Lava": Scene(latent=Latent(seed=4, class_index=LAVA), truncation=CALM),
-    "Near": Scene(
-        latent=Latent(seed=5, class_index=GAS),
+    "Ocean": Scene(latent=Latent(seed=9, class_index=OCEAN), truncation=CALM),
+    "Lava": Scene(latent=Latent(seed=10, class_index=LAVA), truncation=CALM),
+    "Rock": Scene(latent=Latent(seed=9, class_index=ROCKY), truncation=CALM),
+    "Gas giant": Scene(latent=Latent(seed=0, class_index=GAS), truncation=CALM),
+    "Aside": Scene(
+        latent=Latent(seed=12, class_index=OCEAN),
         truncation=CALM,
-        transform=Transform(scale=1.8, rotate=-20, translate_x=0.2, translate_y=0.15),
+        transform=Transform(translate_x=-0.15, translate_y=0.1),
     ),
     "Two in one": Scene(
-        latent=Latent(seed=6, class_index=OCEAN),
+        latent=Latent(seed=1, class_index=OCEAN),
         truncation=CALM,
-        mixing=Mixing(seed=7, class_index=LAVA, layers=tuple(range(5, 16))),
+        mixing=Mixing(seed=4, class_index=LAVA, layers=tuple(range(4, 8))),
     ),
 }
 PRESETS = {
     "Walk": Scene(truncation=CALM, latent=Latent(drift_x=0.25)),
-    "Turn": Scene(truncation=CALM, transform=Transform(spin=15)),
     "Glide": Scene(truncation=CALM, transform=Transform(drift_x=0.06, drift_y=0.025)),
-    "Other colours": Scene(truncation=CALM, mixing=Mixing(layers=tuple(range(6, 16)), drift=0.3)),
+    "What does not follow": Scene(truncation=CALM, transform=Transform(drift_x=0.06, drift_y=0.025, undo=True)),
+    "Other colours": Scene(truncation=CALM, mixing=Mixing(layers=tuple(range(4, 8)), drift=0.3)),
 }
 
 

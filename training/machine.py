@@ -25,6 +25,7 @@ from training.config import TrainingConfig
 
 def versions() -> dict[str, str]:
     """Of what a result may depend on besides the configuration."""
+    kernels.ready(wait=True)  # else run.yaml would tell of what served before
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -112,7 +112,7 @@ def _paint(value: Latent, box: tuple[float, float, float, float], cell: float, o
             seed, x, y = (value.seed + column + ROW * row) % SEEDS, x0 + column * cell, y0 + row * cell
             weight = weights.get(seed, 0.0) if enabled else 0.0
             draw.add_circle_filled((x, y), radius * (1 + 0.8 * weight), ui.colour("text" if weight else "faint"))
-            if column % every == 0 and cell > ui.em(1.6):
+            if column % every == 0 and cell > ui.em(1.6) and y + ui.em(1.3) < box[3]:  # not cut by the edge
                 text = str(seed) if imgui.calc_text_size(str(seed)).x <= room else f"…{seed % 1000:03}"
                 place = (round(x - imgui.calc_text_size(text).x / 2), round(y + ui.em(0.3)))
                 draw.add_text(place, ui.colour("dim" if weight else "faint"), text)

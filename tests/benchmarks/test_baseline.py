@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import baseline
-from benchmarks.loop import Loop, plain_forms
+from benchmarks.loop import Loop
 from networks.config import StyleGAN3Config
 from networks.stylegan3 import Generator
+from ops import backends
 
 SMALL = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=256, channel_max=20, conv_clamp=1.5)
 KINDS = {"T": SMALL, "R": replace(SMALL, conv_kernel=1, use_radial_filters=True)}
@@ -52,7 +53,7 @@ def test_the_plain_training_loop_learns_the_same():
     made = []
     for plain in (False, True):
         loop = Loop(16, 4, plain)
-        with plain_forms() if plain else nullcontext():
+        with backends.plain() if plain else nullcontext():
             loop.step(0)
         made.append([p.detach() for network in (loop.G, loop.trainer.losses.D) for p in network.parameters()])
     for ours, theirs in zip(*made, strict=True):
