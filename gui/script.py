@@ -30,7 +30,7 @@ def demonstrate(
     on_frame: Callable[[np.ndarray], None],
     budget: float = 20.0,
 ) -> None:
-    """Drag the latent, pull psi, look into a layer and its spectrum, turn the picture.
+    """Drag the latent, pull psi, look into a layer and its spectrum, move and turn the picture.
 
     `on_frame(pixels)` takes each frame of the film, uint8 [H, W, 3], about seconds * fps of them. Frames wait for their
     pictures until `budget` seconds of the clock are spent; then they are taken as they come. Where no picture can be
@@ -83,7 +83,7 @@ def _play(hand: Hand, frames: int) -> None:
     hand.screen.release()
     hand.frames(share(2))
     hand.drag("Truncation/psi", to=0.3, frames=share(8))
-    hand.drag("Truncation/psi", to=0.9, frames=share(6))
+    hand.drag("Truncation/psi", to=0.7, frames=share(6))
     if hand.app.pictures.model is not None:
         layers = hand.app.pictures.model.layers
         hand.click(f"Layers/layer {layers[len(layers) // 2].name}")
@@ -92,8 +92,13 @@ def _play(hand: Hand, frames: int) -> None:
         hand.frames(share(10))
         hand.click("Layers/Spectrum")
         hand.click("Layers/layer Picture")
-    hand.press("t")
-    hand.drag_between((x + reach, y), (x + reach * 0.7, y - reach * 0.8), share(10))
+    model = hand.app.pictures.model
+    if model is not None and model.family == "StyleGAN3-R":  # the others come apart when they are turned
+        hand.press("t")
+        hand.drag_between((x + reach, y), (x + reach * 0.7, y - reach * 0.8), share(10))
+    else:
+        hand.press("m")
+        hand.drag_between((x, y), (x + reach * 0.3, y - reach * 0.4), share(10))
     hand.press("m")
     hand.drag_between((x, y), (x - reach * 0.5, y + reach * 0.3), share(10))
     hand.press("l")

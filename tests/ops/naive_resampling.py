@@ -37,4 +37,4 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     """The largest difference, over the largest expected value."""
     assert actual.shape == expected.shape
     difference = (actual.double() - expected.double()).abs().max()
-    return float(difference / expected.double().abs().max().clamp_min(1e-30))
+    return (difference / expected.double().abs().max().clamp_min(1e-30)).item()
