@@ -31,8 +31,8 @@ CALM = Truncation(psi=0.7)
 BOOKMARKS = {
     "Ocean": Scene(latent=Latent(seed=9, class_index=OCEAN), truncation=CALM),
     "Lava": Scene(latent=Latent(seed=10, class_index=LAVA), truncation=CALM),
-    "Rock": Scene(latent=Latent(seed=9, class_index=ROCKY), truncation=CALM),
-    "Gas giant": Scene(latent=Latent(seed=0, class_index=GAS), truncation=CALM),
+    "Rock": Scene(latent=Latent(seed=0, class_index=ROCKY), truncation=CALM),
+    "Gas giant": Scene(latent=Latent(seed=13, class_index=GAS), truncation=CALM),
     "Aside": Scene(
         latent=Latent(seed=12, class_index=OCEAN),
         truncation=CALM,
