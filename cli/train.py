@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
 import sys
@@ -179,6 +180,7 @@ def _start_processes(count: int, arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)  # it tells of every Ctrl-C
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes would stand in each other's way
     machine = LaunchConfig(
