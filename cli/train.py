@@ -19,7 +19,7 @@ from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.published import published_options
 
-STOPPING = 600  # seconds that processes which were asked to stop may take for the step at hand and their state
+STOPPING = "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -182,6 +182,7 @@ def _start_processes(count: int, arguments: list[str]) -> int:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)  # it tells of every Ctrl-C
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", STOPPING)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes would stand in each other's way
     machine = LaunchConfig(
         min_nodes=1,
@@ -191,7 +192,6 @@ def _start_processes(count: int, arguments: list[str]) -> int:
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
-        shutdown_timeout=STOPPING,
     )
     try:
         elastic_launch(machine, sys.executable)(str(program), "train", *arguments)

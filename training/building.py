@@ -77,7 +77,6 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         freeze_mapping=config.freeze_mapping,
         clip_grad=config.clip_grad,
         grad_scale=config.grad_scale,
-        vae_kimg=config.vae_kimg,
         offload_adam=config.offload_adam,
     )
 

@@ -49,7 +49,6 @@ class StepSettings:
     freeze_mapping: bool = False
     clip_grad: float | None = None
     offload_adam: bool = False  # keep the optimisers' state in the machine's memory
-    vae_kimg: float = 0.0  # thousands of pictures that begin the training, see `training.autoencoder`
     grad_scale: bool = False  # scale losses so that half precision does not lose small gradients
 
 
@@ -139,7 +138,7 @@ class Trainer:
 
         Raises Diverged where a gradient is not finite; G and D may then have taken a part of the step.
         """
-        if self.encoder is not None and images_done >= self.settings.vae_kimg * 1000:
+        if self.encoder is not None and images_done >= self.losses.settings.vae_kimg * 1000:
             self.encoder.give_to(self.D)
             self.forget_encoder()
         for phase in self.due(index):
