@@ -19,6 +19,7 @@ from session import Model, Scene, Session
 from widgets import PANELS
 
 HAND = 1 / 60  # seconds between two moves of a hand, and between two frames of a usual display
+PAUSE = 0.1  # seconds between two clicks: what they cause is all painted by then
 
 
 class Program:
@@ -41,22 +42,33 @@ class Program:
         scene = self.app.scene
         latent = replace(scene.latent, x=(number % 997) * 0.013)
         self.app.document.edit(replace(scene, latent=latent), "bench")
+        self.screen.pace.touched()
 
-    def frame(self) -> None:
-        """Draw and paint one frame of the window."""
-        self.screen.frame(self.app, HAND)
-        self.screen.paint()
+    def rest(self, until: float) -> None:
+        """Wait as the window's loop does, for news or the next frame, but no longer than until then."""
+        seconds = min(self.screen.pace.rest(self.app), until - time.perf_counter())
+        if seconds > 0:
+            self.news.wait(seconds)
+        self.news.clear()
 
-    def settle(self, seconds: float = 120.0) -> None:
-        """Until the newest picture is in the texture. Raises TimeoutError."""
+    def settle(self, seconds: float = 120.0) -> float:
+        """Until what is to be drawn is asked for and its picture in the texture; when it was. Raises TimeoutError."""
         end = time.perf_counter() + seconds
-        self.frame()
-        while self.app.waiting:
+        asked = self.app.pictures.canvas.asked
+        while True:
+            self.screen.turn(self.app)
+            if self.app.pictures.canvas.asked is not asked and not self.app.waiting:
+                return self.app.pictures.meter.arrivals[-1]
             if time.perf_counter() > end:
                 raise TimeoutError("no picture came")
-            self.news.wait(0.05)
-            self.news.clear()
-            self.app.poll()
+            self.rest(end)
+
+    def pause(self) -> None:
+        """Whatever is to be painted still is, and the hand rests for a moment."""
+        end = time.perf_counter() + PAUSE
+        while time.perf_counter() < end:
+            self.screen.turn(self.app)
+            self.rest(end)
 
     @property
     def pictures(self) -> int:
@@ -85,14 +97,15 @@ def latency(case: str, width: int, height: int, seconds: float) -> dict[str, Any
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(through) < 10:
             for _ in range(5):
+                program.pause()
                 began = time.perf_counter()
                 program.change(next(numbers))
-                program.settle()
-                through.append(time.perf_counter() - began)
+                through.append(program.settle() - began)
                 result = program.app.pictures.canvas.result
                 assert result is not None
                 inside.append(result.timing["total"] / 1000)
             for _ in range(5):
+                program.pause()
                 alone.append(_ask(program, next(numbers)))
         return {
             "latency": median(through),
@@ -118,26 +131,21 @@ def _ask(program: Program, number: int) -> float:
 
 
 def rate(case: str, width: int, height: int, seconds: float) -> dict[str, Any]:
-    """New pictures per second while a hand moves all the time, sixty times a second."""
+    """New pictures per second while a hand moves all the time, sixty times a second; frames are the painted ones."""
     with Program(case, width, height) as program:
         program.settle()
-        seen, drawn, number = set(), 0, 0
-        began = time.perf_counter()
-        next_move = began
+        seen, painted, number = set(), 0, 0
+        began = next_move = time.perf_counter()
         while (now := time.perf_counter()) < began + seconds:
             if now >= next_move:
                 number += 1
                 program.change(number)
                 next_move = max(next_move + HAND, now)
-            program.frame()
-            drawn += 1
+            painted += program.screen.turn(program.app)
             seen.add(program.pictures)
-            program.news.clear()
-            rest = next_move - time.perf_counter()
-            if rest > 0:
-                program.news.wait(rest)
+            program.rest(next_move)
         took = time.perf_counter() - began
-        return {"pictures": len(seen) / took, "frames": drawn / took}
+        return {"pictures": len(seen) / took, "frames": painted / took}
 
 
 def start_up(case: str = "") -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import actions, columns, dialogs, guard, keys, menu, overlay, status, theme, toasts, tools, ui
+from gui import actions, columns, dialogs, guard, keys, menu, overlay, status, toasts, tools, ui
 from gui import prefs as preferences
 from gui.canvas import Canvas
 from gui.document import Document
@@ -100,6 +100,16 @@ class App:
         """Whether a picture is due."""
         return self.pictures.waiting
 
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when a picture is due, by time.perf_counter; None: none is."""
+        return self.pictures.waiting_since
+
+    @property
+    def answers(self) -> int:
+        """How many the renderer has given so far."""
+        return self.pictures.answers
+
     def ask(self, name: str, *arguments: Any) -> None:
         """Ask for a command; it is carried out at the end of the frame."""
         self._asked.append((name, arguments))
@@ -135,7 +145,6 @@ class App:
     def draw(self) -> None:
         """All of one frame."""
         seconds = imgui.get_io().delta_time
-        self._frames.append(time.perf_counter())
         self.poll()
         ui.begin_frame()
         if any(imgui.is_mouse_clicked(button) for button in range(3)) or imgui.get_io().mouse_wheel:
@@ -159,7 +168,8 @@ class App:
         self.keeper.report()
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
-        """The frame is painted: save it where that was asked for."""
+        """The frame is painted: count it, and save it where that was asked for."""
+        self._frames.append(time.perf_counter())
         if self.window_wanted:
             self.window_wanted = False
             self.save_png(read_pixels(), None)
@@ -238,9 +248,9 @@ class App:
         imgui.set_next_window_size((view.size.x, view.size.y - top))
         imgui.push_style_var(imgui.StyleVar_.window_padding, (0, 0))
         imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
-        imgui.push_style_color(imgui.Col_.window_bg, theme.vec("window"))
         flags = imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_docking | imgui.WindowFlags_.no_move
         flags |= imgui.WindowFlags_.no_bring_to_front_on_focus | imgui.WindowFlags_.no_saved_settings
+        flags |= imgui.WindowFlags_.no_background  # the frame begins with its colour
         imgui.begin("host", None, flags | imgui.WindowFlags_.no_nav_focus)
         imgui.pop_style_var()
         line = imgui.get_font_size() + ui.em(0.4)
@@ -261,7 +271,6 @@ class App:
         status.draw(now)
         imgui.pop_style_var()
         imgui.end()
-        imgui.pop_style_color()
         if not self.bare:
             with columns.canvas_window():
                 self._canvas(now)
@@ -274,7 +283,8 @@ class App:
         self._em = em
 
     def _canvas(self, now: Now) -> None:
-        self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit)
+        ground = "window" if self.bare else "canvas"
+        self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit, ground)
         overlay.waiting(self.canvas.box, now, self._cancel)
         if self.untouched and now.progress is None:
             overlay.hint(self.canvas.box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from renderer.messages import RenderResult
 from session import Scene
 
 DIM = 0.7  # brightness of a picture that is not what was asked for
+Rectangle = tuple[tuple[float, float], tuple[float, float]]  # two opposite corners
 NONE = (1, 1)  # the size of no picture
 CURSORS = {
     "latent": imgui.MouseCursor_.resize_all,
@@ -54,8 +56,13 @@ class Canvas:
         at = at or (left + across / 2, top + down / 2)
         self.look = viewport.zoomed(self.look, self.box, self.pixels, factor, at)
 
-    def draw(self, shown: Shown, stale: bool, scene: Scene, edit: Callable[[Scene, str], None]) -> None:
-        """Draw the picture and let the mouse work on it; `edit(scene, gesture)` takes what a drag makes."""
+    def draw(
+        self, shown: Shown, stale: bool, scene: Scene, edit: Callable[[Scene, str], None], ground: str = "canvas"
+    ) -> None:
+        """Draw the picture and let the mouse work on it; `edit(scene, gesture)` takes what a drag makes.
+
+        `ground` is the colour around the picture.
+        """
         corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
         self.box = (corner.x, corner.y, max(room.x, 1.0), max(room.y, 1.0))
         if shown.texture is not None:
@@ -65,7 +72,9 @@ class Canvas:
         ui.mark("Canvas", (corner.x, corner.y, corner.x + self.box[2], corner.y + self.box[3]))
         self._mouse(shown.result, scene, edit)
         if shown.texture is not None:
-            self._picture(shown, stale)
+            self._picture(shown, stale, theme.colour(ground))
+        else:
+            imgui.get_window_draw_list().add_rect_filled(*_window(), theme.colour(ground))
         if self.dragging and self.dragging != "pan":
             self._readout(tools.readout(self.dragging, scene))
 
@@ -123,17 +132,22 @@ class Canvas:
             lie = viewport.lie(self.look, self.box, self.pixels)
             edit(drag(scene, before, at, lie.centre, lie.width / _widths(result)), f"canvas {self.dragging}")
 
-    def _picture(self, shown: Shown, stale: bool) -> None:
+    def _picture(self, shown: Shown, stale: bool, ground: int) -> None:
         assert shown.texture is not None
         lie = viewport.lie(self.look, self.box, self.pixels)
         shown.texture.look(self.zoom)
         light = DIM if stale else 1.0
         draw, low = imgui.get_window_draw_list(), (lie.left, lie.top)
         high = (lie.left + lie.width, lie.top + lie.height)
+        draw.push_clip_rect(*_window())
+        for strip in _around(_window(), (low, high)):  # and not behind it: no pixel is painted in vain
+            draw.add_rect_filled(*strip, ground)
         draw.push_clip_rect((self.box[0], self.box[1]), (self.box[0] + self.box[2], self.box[1] + self.box[3]))
-        draw.add_rect_filled(low, high, theme.colour("window"))  # what shows through transparent pixels
+        if not shown.opaque:
+            draw.add_rect_filled(low, high, theme.colour("window"))  # what shows through transparent pixels
         tint = imgui.get_color_u32((light, light, light, 1.0))
         draw.add_image(imgui.ImTextureRef(shown.texture.name), low, high, (0, 0), (1, 1), tint)
+        draw.pop_clip_rect()
         draw.pop_clip_rect()
         ui.mark("Picture", (*low, *high))
         if shown.result is not None and shown.result.preview:
@@ -141,6 +155,31 @@ class Canvas:
 
     def _readout(self, text: str) -> None:
         overlay.line(self.box, text)
+
+
+def _window() -> Rectangle:
+    """The whole of the window, also the part of a pixel at its edge that no control gets."""
+    corner, size = imgui.get_window_pos(), imgui.get_window_size()
+    return (corner.x, corner.y), (corner.x + size.x, corner.y + size.y)
+
+
+def _around(outer: Rectangle, inner: Rectangle) -> list[Rectangle]:
+    """What of the outer rectangle the inner one leaves: four strips, where there are any.
+
+    They meet on whole pixels, a little inside the inner one: between two halves of a pixel some drivers leave a gap.
+    """
+    (left, top), (right, bottom) = outer
+    low_x, low_y = (math.ceil(number) for number in inner[0])
+    high_x, high_y = (math.floor(number) for number in inner[1])
+    low_x, high_x = min(max(low_x, left), right), min(max(high_x, left), right)
+    low_y, high_y = min(max(low_y, top), bottom), min(max(high_y, top), bottom)
+    strips = [
+        ((left, top), (right, low_y)),
+        ((left, high_y), (right, bottom)),
+        ((left, low_y), (low_x, high_y)),
+        ((high_x, low_y), (right, high_y)),
+    ]
+    return [(low, high) for low, high in strips if low[0] < high[0] and low[1] < high[1]]
 
 
 def _widths(result: RenderResult | None) -> float:

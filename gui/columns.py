@@ -118,10 +118,8 @@ def canvas_window() -> Iterator[None]:
     kind.dock_node_flags_override_set = int(imgui.internal.DockNodeFlagsPrivate_.no_tab_bar)
     imgui.set_next_window_class(kind)
     imgui.push_style_var(imgui.StyleVar_.window_padding, (0, 0))
-    imgui.push_style_color(imgui.Col_.window_bg, theme.vec("canvas"))
     flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse | imgui.WindowFlags_.no_collapse
-    imgui.begin(CANVAS, None, flags)
-    imgui.pop_style_color()
+    imgui.begin(CANVAS, None, flags | imgui.WindowFlags_.no_background)  # the canvas paints its own, once
     imgui.pop_style_var()
     try:
         yield

@@ -8,12 +8,15 @@ with Headless(1280, 800) as screen:
 from __future__ import annotations
 
 import sys
+import time
+from typing import Protocol
 
 import numpy as np
 from imgui_bundle import imgui
 
 from gui.egl import EglContext
 from gui.keys import chord
+from gui.pace import FramePace, Paced, software
 from gui.screen import GLSL, Drawn, Screen
 
 STEP = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
@@ -22,6 +25,10 @@ MODIFIERS = {
     imgui.Key.mod_shift: imgui.Key.left_shift,
     imgui.Key.mod_alt: imgui.Key.left_alt,
 }
+
+
+class Living(Drawn, Paced, Protocol):
+    """An app that says when it is to be drawn."""
 
 
 class Headless(Screen):
@@ -41,6 +48,8 @@ class Headless(Screen):
         from OpenGL import GL
 
         self._gl = GL
+        self.pace = FramePace(software(GL))
+        self._turned = time.perf_counter()
         self.display_scale = display_scale
         self._clipboard = ""
         platform = imgui.get_platform_io()
@@ -79,6 +88,16 @@ class Headless(Screen):
         self._painted = False
         app.after_drawing(self.screenshot)
 
+    def turn(self, app: Living) -> bool:
+        """What a window does again and again: draw a frame where one is due, and paint it or not. Whether it did."""
+        if not self.pace.due(app):
+            return False
+        before, self._turned = self._turned, time.perf_counter()
+        self.frame(app, self._turned - before)
+        if painted := self.pace.paints(app):
+            self.paint()
+        return painted
+
     def screenshot(self) -> np.ndarray:
         """What was drawn last, uint8 [H, W, 3]. Only now is it painted: most frames nobody looks at."""
         self.paint()
@@ -91,10 +110,7 @@ class Headless(Screen):
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
         if not self._painted:
             self._painted = True
-            GL.glViewport(0, 0, self.width, self.height)
-            GL.glClearColor(0, 0, 0, 1)
-            GL.glClear(GL.GL_COLOR_BUFFER_BIT)
-            imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+            self.render(GL, self.width, self.height)
             GL.glFinish()
 
     def make_current(self) -> None:
@@ -104,22 +120,27 @@ class Headless(Screen):
 
     def move(self, x: float, y: float) -> None:
         """Move the mouse to a place in pixels."""
+        self.pace.touched()
         imgui.get_io().add_mouse_pos_event(x, y)
 
     def press(self, button: int = 0) -> None:
         """Hold a mouse button: 0 left, 1 right, 2 middle."""
+        self.pace.touched()
         imgui.get_io().add_mouse_button_event(button, True)
 
     def release(self, button: int = 0) -> None:
         """Let a mouse button go."""
+        self.pace.touched()
         imgui.get_io().add_mouse_button_event(button, False)
 
     def wheel(self, steps: float) -> None:
         """Turn the wheel; positive is away from the person."""
+        self.pace.touched()
         imgui.get_io().add_mouse_wheel_event(0, steps)
 
     def key(self, keys: str, down: bool) -> None:
         """Hold or let go a key with its modifiers, as in "ctrl+shift+z"."""
+        self.pace.touched()
         io, combined = imgui.get_io(), int(chord(keys))
         for modifier, key in MODIFIERS.items():
             if combined & int(modifier):
@@ -129,6 +150,7 @@ class Headless(Screen):
 
     def text(self, typed: str) -> None:
         """Type characters."""
+        self.pace.touched()
         imgui.get_io().add_input_characters_utf8(typed)
 
     def close(self) -> None:

@@ -57,6 +57,7 @@ class Shown:
     waiting_since: float | None = None  # None where the newest request is answered
     texture: StreamTexture | None = None
     result: RenderResult | None = None
+    opaque: bool = False  # no pixel lets the ground through
     problem: RenderFailure | None = None
     used: bool = True
 
@@ -106,6 +107,7 @@ class Pictures:
         self.progress: RenderProgress | None = None
         self.meter = Meter()
         self.sharing = Sharing()
+        self.answers = 0  # that the renderer has given so far
         self._client = client
         self._tell = tell
         self._others: dict[str, Shown] = {}
@@ -113,7 +115,13 @@ class Pictures:
     @property
     def waiting(self) -> bool:
         """Whether an answer is due."""
-        return any(shown.waiting_since is not None for shown in (self.canvas, *self._others.values()))
+        return self.waiting_since is not None
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when an answer is due, by time.perf_counter; None: none is."""
+        since = (shown.waiting_since for shown in (self.canvas, *self._others.values()))
+        return min((moment for moment in since if moment is not None), default=None)
 
     @property
     def finer(self) -> bool:
@@ -184,6 +192,7 @@ class Pictures:
     def poll(self) -> bool:
         """Take what has come; whether anything changed."""
         answers = self._client.poll()
+        self.answers += len(answers)
         if any(isinstance(answer, RendererLost) for answer in answers):
             self.sharing.forget()  # before what the next renderer offers is tried
         if (decision := self.sharing.consider(self._client.offer)) is not None:
@@ -231,6 +240,7 @@ class Pictures:
             return
         done = time.perf_counter()
         shown.result, shown.problem = result, None
+        shown.opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
         self._settle(shown, result.id, done)
         if shown is self.canvas:
             self.model = result.model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from imgui_bundle import imgui, implot
@@ -68,6 +68,13 @@ class Screen:
         if (name, scale) != self._dressed:
             theme.apply(name, scale)
             self._dressed = (name, scale)
+
+    def render(self, GL: Any, width: int, height: int) -> None:
+        """Paint what was drawn last into the bound framebuffer."""
+        GL.glViewport(0, 0, width, height)
+        GL.glClearColor(*theme.rgba(theme.palette().window))
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
     def make_current(self) -> None:
         """Make this screen's contexts the present ones, where a program has several."""

@@ -7,9 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gui.pace import software
 from renderer.messages import GpuPlace
-
-SOFTWARE = ("llvmpipe", "softpipe", "swr")  # drawn by the CPU: a copy through a pixel buffer buys nothing there
 
 
 class Registered(Protocol):
@@ -43,8 +42,7 @@ class StreamTexture:
         self._gl = GL
         self._textures = [_Texture(GL), _Texture(GL)]
         self._shown = 0
-        renderer = GL.glGetString(GL.GL_RENDERER) or b""
-        self._direct = any(word in renderer.decode(errors="replace") for word in SOFTWARE)
+        self._direct = software(GL)  # a copy through a pixel buffer buys nothing there
         self._buffers: list[int] = []
         self._buffer_bytes = 0
 

@@ -7,6 +7,7 @@ theme.colour("accent")              a colour of the palette in use, as the draw 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from imgui_bundle import ImVec2, ImVec4, imgui, implot
 
@@ -29,6 +30,7 @@ def palette() -> Palette:
     return _look.palette
 
 
+@cache
 def rgba(code: str, alpha: float | None = None) -> Rgba:
     """ "#rrggbb" or "#rrggbbaa" as four numbers from 0 to 1."""
     red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -19,31 +18,19 @@ from imgui_bundle import imgui  # before glfw: it says which libglfw both take
 import glfw  # isort: skip
 
 from gui.headless import read_pixels
+from gui.pace import IDLE, FramePace, Paced, software
 from gui.platform import display_missing, prepare_window_gl
 from gui.prefs import Prefs
 from gui.screen import GLSL, NEEDED, Drawn, NoDisplayError, Screen, ScreenError
 
-IDLE = 0.25  # seconds between two looks for news while nothing is due
-SOON = 0.008  # and while a picture is due, for a renderer that does not wake the window
-SETTLE = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
 
-
-class Shown(Drawn, Protocol):
+class Shown(Drawn, Paced, Protocol):
     """What a window shows: the app, as far as a window knows it."""
 
-    prefs: Prefs
     closing: bool
 
     @property
     def title(self) -> str: ...
-    @property
-    def interval(self) -> float:
-        """Seconds from one frame to the next while neither input nor a picture comes."""
-        ...
-
-    @property
-    def waiting(self) -> bool: ...
-    def poll(self, seconds: float = 0.0) -> bool: ...
     def drop(self, paths: Sequence[str]) -> None: ...
 
 
@@ -61,7 +48,7 @@ class Window(Screen):
 
         self._gl = GL
         self._dropped: list[str] = []
-        self._fresh = SETTLE
+        self._pace = FramePace(software(GL))
         self._title, self._vsync = title, None
         self._listen()
         address = ctypes.cast(self._window, ctypes.c_void_p).value
@@ -71,33 +58,19 @@ class Window(Screen):
 
     def run(self, app: Shown) -> None:
         """Draw the app until it is closed."""
-        last, looked, news = 0.0, time.perf_counter(), False
         while not (app.closing or glfw.window_should_close(self._window)):
-            shortest = 1 / app.prefs.frame_limit
-            due = shortest if news or self._fresh else max(app.interval, shortest)
-            due = IDLE if self._hidden else min(due - (time.perf_counter() - last), SOON if app.waiting else IDLE)
-            self._wait(due)
+            self._wait(IDLE if self._hidden else self._pace.rest(app))
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
-            if self._hidden:  # minimised: nothing moves, nothing is painted, nothing new is asked for
-                app.poll()
-                last = looked = time.perf_counter()
-                continue
-            if app.poll(time.perf_counter() - looked):
-                looked, news = time.perf_counter(), True
-            since = time.perf_counter() - last
-            if since < shortest or not (news or self._fresh or since >= app.interval):
-                continue
-            last = looked = time.perf_counter()
-            news = False
-            self._fresh = max(self._fresh - 1, 0)
-            self.frame(app)
+            if self._hidden:  # minimised
+                self._pace.hidden(app)
+            elif self._pace.due(app):
+                self.frame(app)
         app.prefs = self._remembered(app.prefs)
 
     def frame(self, app: Shown) -> None:
-        """Draw one frame and show it."""
-        GL = self._gl
+        """Draw one frame, and show it unless one that is due soon will do."""
         if app.prefs.vsync != self._vsync:
             self._vsync = app.prefs.vsync
             glfw.swap_interval(1 if self._vsync else 0)
@@ -111,13 +84,8 @@ class Window(Screen):
         imgui.new_frame()
         app.draw()
         imgui.render()
-        width, height = glfw.get_framebuffer_size(self._window)
-        GL.glViewport(0, 0, width, height)
-        GL.glClearColor(0, 0, 0, 1)
-        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
-        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
-        app.after_drawing(lambda: self._pixels(width, height))
-        glfw.swap_buffers(self._window)
+        if self._pace.paints(app):
+            self._paint(app)
 
     @staticmethod
     def wake() -> None:
@@ -147,6 +115,12 @@ class Window(Screen):
         seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
         return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
 
+    def _paint(self, app: Shown) -> None:
+        width, height = glfw.get_framebuffer_size(self._window)
+        self.render(self._gl, width, height)
+        app.after_drawing(lambda: self._pixels(width, height))
+        glfw.swap_buffers(self._window)
+
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             glfw.wait_events_timeout(seconds)
@@ -157,11 +131,11 @@ class Window(Screen):
         """Notice every input, whatever it is for, and files that are dropped."""
 
         def noticed(*_: Any) -> None:
-            self._fresh = SETTLE
+            self._pace.touched()
 
         def dropped(_window: Any, paths: Any) -> None:
             self._dropped = list(paths)
-            self._fresh = SETTLE
+            self._pace.touched()
 
         for listen in (
             glfw.set_cursor_pos_callback,
