@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ops import filtered_lrelu, kernels, square_weight
-from ops.filtered_lrelu import Kink, legs
-from ops.kernels.cpu import Fused
-from ops.kernels.winograd import Winograd
+from ops.filtered_lrelu import Kink, Leg, legs
+from ops.kernels.convolution import Convolution
+from ops.kernels.cpu import Fused, takes
+from ops.kernels.layer import Layer
 from ops.modulated_conv import EPSILON
 
 if TYPE_CHECKING:
@@ -115,18 +117,58 @@ class Affine:
 
 
 class LayerPlan:
-    """A `SynthesisLayer`, prepared."""
+    """A `SynthesisLayer`, prepared for the compiled form."""
+
+    def __init__(self, module: SynthesisLayer) -> None:
+        spec, self.spec, self.bias = module.spec, module.spec, module.bias.detach()
+        self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulating_squares(module)
+        self.fused, padding = Fused(*layer_legs(module)), spec.conv_kernel - 1
+        convolve = Convolution(module.weight)
+        affine, bias = self.affine.weight, self.affine.bias
+        self._layer = Layer(convolve, self.fused, affine, bias, self.squares, self.bias, padding)
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
+        return self._layer(x, w)
+
+
+def layer_legs(module: SynthesisLayer) -> tuple[Leg, Leg, Kink]:
+    """How a layer's filtered leaky ReLU goes up and down, and what is between."""
+    spec = module.spec
+    size = 2 * [spec.in_size + spec.conv_kernel - 1]
+    gain, slope = (1.0, 1.0) if spec.is_torgb else (math.sqrt(2), 0.2)
+    up, down, like = spec.up_factor, spec.down_factor, module.weight.detach().new_empty(1, 1, *size)
+    raise_, lower = legs(like, module.up_filter, module.down_filter, up, down, spec.padding, gain)
+    return raise_, lower, Kink(slope, module.conv_clamp)
+
+
+def layer_affine(module: SynthesisLayer) -> Affine:
+    """The styles of a layer; all that its weights are scaled with is in those of ToRGB."""
+    if not module.spec.is_torgb:
+        return Affine.of(module.affine)
+    return Affine.of(module.affine, module.magnitude_ema.rsqrt() / math.sqrt(prod(module.weight.shape[1:])))
+
+
+def demodulating_squares(module: SynthesisLayer) -> Tensor:
+    """[O, I]: what the squares of styles are multiplied with to be demodulation to the power of -2.
+
+    Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they are left as
+    they are, and the epsilon is scaled instead: it goes into the table, as does the gain.
+    """
+    weight = module.weight.detach()
+    power = weight.square().mean([1, 2, 3])[:, None]
+    return (square_weight(weight) + power * (EPSILON / module.spec.in_channels)) * module.magnitude_ema
+
+
+class TorchLayerPlan:
+    """A `SynthesisLayer`, prepared for plain torch."""
 
     def __init__(self, module: SynthesisLayer) -> None:
         spec, weight = module.spec, module.weight.detach()
         self.spec, self.clamp, self.padding = spec, module.conv_clamp, spec.conv_kernel - 1
         self.filters = module.up_filter, module.down_filter
         self.bias = module.bias.detach()
-        # Of 3x3 kernels the compiled form is always the quicker one, for any number of channels and any size.
-        self.compiled = kernels.why_not() is None
-        self.winograd = Winograd(weight) if self.compiled and spec.conv_kernel == 3 else None
-        if self.winograd is None:
-            self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
+        self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
         # Where one picture has more numbers than the weights, styles go into the weights, else into the picture.
         self.style_to_weight = spec.in_size**2 >= spec.out_channels * spec.conv_kernel**2
         gain = module.magnitude_ema.rsqrt()
@@ -149,20 +191,16 @@ class LayerPlan:
         if self.spec.is_torgb:
             return self._picture(x, styles)
         demodulation = F.linear(styles.square(), self.squares).rsqrt_()
-        if self.winograd is None and not self.style_to_weight:
+        if not self.style_to_weight:
             y = F.conv2d(x * styles[:, :, None, None], self.weight, padding=self.padding)
             return self.fused(y, self.bias, demodulation)
         size = [len(x), self.spec.out_channels, self.spec.out_size, self.spec.out_size]
         out = torch.empty(size, memory_format=CHANNELS_LAST)
         for n, one in enumerate(x.split(1)):  # one by one: what goes from convolution to filter is then small
-            if self.winograd is not None:
-                y = self.winograd(one, styles[n], padding=self.padding)
-            else:
-                weight = self.weight * styles[n, :, None, None]
-                if not self.compiled:  # there a pass over the picture costs more than one over the weights
-                    weight.mul_(demodulation[n, :, None, None, None])
-                y = F.conv2d(one, weight, padding=self.padding)
-            self.fused(y, self.bias, demodulation[n] if self.compiled else None, out=out[n : n + 1])
+            weight = self.weight * styles[n, :, None, None]
+            weight.mul_(demodulation[n, :, None, None, None])  # a pass over the picture would cost more
+            y = F.conv2d(one, weight, padding=self.padding)
+            self.fused(y, self.bias, None, out=out[n : n + 1])
         return out
 
     def _picture(self, x: Tensor, styles: Tensor) -> Tensor:
@@ -175,6 +213,12 @@ class LayerPlan:
         return filtered_lrelu(y, *self.filters, self.bias, up, down, padding, gain=1, slope=1, clamp=self.clamp)
 
 
+def layer_plan(module: SynthesisLayer) -> LayerPlan | TorchLayerPlan:
+    """The form that serves in this process."""
+    compiled = kernels.why_not() is None and takes(*layer_legs(module)[:2])
+    return LayerPlan(module) if compiled else TorchLayerPlan(module)
+
+
 class ModulatedPlan:
     """The convolution of a `SynthesisLayer` of StyleGAN2 that keeps the resolution, prepared for the compiled form."""
 
@@ -182,13 +226,13 @@ class ModulatedPlan:
         weight = module.weight.detach()
         self.affine = Affine.of(module.affine)
         self.squares = square_weight(weight)
-        self.winograd = Winograd(weight)
+        self.convolve = Convolution(weight)
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> modulated, convolved and demodulated [N, out, H, W]."""
         styles = self.affine(w)
         demodulation = (F.linear(styles.square(), self.squares) + EPSILON).rsqrt_()
-        return self.winograd(x, styles, demodulation)
+        return self.convolve(x, styles, demodulation)
 
 
 class InputPlan:
@@ -196,7 +240,8 @@ class InputPlan:
 
     def __init__(self, module: SynthesisInput) -> None:
         self.affine = Affine.of(module.affine)
-        self.weight = (module.weight / math.sqrt(len(module.weight)))[:, :, None, None]
+        weight = (module.weight.detach() / math.sqrt(len(module.weight)))[:, :, None, None]
+        self.convolve = Convolution(weight) if kernels.why_not() is None else partial(F.conv2d, weight=weight)
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""
@@ -206,4 +251,4 @@ class InputPlan:
         amplitudes = amplitudes[:, None, None]
         features = (down.sin() * amplitudes) * across.cos()
         features.addcmul_(down.cos() * amplitudes, across.sin())
-        return F.conv2d(features.permute(0, 3, 1, 2), self.weight)
+        return self.convolve(features.permute(0, 3, 1, 2))

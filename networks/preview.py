@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.plan import CHANNELS_LAST, LayerPlan, Plan
+from networks.plan import CHANNELS_LAST, LayerPlan, Plan, TorchLayerPlan
 from networks.steps import Pass, State, Step
 from networks.stylegan3 import SynthesisLayer, SynthesisNetwork, layer_filters, layer_table
 from ops import kernels
@@ -30,9 +30,13 @@ M = TypeVar("M", bound=nn.Module)
 class PreviewPlan(LayerPlan):
     """A layer of 1x1 convolutions, in bfloat16 between the filters."""
 
+    def __init__(self, module: SynthesisLayer) -> None:
+        super().__init__(module)
+        self.weight = module.weight.detach()
+
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size] float32 or bfloat16 -> [N, out, out_size, out_size]; of ToRGB float32."""
-        if self.spec.is_torgb or not half_pays():
+        if self.squares is None or not half_pays():  # ToRGB has none
             return super().__call__(x.float(), w)
         styles = self.affine(w)
         demodulation = F.linear(styles.square(), self.squares).rsqrt_()
@@ -74,7 +78,7 @@ def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
     steps = [synthesis.steps[0]]
     for step, spec in zip(synthesis.steps[1:], table, strict=True):
         layer = _shell(synthesis.layer(step.name), PreviewLayer)
-        layer.spec, layer.plan = spec, Plan[LayerPlan](PreviewPlan)
+        layer.spec, layer.plan = spec, Plan[LayerPlan | TorchLayerPlan](PreviewPlan)
         with torch.inference_mode(False):  # tensors made under it do not tell when they change, so plans refuse them
             layer.up_filter, layer.down_filter = layer_filters(spec)
         smaller._modules[step.name] = layer

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from networks.config import StyleGAN3Config
 from networks.generator import BaseGenerator
 from networks.layers import FullyConnected
-from networks.plan import InputPlan, LayerPlan, Plan
+from networks.plan import InputPlan, Plan, layer_plan
 from networks.plan_gpu import GpuLayerPlan, serves
 from networks.steps import Pass, State, Step, Synthesis
 from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan3
@@ -300,7 +300,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN3Config, spec: LayerSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.plan, self.gpu_plan = Plan(LayerPlan), Plan(GpuLayerPlan, "cuda")
+        self.plan, self.gpu_plan = Plan(layer_plan), Plan(GpuLayerPlan, "cuda")
         self.conv_clamp, self.magnitude_ema_beta = config.conv_clamp, config.magnitude_ema_beta
         k = spec.conv_kernel
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, k, k))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any
 
 import torch
@@ -29,10 +29,10 @@ from .upfirdn2d import (
     parse_scaling,
 )
 
-# What a block's raised signal may take, and how it is cut: few channels, so that its rows are many and their
-# overlap small; measured with 2 threads on x86. 16 channels are one vector of AVX-512.
+# What a block's raised signal may take, and the rows of it that one row of results is made of. The channels are so many
+# that these rows stay in a core's own cache, in vectors of AVX-512; measured with 2 threads on x86.
 BLOCK_BYTES = 16 << 20
-CHUNKS = 32, 16
+NEAR_BYTES = 600 << 10
 MIN_ROWS = 8
 
 
@@ -193,42 +193,55 @@ def in_blocks(
     before: Leg | None,
     after: Leg,
     limits: Kink,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """after(kink(raise_(x + b))), or after(kink'(raise_(x + b)) * before(v)), block by block."""
+    """after(kink(raise_(x + b))), or after(kink'(raise_(x + b)) * before(v)), block by block, into `out` if given."""
     wide = raise_.f.dtype
     layout = torch.channels_last if x.device.type == "cpu" else torch.contiguous_format
     size = [*x.shape[:2], after.y.size_out, after.x.size_out]
-    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
     bias = None if b is None else b.to(wide).reshape(1, -1, 1, 1)
+    kink = limits
+    if limits.clamp is not None and x.device.type == "cpu" and x.numel():  # a GPU would have to wait
+        reach = raise_.reach() * max(1.0, abs(limits.slope)) * 1.001
+        kink = limits.within((_largest(x) + (0.0 if b is None else _largest(b))) * reach)
     chunk, rows = _block(x.shape[1], after)
-    kink, limited = limits, limits.clamp is not None and x.device.type == "cpu"  # a GPU would have to wait
-    reach = raise_.reach() * max(1.0, abs(limits.slope)) * 1.001 if limited else 0.0
+    whole = out is None and len(x) == 1 and (chunk, rows) == (size[1], size[2])
+    if out is None and not whole:
+        out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
 
-    def rows_for(leg: Leg, planes: Tensor, lo: int, hi: int) -> tuple[Tensor, Span]:
-        """The rows that the leg's output rows [lo, hi) need, in the arithmetic's dtype and layout."""
-        first, last, y = leg.y.window(lo, hi)
-        return planes[:, :, first:last].to(dtype=wide, memory_format=layout), y
+    def needed(leg: Leg, planes: Tensor, lo: int, hi: int, bias: Tensor | None = None) -> tuple[Tensor, Span, Span]:
+        """What the leg's output rows [lo, hi) see, in the arithmetic's dtype and layout, and how it is resampled."""
+        top, bottom, y = leg.y.window(lo, hi)
+        left, right, x = leg.x.window(0, leg.x.size_out)
+        planes = planes[:, :, top:bottom, left:right]
+        if bias is None:
+            return planes.to(dtype=wide, memory_format=layout), y, x
+        source = torch.empty_like(planes, dtype=wide, memory_format=layout)
+        return torch.add(planes, bias, out=source), y, x
 
     for n, c in product(range(x.shape[0]), range(0, x.shape[1], chunk)):
         here = slice(n, n + 1), slice(c, c + chunk)
         for lo in range(0, size[2], rows):
             hi = min(size[2], lo + rows)
             first, last, after_y = after.y.window(lo, hi)
-            source, y = rows_for(raise_, x[here], first, last)
-            if bias is not None:
-                source = source + bias[:, here[1]]
-            if limited and source.numel():  # a look at these few samples saves clamping the many
-                low, high = torch.aminmax(source)
-                kink = limits.within(float(torch.maximum(-low, high)) * reach)
-            t = fir(source, raise_.f, y, raise_.x)
+            source, *spans = needed(raise_, x[here], first, last, None if bias is None else bias[:, here[1]])
+            t = fir(source, raise_.f, *spans)
             if v is None or before is None:
                 t = kink.apply(t)
             else:
                 t = kink.derivative(t)
-                source, y = rows_for(before, v[here], first, last)
-                t = t.mul_(fir(source, before.f, y, before.x))
-            out[*here, lo:hi] = fir(t, after.f, after_y, after.x)
-    return out
+                source, *spans = needed(before, v[here], first, last)
+                t = t.mul_(fir(source, before.f, *spans))
+            t = fir(t, after.f, after_y, after.x)
+            if out is None:
+                return t.to(x.dtype)
+            out[*here, lo:hi] = t
+    return x.new_empty(size) if out is None else out
+
+
+def _largest(x: Tensor) -> float:
+    """The largest absolute value; not by `aminmax`, which copies pictures in channels_last memory."""
+    return max(-float(x.amin()), float(x.amax()))
 
 
 def _block(channels: int, after: Leg) -> tuple[int, int]:
@@ -238,11 +251,14 @@ def _block(channels: int, after: Leg) -> tuple[int, int]:
     """
     row = after.x.size_in * after.f.element_size()
     plane = row * after.y.size_in
-    if channels * plane <= BLOCK_BYTES:
+    if channels * plane <= BLOCK_BYTES // 2:
         return channels, after.y.size_out
-    chunk = min(channels, CHUNKS[0] if CHUNKS[0] * plane <= BLOCK_BYTES else CHUNKS[1])
+    chunk = min(channels, max(16, NEAR_BYTES // (after.y.taps * row) // 16 * 16))
     raised_rows = BLOCK_BYTES // (chunk * row)
-    return chunk, max(MIN_ROWS, (raised_rows - after.y.taps) * after.y.up // after.y.down)
+    if raised_rows >= after.y.size_in:
+        return chunk, after.y.size_out
+    rows = max(MIN_ROWS, (raised_rows - after.y.taps) * after.y.up // after.y.down)
+    return chunk, ceil(after.y.size_out / ceil(after.y.size_out / rows))  # blocks as large as each other
 
 
 backends.offer("filtered_lrelu", backends.Form("plain torch", in_blocks))

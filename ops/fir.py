@@ -53,6 +53,9 @@ def fir(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
     """Filter x [N,C,H,W] with f, true convolution: [height, width], or [taps] along both axes."""
     if f.ndim == 2:
         return _fir(x, f, y_span, x_span)
+    if x_span.down > x_span.up:  # where the picture shrinks, rows first are quicker
+        x = _fir(x, f[None, :], Span(x.shape[2], x.shape[2]), x_span)
+        return _fir(x, f[:, None], y_span, Span(x.shape[3], x.shape[3]))
     x = _fir(x, f[:, None], y_span, Span(x.shape[3], x.shape[3]))
     return _fir(x, f[None, :], Span(x.shape[2], x.shape[2]), x_span)
 
@@ -65,7 +68,7 @@ def _fir(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
     if x.numel() == 0:
         return x.new_zeros([x.shape[0], x.shape[1], ys.size_out, xs.size_out])
     if f.numel() == 1 and (ys.up, xs.up) == (1, 1):
-        x = _padded(x, ys, xs)[:, :, :: ys.down, :: xs.down]
+        x = _resized(x, _ends(ys), _ends(xs))[:, :, :: ys.down, :: xs.down]
         return x * f.reshape(())
     if (ys.up, xs.up) == (1, 1):
         return _lower(x, f, ys, xs)
@@ -76,14 +79,17 @@ def _fir(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
     return _raise(x, f, fine_y, fine_x)[:, :, :: ys.down, :: xs.down]
 
 
-def _padded(x: Tensor, ys: Span, xs: Span) -> Tensor:
-    pad = [n for s in (xs, ys) for n in (s.before, (s.size_out - 1) * s.down + s.taps - s.before - s.size_in)]
-    return F.pad(x, pad) if any(pad) else x
-
-
 def _lower(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
     weight = f.flip([0, 1]).expand(x.shape[1], 1, *f.shape)
-    return F.conv2d(_padded(x, ys, xs), weight, stride=(ys.down, xs.down), groups=x.shape[1])
+    ends = [_ends(s) for s in (ys, xs)]
+    inside = [first if first == last and first > 0 else 0 for first, last in ends]  # the convolution's own padding
+    x = _resized(x, *((first - n, last - n) for n, (first, last) in zip(inside, ends, strict=True)))
+    return F.conv2d(x, weight, stride=(ys.down, xs.down), padding=inside, groups=x.shape[1])
+
+
+def _ends(s: Span) -> tuple[int, int]:
+    """How many zeros an axis needs before and after it, as far as its outputs see; negative to crop."""
+    return s.before, (s.size_out - 1) * s.down + s.taps - s.before - s.size_in
 
 
 def _raise(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
@@ -100,4 +106,13 @@ def _raise(x: Tensor, f: Tensor, ys: Span, xs: Span) -> Tensor:
         made = (s.size_in - 1) * s.up + s.taps - 2 * inside + extra[-1]
         pad.append((inside - skip, s.size_out - made - (inside - skip)))
     y = F.conv_transpose2d(x, weight, stride=(ys.up, xs.up), padding=crop, output_padding=extra, groups=x.shape[1])
-    return F.pad(y, [*pad[1], *pad[0]]) if any(pad[0] + pad[1]) else y
+    return _resized(y, pad[0], pad[1])
+
+
+def _resized(y: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """So many zeros more at both ends of the rows and of the columns; negative numbers cut off, without a copy."""
+    for axis, ends in ((2, rows), (3, columns)):
+        first, last = max(0, -ends[0]), y.shape[axis] - max(0, -ends[1])
+        y = y.narrow(axis, first, last - first)
+    pad = [max(0, n) for n in (*columns, *rows)]
+    return F.pad(y, pad) if any(pad) else y

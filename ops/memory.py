@@ -1,11 +1,90 @@
-"""How the C library deals with memory that tensors gave back."""
+"""Memory for large pictures on the CPU: fresh pages cost more than the layers that are written to them."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import mmap
 import sys
+import threading
+import weakref
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
+LARGE = 1 << 20  # bytes from which a picture has pages of its own
+PAGE = 2 << 20  # bytes of a huge page
+MOST_KEPT = 1 << 30  # bytes of free memory that are kept for later pictures
+WASTE = 4  # times what a picture asks for may be given to it
+
+
+def picture(size: Sequence[int]) -> Tensor:
+    """An uninitialised float32 picture [N,C,H,W] in channels_last memory. Raises MemoryError.
+
+    A large one is given the memory of one that nobody holds any more, or else huge pages where the system has them.
+    """
+    n, c, h, w = size
+    if prod(size) * 4 < LARGE:
+        return torch.empty(n, h, w, c).permute(0, 3, 1, 2)
+    block = _blocks.take(prod(size) * 4)
+    return torch.frombuffer(block, dtype=torch.float32, count=prod(size)).view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def release() -> None:
+    """Give the memory that is kept for later pictures back to the system."""
+    _blocks.release()
+
+
+class _Blocks:
+    """Memory that pictures were made in. A block comes back when the last tensor that shares it is gone."""
+
+    def __init__(self) -> None:
+        self._free: list[mmap.mmap] = []  # the one that came back last is at the end
+        self._lock = threading.RLock()  # a block may come back while this thread is in here: garbage is collected
+
+    def take(self, size: int) -> ctypes.Array[ctypes.c_char]:
+        with self._lock:
+            fitting = [block for block in self._free if size <= len(block) <= max(WASTE * size, PAGE)]
+            found = min(fitting, key=len) if fitting else None
+            if found is not None:
+                self._free.remove(found)
+        if found is None:
+            found = _fresh(size)
+        held = (ctypes.c_char * len(found)).from_buffer(found)
+        weakref.finalize(held, self._back, found).atexit = False
+        return held
+
+    def release(self) -> None:
+        with self._lock:
+            self._free.clear()
+
+    def _back(self, block: mmap.mmap) -> None:
+        with self._lock:
+            self._free.append(block)
+            while sum(map(len, self._free)) > MOST_KEPT:
+                self._free.pop(0)
+
+
+def _fresh(size: int) -> mmap.mmap:
+    size = -(-size // PAGE) * PAGE
+    try:
+        if sys.platform == "win32":
+            return mmap.mmap(-1, size)
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(
+            f"There was not enough memory for a layer of {size >> 20} MiB; close other programs."
+        ) from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            block.madvise(mmap.MADV_HUGEPAGE)
+    return block
+
+
+_blocks = _Blocks()
 
 
 def keep_freed_pages() -> None:

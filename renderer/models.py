@@ -19,6 +19,7 @@ from networks.graphs import Graphs
 from networks.locate import locate
 from networks.steps import Step
 from networks.stylegan3 import SynthesisNetwork as AliasFree
+from ops import memory
 from renderer.downloads import Downloads
 from renderer.latents import Latents
 from renderer.messages import ModelInfo
@@ -126,6 +127,7 @@ class Models:
         for loaded in self._loaded.values():
             loaded.graphs.forget()
             loaded.preview = None
+        memory.release()
 
     def close(self) -> None:
         """Break off downloads that are under way."""

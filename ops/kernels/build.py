@@ -22,10 +22,8 @@ from pathlib import Path
 import torch
 
 HERE = Path(__file__).parent
-SOURCE = HERE / "filtered_lrelu.cpp"
-HEADERS = tuple(
-    HERE / f"{name}.h" for name in ("channels", "legs", "passes", "pool", "rows", "scratch", "vectors", "winograd")
-)
+SOURCE = HERE / "kernel.cpp"
+HEADERS = tuple(sorted(set(HERE.glob("*.h")) - {HERE / "shim.h"}))  # that one is for the tests of the CUDA kernels
 COMPILERS = "c++", "g++", "clang++"
 # Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 FLAGS = (

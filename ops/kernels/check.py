@@ -11,8 +11,9 @@ from torch import Tensor
 from ops.channels import dot, scale
 from ops.filtered_lrelu import Kink, in_blocks, legs
 
-from .cpu import compute, dotted, scaled
-from .winograd import Winograd
+from .convolution import Convolution
+from .cpu import Fused, compute, dotted, scaled
+from .layer import Layer
 
 TOLERANCE = 1e-5  # of the largest value; an honest kernel is within 1e-6
 TOLERANCE_BFLOAT16 = 4e-3  # one rounding
@@ -54,12 +55,29 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
         v = noise(*expected.shape)
         if not _agree(compute(library, x, b, v, *plan), in_blocks(x, b, v, *plan), TOLERANCE, FLIPPED):
             return f"{name}, gradient"
-    for inside, results, size, threads in ((19, 37, 9, 1), (130, 5, 14, 3)):
-        x, weight = noise(1, inside, size, size + 1), noise(results, inside, 3, 3)
+    for kernel, inside, results, size, threads in (
+        (3, 19, 37, 9, 1),
+        (3, 130, 5, 14, 3),
+        (1, 19, 37, 9, 1),
+        (1, 130, 5, 14, 3),
+    ):
+        x, weight = noise(1, inside, size, size + 1), noise(results, inside, kernel, kernel)
         style, gain = noise(inside), noise(results)
-        expected = F.conv2d(x * style[:, None, None], weight, padding=2) * gain[:, None, None]
-        if not _agree(Winograd(weight, library)(x, style, gain, 2, threads), expected, TOLERANCE):
-            return "3x3 convolution"
+        expected = F.conv2d(x * style[:, None, None], weight, padding=kernel - 1) * gain[:, None, None]
+        if not _agree(Convolution(weight, library)(x, style, gain, kernel - 1, threads), expected, TOLERANCE):
+            return f"{kernel}x{kernel} convolution"
+    for kernel in (1, 3):
+        x, weight, w = noise(2, 19, 7, 9), noise(21, 19, kernel, kernel), noise(2, 5)
+        affine, offset, squares, b = noise(19, 5), noise(19), noise(21, 19).abs(), noise(21)
+        raise_, lower = legs(noise(1, 1, 6 + kernel, 8 + kernel), separable, even, 2, 2, (11, 10, 11, 10), 1.4)
+        styles = w @ affine.T + offset
+        y = F.conv2d(x * styles[:, :, None, None], weight, padding=kernel - 1)
+        y = y * (styles.square() @ squares.T).rsqrt()[:, :, None, None]
+        expected = in_blocks(y, b, None, raise_, None, lower, Kink(0.2, 1.0))
+        fused = Fused(raise_, lower, Kink(0.2, 1.0))
+        layer = Layer(Convolution(weight, library), fused, affine, offset, squares, b, kernel - 1, library)
+        if not _agree(layer(x, w), expected, TOLERANCE):
+            return f"layer of {kernel}x{kernel} kernels"
     for channels, side in ((17, 5), (130, 3)):
         x, y, s = noise(2, channels, side, 4), noise(2, channels, side, 4), noise(2, channels)
         if not _agree(scaled(library, x, s), scale(x, s), TOLERANCE):

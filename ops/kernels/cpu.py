@@ -44,7 +44,9 @@ class _Leg(ctypes.Structure):
     _fields_ = [("y", _Axis), ("x", _Axis), ("f", _pointer), ("separable", _long)]
 
 
-class _Job(ctypes.Structure):
+class Job(ctypes.Structure):
+    """What one call is told; see tiles.h."""
+
     filters: list[Tensor]
     _fields_ = [
         *((name, _pointer) for name in ("x", "v", "out", "bias", "scale", "gain")),
@@ -62,7 +64,17 @@ class Fused:
 
     def __init__(self, raise_: Leg, lower: Leg, kink: Kink) -> None:
         self.raise_, self.lower, self.kink = raise_, lower, kink
-        self._job = _job(raise_, None, lower, kink) if takes(raise_, lower) else None
+        self.job = _job(raise_, None, lower, kink) if takes(raise_, lower) else None
+
+    @property
+    def size_in(self) -> tuple[int, int]:
+        """Height and width of the pictures that it takes."""
+        return self.raise_.y.size_in, self.raise_.x.size_in
+
+    @property
+    def size_out(self) -> tuple[int, int]:
+        """Height and width of the pictures that it makes."""
+        return self.lower.y.size_out, self.lower.x.size_out
 
     def __call__(
         self,
@@ -73,9 +85,9 @@ class Fused:
         out: Tensor | None = None,
     ) -> Tensor:
         """Raises ValueError for tensors of another size, dtype or memory layout."""
-        if self._job is None or x.dtype not in DTYPES or refuses(x) is not None or x.numel() == 0:
+        if self.job is None or x.dtype not in DTYPES or refuses(x) is not None or x.numel() == 0:
             return self._in_torch(x, bias, pre, post, out)
-        job = _Job.from_buffer_copy(self._job)
+        job = Job.from_buffer_copy(self.job)
         if out is None:
             size = [x.shape[0], x.shape[1], self.lower.y.size_out, self.lower.x.size_out]
             out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
@@ -225,8 +237,8 @@ def _stored(picture: Tensor) -> Tensor:
     return picture.to(dtype=dtype, memory_format=torch.channels_last).contiguous(memory_format=torch.channels_last)
 
 
-def _job(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> _Job:
-    job = _Job(slope=kink.slope, clamp=-1.0 if kink.clamp is None else kink.clamp)
+def _job(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> Job:
+    job = Job(slope=kink.slope, clamp=-1.0 if kink.clamp is None else kink.clamp)
     job.filters = []  # kept as long as the job
     for name, leg in (("raise_", raise_), ("before", before), ("after", after)):
         if leg is not None:
@@ -237,7 +249,7 @@ def _job(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> _Job:
     return job
 
 
-def _run(job: _Job, x: Tensor, v: Tensor | None, out: Tensor, found: ctypes.CDLL | None, threads: int | None = None):
+def _run(job: Job, x: Tensor, v: Tensor | None, out: Tensor, found: ctypes.CDLL | None, threads: int | None = None):
     """Fill in the pictures and compute. x, v and out must be in channels_last memory."""
     _check(x, (job.raise_.y.size_in, job.raise_.x.size_in), x)
     _check(out, (job.after.y.size_out, job.after.x.size_out), x)

@@ -1,7 +1,9 @@
-// A few threads that sleep until there is work. Whoever brings the work takes part in it and waits for nobody who has
-// not begun, so that a late thread, or one lost in a fork, delays nothing.
+// A few threads that rest until there is work. Whoever brings the work takes part in it and waits for nobody who has
+// not begun, so that a late thread, or one lost in a fork, delays nothing. Waking a sleeping thread takes as long as a
+// small layer's work, so all look out a short while before they sleep.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -32,9 +34,10 @@ public:
             for (int64_t task = 0; task < tasks; task++) work(context, task);
             return;
         }
+        int wanted = threads - 1, asleep;
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            while (started_ < threads - 1) {
+            while (started_ < wanted) {
                 try {
                     std::thread(&Pool::serve, this).detach();
                 } catch (const std::system_error &) {
@@ -44,14 +47,18 @@ public:
             }
             work_ = work; context_ = context; tasks_ = tasks;
             next_.store(0, std::memory_order_relaxed);
-            places_ = threads - 1;
+            places_.store(wanted);
+            asleep = asleep_;
         }
-        if (threads - 1 >= started_) wake_.notify_all();
-        else for (int i = 1; i < threads; i++) wake_.notify_one();
+        for (int i = 0; i < wanted && i < asleep; i++) wake_.notify_one();
         take();
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            places_.store(0);
+        }
+        if (look_out([this] { return inside_.load() == 0; })) return;
         std::unique_lock<std::mutex> lock(mutex_);
-        places_ = 0;
-        done_.wait(lock, [this] { return inside_ == 0; });
+        done_.wait(lock, [this] { return inside_.load() == 0; });
     }
 
 private:
@@ -63,6 +70,23 @@ private:
 #endif
     }
 
+    // Whether it came true within a moment.
+    template <class Seen> static bool look_out(Seen seen) {
+        using Clock = std::chrono::steady_clock;
+        const Clock::time_point end = Clock::now() + std::chrono::microseconds(60);
+        do {
+            for (int i = 0; i < 16; i++) {
+                if (seen()) return true;
+#if defined(__x86_64__)
+                __builtin_ia32_pause();
+#elif defined(__aarch64__)
+                asm volatile("yield");
+#endif
+            }
+        } while (Clock::now() < end);
+        return seen();
+    }
+
     void take() {
         for (;;) {
             int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
@@ -72,9 +96,12 @@ private:
     }
 
     void serve() {
-        std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
-            wake_.wait(lock, [this] { return places_ > 0; });
+            look_out([this] { return places_.load() > 0; });
+            std::unique_lock<std::mutex> lock(mutex_);
+            asleep_++;
+            wake_.wait(lock, [this] { return places_.load() > 0; });
+            asleep_--;
             places_--;
             inside_++;
             lock.unlock();
@@ -90,5 +117,6 @@ private:
     void *context_ = nullptr;
     int64_t tasks_ = 0;
     std::atomic<int64_t> next_{0};
-    int started_ = 0, places_ = 0, inside_ = 0;
+    std::atomic<int> places_{0}, inside_{0}; // how many more may begin; how many have and are not done
+    int started_ = 0, asleep_ = 0;
 };

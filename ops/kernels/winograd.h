@@ -6,38 +6,17 @@
 // sum is over the channels in their order, so that neither threads nor blocks change a bit.
 #pragma once
 #include "pool.h"
+#include "products.h"
 #include "scratch.h"
-#include "vectors.h"
-#include <algorithm>
 #include <atomic>
-#include <cstdint>
-#include <type_traits>
 
 namespace winograd {
 
 constexpr int SIDE = 6, KEPT = 4, PARTS = SIDE * SIDE; // a tile, the results of it, its components
 constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B;
-// A block of the multiplication is ROWS tiles by COLUMNS vectors of results, all in registers.
-#if defined(__AVX512F__)
-constexpr int ROWS = 14, COLUMNS = 2;
-#elif defined(__aarch64__)
-constexpr int ROWS = 8, COLUMNS = 3;
-#else
-constexpr int ROWS = 6, COLUMNS = 2;
-#endif
-constexpr int64_t DEPTH = 128;      // channels that are summed up at a time
 constexpr int64_t NEAR = 1 << 20;    // bytes that one thread works on
 constexpr int64_t SHARED = 16 << 20; // bytes that all threads work on together
 constexpr int64_t MANY = 12 << 20;   // weights in bytes from which all threads share what is read of them
-
-struct Job {
-    const float *x, *scale, *gain; // x [height, width, channels]; scales of the channels and of the results, or null
-    const float *weights;          // as `pack` writes them
-    float *out;                    // [height + 2 padding - 2, width + 2 padding - 2, results]
-    int64_t height, width, channels, results, padding, threads;
-};
-
-INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
 // How many numbers `pack` writes.
 inline int64_t packed_size(int64_t results, int64_t channels) { return PARTS * channels * up_to(results, LANES); }
@@ -51,9 +30,9 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
         for (int j = 0; j < 5; j++) others *= i == j ? 1 : points[i] - points[j];
         for (int k = 0; k < 3; k++) g[i][k] = (k == 0 ? 1 : k == 1 ? points[i] : points[i] * points[i]) / others;
     }
-    const int64_t wide = up_to(results, LANES), panel = COLUMNS * LANES;
+    const int64_t wide = up_to(results, LANES);
     for (int64_t o = 0; o < wide; o++) {
-        int64_t first = o / panel * panel, width = std::min(panel, wide - first);
+        int64_t first = o / PANEL * PANEL, width = std::min(PANEL, wide - first);
         for (int64_t c = 0; c < channels; c++) {
             double half[SIDE][3] = {};
             for (int i = 0; i < SIDE; i++)
@@ -93,68 +72,25 @@ INLINE void together(const Vec *m, int step, Vec *to) {
     to[3] = A2 * A * difference + B2 * B * apart + m[5 * step];
 }
 
-// v [M rows, count] times the panel u [count, N vectors] to m [M rows, N vectors], or added to what is there.
-template <int M, int N>
-INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t count, bool more, float *m, int64_t m_row) {
-    Vec sum[M][N] = {};
-    for (int64_t c = 0; c < count; c++) {
-        Vec w[N];
-        UNROLL for (int j = 0; j < N; j++) w[j] = load<true>(u + (c * N + j) * LANES, LANES);
-        UNROLL for (int i = 0; i < M; i++) {
-            Vec x = splat(v[i * v_row + c]);
-            UNROLL for (int j = 0; j < N; j++) sum[i][j] += x * w[j];
-        }
-    }
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < N; j++) {
-            float *to = m + i * m_row + j * LANES;
-            store<true>(to, more ? sum[i][j] + load<true>(to, LANES) : sum[i][j], LANES);
-        }
-}
-
-// The same for all rows and channels. Some channels at a time: their weights stay in the first cache, and sums of sums
-// have smaller rounding errors.
-template <int N>
-void multiply_rows(const float *v, int64_t v_row, const float *u, int64_t channels, float *m, int64_t m_row, int64_t rows) {
-    for (int64_t c = 0; c < channels; c += DEPTH) {
-        int64_t row = 0, count = std::min(DEPTH, channels - c);
-        auto some = [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            for (; row + M <= rows; row += M)
-                multiply<M, N>(v + row * v_row + c, v_row, u + c * N * LANES, count, c > 0, m + row * m_row, m_row);
-        };
-        some(std::integral_constant<int, ROWS>());
-        some(std::integral_constant<int, 4>());
-        some(std::integral_constant<int, 1>());
-    }
-}
-
 // Some tiles on their way: v [PARTS, tiles, channels] and m [PARTS, tiles, results], with some room between rows, which
 // keeps them from falling on the same places of a cache.
 struct Block {
-    const Job &job;
+    const Convolution &job;
     int64_t first, tiles; // the tiles from `first` on
     float *v, *m;
     int64_t across, v_row, m_row, wide;
 
-    Block(const Job &job, int64_t room, float *memory) : job(job), first(0), tiles(room) {
+    Block(const Convolution &job, int64_t room, float *memory) : job(job), first(0), tiles(room) {
         across = (job.width + 2 * job.padding - 2 + KEPT - 1) / KEPT;
         wide = up_to(job.results, LANES);
-        v_row = row(job.channels);
-        m_row = row(wide);
+        v_row = spaced(job.channels);
+        m_row = spaced(wide);
         v = memory;
         m = v + PARTS * room * v_row;
     }
 
-    static int64_t row(int64_t numbers) { return up_to(numbers, 16) + 16; }
-
     // Numbers of memory for one tile.
-    static int64_t room(const Job &job) { return PARTS * (row(job.channels) + row(up_to(job.results, LANES))); }
-
-    static Vec factors(const float *values, int64_t first, int count) {
-        if (!values) return splat(1.0f);
-        return count == LANES ? load<true>(values + first, count) : load<false>(values + first, count);
-    }
+    static int64_t room(const Convolution &job) { return PARTS * (spaced(job.channels) + spaced(up_to(job.results, LANES))); }
 
     // Tiles [from, to) of the picture into v.
     void take(int64_t from, int64_t to) {
@@ -186,13 +122,11 @@ struct Block {
     // One component's panels [from, to) of all tiles into m.
     void multiply_panels(int64_t p, int64_t from, int64_t to) {
         for (int64_t panel = from; panel < to; panel++) {
-            int64_t o = panel * COLUMNS * LANES;
-            const float *u = job.weights + (p * wide + o) * job.channels;
-            float *target = m + p * tiles * m_row + o;
-            const float *source = v + p * tiles * v_row;
-            if (COLUMNS > 2 && wide - o >= 3 * LANES) multiply_rows<COLUMNS>(source, v_row, u, job.channels, target, m_row, used);
-            else if (wide - o >= 2 * LANES) multiply_rows<2>(source, v_row, u, job.channels, target, m_row, used);
-            else multiply_rows<1>(source, v_row, u, job.channels, target, m_row, used);
+            int64_t o = panel * PANEL;
+            Ahead none;
+            Sums sums{m + p * tiles * m_row + o, m_row};
+            multiply_panel(v + p * tiles * v_row, v_row, job.weights + (p * wide + o) * job.channels, job.channels, sums,
+                           sums, used, std::min(PANEL, wide - o), none);
         }
     }
 
@@ -224,13 +158,13 @@ struct Block {
     }
 
     int64_t used = 0; // of the tiles there is room for
-    int64_t panels() const { return (wide + COLUMNS * LANES - 1) / (COLUMNS * LANES); }
+    int64_t panels() const { return (wide + PANEL - 1) / PANEL; }
     void begin(int64_t tile, int64_t end) { first = tile; used = std::min(tiles, end - tile); }
 };
 
 // What the tasks of one call share.
 struct Shared {
-    const Job &job;
+    const Convolution &job;
     int64_t all, room;
     Block *block = nullptr; // where all threads work on one
     std::atomic<bool> failed{false};
@@ -257,7 +191,7 @@ inline void take_piece(void *context, int64_t task) {
     block.take(task * PIECE, std::min((task + 1) * PIECE, block.used));
 }
 
-inline void multiply_panel(void *context, int64_t task) {
+inline void one_panel(void *context, int64_t task) {
     Block &block = *((Shared *)context)->block;
     block.multiply_panels(task / block.panels(), task % block.panels(), task % block.panels() + 1);
 }
@@ -268,16 +202,16 @@ inline void give_piece(void *context, int64_t task) {
 }
 
 // Whether there was enough memory.
-inline bool run(const Job &job) {
+inline bool run(const Convolution &job) {
     const int64_t height = job.height + 2 * job.padding - 2, width = job.width + 2 * job.padding - 2;
     const int64_t each = Block::room(job) * 4, threads = std::max<int64_t>(1, job.threads);
     Shared shared{job, (height + KEPT - 1) / KEPT * ((width + KEPT - 1) / KEPT), 0};
-    // As many tiles as there is room for, in blocks of like size, of whole ROWS.
+    // As many tiles as there is room for, in blocks of like size, of whole ROWS_AT_ONCE.
     bool shares = packed_size(job.results, job.channels) * 4 > MANY;
-    int64_t most = std::max<int64_t>(1, (shares ? SHARED : NEAR) / (each * ROWS)) * ROWS;
+    int64_t most = std::max<int64_t>(1, (shares ? SHARED : NEAR) / (each * ROWS_AT_ONCE)) * ROWS_AT_ONCE;
     int64_t blocks = (shared.all + most - 1) / most;
     if (!shares) blocks = up_to(blocks, threads);
-    shared.room = up_to((shared.all + blocks - 1) / blocks, ROWS);
+    shared.room = up_to((shared.all + blocks - 1) / blocks, ROWS_AT_ONCE);
     blocks = (shared.all + shared.room - 1) / shared.room;
     Pool &pool = Pool::shared();
     if (!shares) {
@@ -292,7 +226,7 @@ inline bool run(const Job &job) {
         block.begin(first, shared.all);
         int64_t pieces = (block.used + PIECE - 1) / PIECE;
         pool.run(take_piece, &shared, pieces, (int)threads);
-        pool.run(multiply_panel, &shared, PARTS * block.panels(), (int)threads);
+        pool.run(one_panel, &shared, PARTS * block.panels(), (int)threads);
         pool.run(give_piece, &shared, pieces, (int)threads);
     }
     return true;

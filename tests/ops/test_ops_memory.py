@@ -1,12 +1,19 @@
-"""A layer of a 1024-pixel network takes memory in proportion to its output, not to the raised signal within."""
+"""A layer of a 1024-pixel network takes memory in proportion to its output, not to the raised signal within; and the
+memory of a picture is given to another one when nobody holds it any more, not before."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import torch
+
+from ops import memory
+from ops.memory import picture
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -59,3 +66,82 @@ def test_a_layer_of_1024_pixels_needs_little_beyond_its_result(kind, direction):
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < (200 if direction == "backward" else 150)
+
+
+@pytest.fixture
+def fresh():
+    """No memory is kept from what ran before."""
+    gc.collect()
+    memory.release()
+    yield
+    gc.collect()
+    memory.release()
+
+
+SIZE = 1, 24, 150, 151  # 2.2 MB
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("size", [SIZE, (2, 3, 5, 4), (1, 1, 1, 1)])
+def test_a_picture_has_its_size_and_keeps_its_channels_together(size):
+    made = picture(size)
+    assert made.shape == size and made.dtype == torch.float32
+    assert made.is_contiguous(memory_format=torch.channels_last) and made.data_ptr() % 16 == 0
+    assert float(made.fill_(3.0).sum()) == 3 * made.numel()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_memory_is_used_again_when_no_tensor_shares_it_any_more():
+    first = picture(SIZE).fill_(1.0)
+    place, row, numbers = first.data_ptr(), first[0, :, 70], first.numpy()
+    del first
+    assert picture(SIZE).fill_(2.0).data_ptr() != place, "a view is still there"
+    del row
+    assert picture(SIZE).fill_(2.0).data_ptr() != place, "an array is still there"
+    assert float(numbers.min()) == float(numbers.max()) == 1.0
+    del numbers
+    gc.collect()
+    assert place in {picture(SIZE).data_ptr(), *(p.data_ptr() for p in [picture(SIZE) for _ in range(3)])}
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_small_picture_does_not_hold_a_large_ones_memory():
+    place = picture((1, 64, 300, 300)).data_ptr()  # 23 MB
+    assert picture(SIZE).data_ptr() != place
+    assert picture((1, 64, 290, 300)).data_ptr() == place
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from Linux")
+def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    monkeypatch.setattr(memory, "MOST_KEPT", 60 << 20)
+    before = resident()
+    many = [picture((1, 64, 300, 300)).zero_() for _ in range(8)]
+    assert resident() - before > 8 * 21
+    many.clear()
+    assert resident() - before < 80
+    memory.release()
+    assert resident() - before < 20
+
+
+@pytest.mark.usefixtures("fresh")
+def test_several_threads_never_share_a_picture():
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(200):
+            made = picture(SIZE).fill_(number)
+            held = made[:, :, ::10]
+            del made
+            if not bool((held == number).all()):
+                wrong.append(number)
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong

@@ -74,7 +74,7 @@ def leaves_something(x: Tensor, f: Tensor | None, up: list[int], padding: list[i
 
 # Wide enough to be worked on in several blocks: all three ways of cutting.
 LARGE = [
-    pytest.param((1, 70, 80, 90), 2, [9, 8, 9, 8], 12, 12, id="32 channels at a time"),
+    pytest.param((1, 70, 80, 90), 2, [9, 8, 9, 8], 12, 12, id="64 channels at a time"),
     pytest.param((2, 20, 60, 150), 4, [-6, -9, -6, -9], 24, 12, id="16 channels at a time"),
     pytest.param((1, 17, 200, 500), 2, [11, 10, 3, 2], 12, (12, 12), id="rows at a time"),
 ]

@@ -6,11 +6,10 @@
 // size; the filter taps of 2-D filters are taken together with those along the rows.
 //
 // With `v` it is the derivative: after(kink'(raise(x + b)) * before(v)).
-#include "channels.h"
+#pragma once
 #include "pool.h"
 #include "rows.h"
 #include "scratch.h"
-#include "winograd.h"
 #include <new>
 
 // One call, as cpu.py fills it in.
@@ -43,8 +42,11 @@ struct Plan {
         float steepest = std::max(1.0f, job.slope < 0 ? -job.slope : job.slope) * 1.001f;
         raise.bound *= steepest;
         const Axis &y = job.after.y, &x = job.after.x;
-        int64_t vectors = ceiling(job.channels, LANES);
-        blocks = (int)std::min<int64_t>(vectors, std::min(MOST_BLOCKS, 64 / LANES)); // 64 channels are 256 bytes
+        // Up to 64 channels, or 256 bytes, together; fewer where there would be too little for the threads to share.
+        int64_t vectors = ceiling(job.channels, LANES), most = std::min(MOST_BLOCKS, 64 / LANES);
+        int64_t most_tiles_y = std::max<int64_t>(1, y.out * lower.down_y / 64); // lower ones would share too many rows
+        while (most > 1 && job.samples * most_tiles_y * ceiling(vectors, most) < job.threads) most /= 2;
+        blocks = (int)std::min(vectors, most);
         stretches = ceiling(vectors, blocks);
         blocks = (int)ceiling(vectors, stretches);
         // A raised row should stay in the first cache, the ring of rows in the second.
@@ -58,7 +60,7 @@ struct Plan {
                   job.samples * job.channels * y.out * x.out * size > LARGE;
         int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
         int64_t so_far = job.samples * stretches * tiles_x;
-        tiles_y = std::max<int64_t>(1, std::min(ceiling(wanted, so_far), y.out * lower.down_y / 64));
+        tiles_y = std::min(ceiling(wanted, so_far), most_tiles_y);
         tile_height = round_up(ceiling(y.out, tiles_y), lower.rows_at_once);
         tiles_y = ceiling(y.out, tile_height);
     }
@@ -186,48 +188,16 @@ void Plan::tile(int64_t task) {
     if (streams) finish_streams();
 }
 
-} // namespace
-
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 // 0, or 1 if there was not enough memory.
-EXPORT int bandlimit_filtered_lrelu(const Job *job) {
+int filtered_lrelu(const Job &job) {
     try {
-        Plan plan(*job);
+        Plan plan(job);
         auto work = [](void *context, int64_t task) { ((Plan *)context)->tile(task); };
-        Pool::shared().run(work, &plan, plan.tasks(), (int)job->threads);
+        Pool::shared().run(work, &plan, plan.tasks(), (int)job.threads);
         return plan.failed ? 1 : 0;
     } catch (const std::bad_alloc &) {
         return 1;
     }
 }
 
-// Pictures [N,pixels,C] times scales [N,C]; and the sums [N,C] of the products of two pictures (1: no memory).
-EXPORT void bandlimit_scale_channels(const float *x, const float *scale, float *out, const int64_t *size, int threads) {
-    scale_channels({x, scale, out, size[0], size[1], size[2], 0, nullptr}, threads);
-}
-EXPORT int bandlimit_dot_channels(const float *x, const float *y, float *out, const int64_t *size, int threads) {
-    try {
-        dot_channels({x, y, out, size[0], size[1], size[2], 0, nullptr}, threads);
-        return 0;
-    } catch (const std::bad_alloc &) {
-        return 1;
-    }
-}
-
-// A 3x3 convolution, and its weights as it wants them: see winograd.h. 0, or 1 if there was not enough memory.
-EXPORT int bandlimit_winograd(const winograd::Job *job) { return winograd::run(*job) ? 0 : 1; }
-EXPORT int64_t bandlimit_winograd_size(int64_t results, int64_t channels) {
-    return winograd::packed_size(results, channels);
-}
-EXPORT void bandlimit_winograd_pack(const float *weight, int64_t results, int64_t channels, float *packed) {
-    winograd::pack(weight, results, channels, packed);
-}
-
-// The version of `Job`, and how many channels a vector holds.
-EXPORT int bandlimit_version() { return 3; }
-EXPORT int bandlimit_lanes() { return LANES; }
+} // namespace

@@ -1,0 +1,98 @@
+"""Layers prepared for plain torch give what the layers give with gradients, and a layer's memory stays small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from networks.config import StyleGAN3Config
+from networks.plan_torch import TorchLayer
+from networks.stylegan3 import SynthesisNetwork
+
+ROOT = Path(__file__).parent.parent.parent
+T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
+KINDS = {
+    "T": T,
+    "R": replace(T, conv_kernel=1, use_radial_filters=True),
+    "odd": replace(T, channel_max=17, margin_size=3),
+    "Winograd's": replace(T, channel_base=4096, channel_max=95, margin_size=2, num_layers=6),
+    "same rate": replace(T, lrelu_upsampling=1, num_layers=6),
+}
+
+
+def make(kind: str) -> SynthesisNetwork:
+    torch.manual_seed(0)
+    network = SynthesisNetwork(KINDS[kind]).eval()
+    for layer in map(network.layer, network.layer_names):
+        nn.init.normal_(layer.bias, std=0.3)
+        layer.magnitude_ema.fill_(0.6)
+    return network
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -> None:
+    network = make(kind)
+    for layer in map(network.layer, network.layer_names):
+        x = torch.randn(batch, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size)
+        w = torch.randn(batch, 8)
+        expected = layer(x, w).detach()
+        with torch.no_grad():
+            prepared = TorchLayer(layer)
+            made = prepared(x, w)
+            assert torch.equal(prepared(x, w), made)
+        assert made.shape == expected.shape
+        assert made.is_contiguous(memory_format=torch.channels_last)
+        assert float((made - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+
+
+def test_pictures_of_a_batch_do_not_meet() -> None:
+    network = make("Winograd's")
+    layer = network.layer(network.layer_names[2])
+    x, w = torch.randn(3, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size), torch.randn(3, 8)
+    with torch.no_grad():
+        prepared = TorchLayer(layer)
+        made = prepared(x, w)
+        for n in range(3):
+            one = prepared(x[n : n + 1], w[n : n + 1])[0]
+            assert float((one - made[n]).abs().max()) < 1e-6 * float(made[n].abs().max())
+
+
+# The largest layer of a 1024-pixel network that has enough channels for Winograd's convolution: its result is 145 MB.
+LAYER = """
+import torch
+from networks.config import StyleGAN3Config
+from networks.plan_torch import TorchLayer
+from networks.stylegan3 import SynthesisNetwork
+
+def highest():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
+torch.set_num_threads(2)
+config = StyleGAN3Config(img_resolution=512, w_dim=8, channel_base=65536, channel_max=128)
+network = SynthesisNetwork(config).eval().requires_grad_(False)
+with torch.inference_mode():
+    small, layer = network.layer(network.layer_names[0]), network.layer(network.layer_names[11])
+    assert layer.spec.in_size == 532 and min(layer.weight.shape[:2]) == 128, layer.spec
+    w = torch.zeros(1, 8)
+    TorchLayer(small)(torch.zeros(1, small.spec.in_channels, small.spec.in_size, small.spec.in_size), w)
+    x = torch.empty(1, 128, 532, 532, memory_format=torch.channels_last).uniform_(-1, 1)
+    prepared = TorchLayer(layer)
+    before = highest()
+    prepared(x, w)
+    print(highest() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the highest memory from Linux")
+def test_a_layer_needs_little_beyond_its_picture_and_its_result() -> None:
+    done = subprocess.run([sys.executable, "-c", LAYER], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 450  # what goes from convolution to filter, the result, and a block of each

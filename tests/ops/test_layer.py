@@ -1,0 +1,62 @@
+"""A layer in one call says what does not fit it, and its result does not depend on threads or on what is beside it.
+
+That it makes the pictures of the plain path is in tests/networks/test_plan.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ops.filtered_lrelu import Kink, legs
+from ops.kernels.convolution import Convolution
+from ops.kernels.cpu import Fused
+from ops.kernels.layer import Layer
+
+pytestmark = pytest.mark.usefixtures("kernel")
+
+
+def make(side: int = 3, inside: int = 70, results: int = 40, size: int = 20, taps: int = 12) -> Layer:
+    f = torch.rand(taps) / taps
+    like = torch.empty(1, 1, *2 * [size + side - 1])
+    raise_, lower = legs(like, f, f, 2, 2, (10, 10, 10, 10), 1.4)
+    fused, convolve = Fused(raise_, lower, Kink(0.2, 256.0)), Convolution(torch.randn(results, inside, side, side))
+    squares = torch.rand(results, inside)
+    return Layer(convolve, fused, torch.randn(inside, 8), torch.randn(inside), squares, torch.randn(results), side - 1)
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize(("inside", "results", "size"), [(70, 40, 20), (17, 3, 36), (600, 520, 9)])
+def test_neither_threads_nor_other_pictures_change_a_bit(side, inside, results, size):
+    layer = make(side, inside, results, size)
+    x, w = torch.randn(3, inside, size, size), torch.randn(3, 8)
+    torch.set_num_threads(1)
+    made = layer(x, w)
+    assert made.is_contiguous(memory_format=torch.channels_last) and bool(made.isfinite().all())
+    for threads in (2, 3, 5):
+        torch.set_num_threads(threads)
+        assert torch.equal(layer(x, w), made)
+    for n in range(3):
+        assert torch.equal(layer(x[n : n + 1], w[n : n + 1]), made[n : n + 1])
+
+
+def test_pictures_in_any_memory():
+    layer, x, w = make(), torch.randn(1, 70, 20, 20), torch.randn(1, 16)
+    expected = layer(x, w[:, ::2].contiguous())
+    assert torch.equal(layer(x.contiguous(memory_format=torch.channels_last), w[:, ::2]), expected)
+    assert torch.equal(layer(x.transpose(2, 3).contiguous().transpose(2, 3), w[:, ::2]), expected)
+
+
+def test_what_does_not_fit_is_refused():
+    layer, x, w = make(), torch.randn(1, 70, 20, 20), torch.randn(1, 8)
+    for wrong in (x[:, :69], x[:, :, :19], x.double(), x[0]):
+        with pytest.raises(ValueError, match="needs pictures"):
+            layer(wrong, w)
+    for wrong in (w[:, :7], torch.randn(2, 8), w.double()):
+        with pytest.raises(ValueError, match="needs w"):
+            layer(x, wrong)
+    with pytest.raises(ValueError, match="no such filters"):
+        make(taps=60, size=80)
+    fused, convolve = Fused(*legs(x, None, None, 1, 1, 0, 1.0), Kink(1.0, None)), Convolution(torch.randn(5, 70, 1, 1))
+    with pytest.raises(ValueError, match="do not fit"):
+        Layer(convolve, fused, torch.randn(69, 8), torch.randn(70), None, torch.randn(5), 0)
