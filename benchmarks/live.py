@@ -19,7 +19,7 @@ from session import Model, Scene, Session
 from widgets import PANELS
 
 HAND = 1 / 60  # seconds between two moves of a hand, and between two frames of a usual display
-PAUSE = 0.1  # seconds between two clicks: what they cause is all painted by then
+PAUSE = 0.05  # seconds between two clicks: what they cause is all painted by then
 
 
 class Program:
@@ -104,8 +104,8 @@ def latency(case: str, width: int, height: int, seconds: float) -> dict[str, Any
                 result = program.app.pictures.canvas.result
                 assert result is not None
                 inside.append(result.timing["total"] / 1000)
+            program.pause()
             for _ in range(5):
-                program.pause()
                 alone.append(_ask(program, next(numbers)))
         return {
             "latency": median(through),
