@@ -17,27 +17,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.plan import CHANNELS_LAST, LayerPlan, Plan, TorchLayerPlan
+from networks.plan import Plan, layer_plan
+from networks.planning import demodulating_squares, layer_affine, layer_legs
 from networks.steps import Pass, State, Step
 from networks.stylegan3 import SynthesisLayer, SynthesisNetwork, layer_filters, layer_table
 from ops import kernels
+from ops.kernels.cpu import Fused
 
+CHANNELS_LAST = torch.channels_last
 FACTOR = 2  # by which pictures are smaller
 WORTH = 1.2  # times that bfloat16 has to be as fast
 M = TypeVar("M", bound=nn.Module)
 
 
-class PreviewPlan(LayerPlan):
+class HalfPlan:
     """A layer of 1x1 convolutions, in bfloat16 between the filters."""
 
     def __init__(self, module: SynthesisLayer) -> None:
-        super().__init__(module)
-        self.weight = module.weight.detach()
+        self.weight, self.bias = module.weight.detach(), module.bias.detach()
+        self.affine, self.squares = layer_affine(module), demodulating_squares(module)
+        self.fused = Fused(*layer_legs(module))
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N, in, in_size, in_size] float32 or bfloat16 -> [N, out, out_size, out_size]; of ToRGB float32."""
-        if self.squares is None or not half_pays():  # ToRGB has none
-            return super().__call__(x.float(), w)
+        """x [N, in, in_size, in_size] -> [N, out, out_size, out_size] bfloat16."""
         styles = self.affine(w)
         demodulation = F.linear(styles.square(), self.squares).rsqrt_()
         x = x.to(torch.bfloat16, memory_format=CHANNELS_LAST)
@@ -48,12 +50,19 @@ class PreviewPlan(LayerPlan):
         return made[0] if len(made) == 1 else torch.cat(made)
 
 
+def preview_plan(module: SynthesisLayer) -> Any:
+    """The form that serves; ToRGB makes float32."""
+    return layer_plan(module) if module.spec.is_torgb or not half_pays() else HalfPlan(module)
+
+
 class PreviewLayer(SynthesisLayer):
     """A `SynthesisLayer` at another rate; without gradients only."""
 
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
         planned = self.plan.of(self)
-        return super().forward(x.float(), w, update_emas) if planned is None else planned(x, w)
+        if isinstance(planned, HalfPlan):
+            return planned(x, w)
+        return super().forward(x.float(), w, update_emas) if planned is None else planned(x.float(), w)
 
 
 class PreviewNetwork(SynthesisNetwork):
@@ -78,7 +87,7 @@ def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
     steps = [synthesis.steps[0]]
     for step, spec in zip(synthesis.steps[1:], table, strict=True):
         layer = _shell(synthesis.layer(step.name), PreviewLayer)
-        layer.spec, layer.plan = spec, Plan[LayerPlan | TorchLayerPlan](PreviewPlan)
+        layer.spec, layer.plan = spec, Plan(preview_plan)
         with torch.inference_mode(False):  # tensors made under it do not tell when they change, so plans refuse them
             layer.up_filter, layer.down_filter = layer_filters(spec)
         smaller._modules[step.name] = layer

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from networks import load_network
 from networks.capture import listening
 from networks.config import StyleGAN3Config
-from networks.plan import InputPlan, LayerPlan
+from networks.plan import InputPlan
+from networks.plan_torch import TorchLayer
 from networks.stylegan3 import Generator, SynthesisLayer
+from ops.kernels.layer import Layer
 
 ROOT = Path(__file__).parent.parent.parent
 T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
@@ -195,7 +197,7 @@ def test_a_plan_is_made_once_and_only_without_gradients() -> None:
     assert layer.plan.of(layer) is None
     with torch.no_grad():
         made = layer.plan.of(layer)
-        assert isinstance(made, LayerPlan)
+        assert isinstance(made, Layer | TorchLayer)
         assert isinstance(first.plan.of(first), InputPlan)
         network.synthesis(ws)
         assert layer.plan.of(layer) is made
@@ -217,7 +219,7 @@ def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
         network = load_network(ROOT / "tests" / "data" / "networks" / "sg3t_64_uncond.pkl").generator
         assert isinstance(network, Generator)
         layer = network.synthesis.layer(network.synthesis.layer_names[0])
-        assert isinstance(layer.plan.of(layer), LayerPlan)
+        assert isinstance(layer.plan.of(layer), Layer | TorchLayer)
         ws = ws_for(network)
         before = network.synthesis(ws)
         layer.weight[0] *= 5
