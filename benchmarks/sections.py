@@ -257,9 +257,9 @@ def growth(scope: Scope) -> Section:
 def live(scope: Scope) -> Section:
     """The program itself."""
     text = (
-        "The whole program off-screen under software OpenGL. *Latency*: from a changed slider to the new picture in the "
-        "texture, against the renderer's answer alone (goal: at most 1.5). *Pictures*: new ones a second while a hand "
-        "moves sixty times a second (goals: 30 at 640x400, 18 at 1280x800); *frames*: those that were painted."
+        "The whole program off-screen under software OpenGL. *Latency*: from a changed slider to the new picture in "
+        "the texture, against the renderer's answer alone (goal: at most 1.5). *Pictures*: new ones a second while a "
+        "hand moves sixty times a second (goals: 30 at 640x400, 18 at 1280x800); *frames*: those that were painted."
     )
     columns = ["network", "window", "latency", "renderer alone", "ratio", "pictures a second", "frames a second"]
     section = Section("Live", text, columns)
