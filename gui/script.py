@@ -16,6 +16,7 @@ from gui import ui
 from gui.app import App
 from gui.hand import Hand
 from gui.headless import Headless
+from session.shelf import bookmarks
 
 FIRST = 60.0  # seconds that the first picture may take
 EACH = 0.5  # seconds that a frame waits for its picture, so that the film shows no stale one
@@ -30,7 +31,7 @@ def demonstrate(
     on_frame: Callable[[np.ndarray], None],
     budget: float = 20.0,
 ) -> None:
-    """Drag the latent, pull psi, look into a layer and its spectrum, move and turn the picture.
+    """Drag the latent, pull psi, look into a layer and its spectrum, move and turn the picture, go to a bookmark.
 
     `on_frame(pixels)` takes each frame of the film, uint8 [H, W, 3], about seconds * fps of them. Frames wait for their
     pictures until `budget` seconds of the clock are spent; then they are taken as they come. Where no picture can be
@@ -102,4 +103,8 @@ def _play(hand: Hand, frames: int) -> None:
     hand.press("m")
     hand.drag_between((x, y), (x - reach * 0.5, y + reach * 0.3), share(10))
     hand.press("l")
+    if not hand.app.scene.model.path:  # bookmarks are of the demo network
+        for kept in bookmarks()[:1]:
+            hand.click(f"Bookmarks/{kept.name}")
+        hand.move((x + reach, y + reach * 1.3), share(6))
     hand.frames(share(8))
