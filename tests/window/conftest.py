@@ -11,6 +11,7 @@ import pytest
 from gui.app import App
 from gui.hand import Hand
 from gui.headless import Headless
+from ops.kernels import build
 from renderer.client import OtherProcess
 from session import Model, Scene, Session
 from widgets import PANELS
@@ -50,6 +51,8 @@ def renderer() -> Iterator[OtherProcess]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for settings; pictures go to `pictures` below it."""
     monkeypatch.chdir(tmp_path)
+    # A renderer that is started anew finds the same kernel as the first one, so that it makes the same bits.
+    monkeypatch.setenv("BANDLIMIT_CACHE", str(build.cache_folder().parent))
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path / "settings"
 
