@@ -7,17 +7,14 @@ picture, where that is smaller). Pictures stay in channels_last memory from laye
 
 from __future__ import annotations
 
-import math
-from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ops import square_weight
-from ops.filtered_lrelu import Kink, in_blocks, legs
-from ops.modulated_conv import EPSILON
+from networks.planning import demodulating_squares, layer_affine, layer_legs
+from ops.filtered_lrelu import in_blocks
 from ops.winograd import Winograd
 
 if TYPE_CHECKING:
@@ -30,22 +27,10 @@ class TorchLayer:
     """A `SynthesisLayer`, prepared."""
 
     def __init__(self, module: SynthesisLayer) -> None:
-        spec, weight, affine = module.spec, module.weight.detach(), module.affine
+        spec, weight = module.spec, module.weight.detach()
         self.spec, self.padding, self.bias = spec, spec.conv_kernel - 1, module.bias.detach()
-        side = spec.in_size + self.padding
-        up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, side, side)
-        size, slope = (1.0, 1.0) if spec.is_torgb else (math.sqrt(2), 0.2)
-        filters = module.up_filter, module.down_filter
-        self.raise_, self.lower = legs(like, *filters, up, down, spec.padding, gain=size)
-        self.kink = Kink(slope, module.conv_clamp)
-        gain, self.squares = module.magnitude_ema.rsqrt() / math.sqrt(prod(weight.shape[1:])), None
-        if not spec.is_torgb:
-            # Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they
-            # are left as they are, and the epsilon is scaled instead: it goes into the table, as does the gain.
-            power = weight.square().mean([1, 2, 3])[:, None]
-            gain, epsilon = 1.0, power * (EPSILON / spec.in_channels)
-            self.squares = (square_weight(weight) + epsilon) * module.magnitude_ema
-        self.affine = affine.weight * (affine.weight_gain * gain), affine.bias * (affine.bias_gain * gain)
+        self.raise_, self.lower, self.kink = layer_legs(module)
+        self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulating_squares(module)
         self.winograd = Winograd(weight) if spec.conv_kernel == 3 and Winograd.wins(*weight.shape[:2]) else None
         if self.winograd is None:
             self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
@@ -55,7 +40,7 @@ class TorchLayer:
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
         x = x.contiguous(memory_format=CHANNELS_LAST)
-        styles = F.linear(w, *self.affine)
+        styles = self.affine(w)
         gains = None if self.squares is None else F.linear(styles.square(), self.squares).rsqrt_()
         legs_and_kink = self.raise_, None, self.lower, self.kink
         if len(x) == 1:
