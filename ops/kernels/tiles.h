@@ -50,7 +50,7 @@ struct Plan {
         stretches = ceiling(vectors, blocks);
         blocks = (int)ceiling(vectors, stretches);
         // A raised row should stay in the first cache, the ring of rows in the second.
-        int64_t budget = (lower.separable ? 304 : 160) * 16 / LANES;
+        int64_t budget = (lower.separable ? 304 : 172) * 16 / LANES;
         int64_t widest = std::max<int64_t>(8, (budget - lower.taps_x) / lower.down_x + 1) / 8 * 8;
         tiles_x = ceiling(x.out, widest);
         tile_width = std::min<int64_t>(x.out, round_up(ceiling(x.out, tiles_x), 8));
