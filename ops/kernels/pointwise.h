@@ -9,8 +9,6 @@
 namespace pointwise {
 
 constexpr int64_t NEAR = 192 << 10; // bytes of the pixels that one task works on
-constexpr int64_t DEPTH = 512;      // channels that are summed up at a time
-constexpr int64_t LARGE = 32 << 20; // bytes of a result that will not be found in the caches anyway
 
 // How many numbers `pack` writes.
 inline int64_t packed_size(int64_t results, int64_t channels) { return channels * up_to(results, LANES); }
@@ -28,7 +26,6 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
 struct Pixels {
     const Convolution &job;
     int64_t all, each, threads;
-    bool streams;
     std::atomic<bool> failed{false};
 };
 
@@ -58,24 +55,20 @@ inline void some_pixels(void *context, int64_t task) {
     }
     take(job, first, last, v);
     float *out = job.out + first * job.results;
+    Sums between{v + pixels.each * row, PANEL};
     // The next pixels come to the second cache meanwhile: those of the task that this thread will probably be given.
     const int64_t next = std::min(first + pixels.each * pixels.threads, pixels.all);
     const int64_t calls = (job.results + PANEL - 1) / PANEL * ((job.channels + DEPTH - 1) / DEPTH) * ((last - first) / ROWS_AT_ONCE + 1);
-    Product product{v, row, job.weights, job.channels, DEPTH, last - first, PANEL, {v + pixels.each * row, PANEL}, {}, pixels.streams, {}};
-    product.ahead.at = (const char *)(job.x + next * job.channels);
-    product.ahead.end = (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.channels);
-    product.ahead.lines = (int)((product.ahead.end - product.ahead.at) / 64 / calls) + 1;
+    Ahead ahead{(const char *)(job.x + next * job.channels),
+                (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.channels)};
+    ahead.lines = (int)((ahead.end - ahead.at) / 64 / calls) + 1;
     for (int64_t o = 0; o < job.results; o += PANEL) {
         int64_t wide = std::min(PANEL, job.results - o);
-        product.u = job.weights + o * job.channels;
-        product.to = {out + o, job.results};
-        product.wide = wide;
-        multiply_panel(product);
+        multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.results}, last - first, wide, ahead);
         if (!job.gain) continue;
         for (int64_t p = 0; p < last - first; p++)
             for (int64_t i = o; i < o + wide; i++) out[p * job.results + i] *= job.gain[i];
     }
-    if (pixels.streams) finish_streams();
 }
 
 // Whether there was enough memory.
@@ -83,8 +76,7 @@ inline bool run(const Convolution &job) {
     const int64_t all = job.height * job.width, threads = std::max<int64_t>(1, job.threads);
     int64_t most = std::max<int64_t>(1, NEAR / (4 * spaced(job.channels)));
     int64_t tasks = up_to((all + most - 1) / most, threads), each = up_to((all + tasks - 1) / tasks, ROWS_AT_ONCE);
-    bool streams = !job.gain && job.results % LANES == 0 && (uintptr_t)job.out % 64 == 0 && 4 * all * job.results > LARGE;
-    Pixels pixels{job, all, each, threads, streams};
+    Pixels pixels{job, all, each, threads};
     Pool::shared().run(some_pixels, &pixels, (all + each - 1) / each, (int)threads);
     return !pixels.failed;
 }

@@ -22,10 +22,11 @@ constexpr int ROWS_AT_ONCE = 8, COLUMNS_AT_ONCE = 3;
 constexpr int ROWS_AT_ONCE = 6, COLUMNS_AT_ONCE = 2;
 #endif
 constexpr int64_t PANEL = COLUMNS_AT_ONCE * LANES;
+constexpr int64_t DEPTH = 256; // channels that are summed up at a time
 
 INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
-// From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes 128 numbers of
+// From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes DEPTH numbers of
 // ROWS_AT_ONCE rows fall on different places of a cache whose ways are of 4096 bytes.
 INLINE int64_t spaced(int64_t numbers) {
     int64_t lines = up_to(numbers, 16) / 16 + 1;
@@ -55,26 +56,13 @@ struct Ahead {
     }
 };
 
-// A matrix v [rows, channels] times one panel u of weights. Some channels at a time, which are `depth`: their weights
-// stay in the first cache, and sums of sums have smaller rounding errors.
-struct Product {
-    const float *v;
-    int64_t v_row;
-    const float *u;
-    int64_t channels, depth, rows, wide; // wide: how many results are wanted, at most PANEL
-    Sums between, to;                    // sums until the last channels are in; the results, which may be the same
-    bool past_caches;                    // results are whole, aligned vectors that nobody reads soon
-    Ahead ahead;
-};
-
 // v [M rows, count] times the panel u [count, N vectors], and `so_far` if there is any, to `to`; of the last vector
 // `lanes` are wanted.
 template <int M, int N>
-INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t count, Sums so_far, Sums to, int lanes, bool past_caches) {
+INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t count, Sums so_far, Sums to, int lanes) {
     Vec sum[M][N] = {};
-    if (!past_caches) // what is written to comes to the caches meanwhile
-        UNROLL for (int i = 0; i < M; i++)
-            UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(to.at + i * to.row + j * LANES, 1, 3);
+    UNROLL for (int i = 0; i < M; i++) // what is written to comes to the caches meanwhile
+        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(to.at + i * to.row + j * LANES, 1, 3);
     for (int64_t c = 0; c < count; c++) {
         Vec w[N];
         UNROLL for (int j = 0; j < N; j++) w[j] = load<true>(u + (c * N + j) * LANES, LANES);
@@ -87,24 +75,25 @@ INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t coun
         UNROLL for (int j = 0; j < N; j++) {
             if (so_far.at) sum[i][j] += load<true>(so_far.at + i * so_far.row + j * LANES, LANES);
             float *at = to.at + i * to.row + j * LANES;
-            if (past_caches) stream(at, sum[i][j]);
-            else if (j + 1 < N || lanes == LANES) store<true>(at, sum[i][j], LANES);
+            if (j + 1 < N || lanes == LANES) store<true>(at, sum[i][j], LANES);
             else store<false>(at, sum[i][j], lanes);
         }
 }
 
-template <int N> void multiply_rows(Product &job, int lanes) {
-    for (int64_t c = 0; c < job.channels; c += job.depth) {
-        int64_t row = 0, count = std::min(job.depth, job.channels - c);
-        bool last = c + job.depth >= job.channels;
+// The same for all rows and channels. Some channels at a time: their weights stay in the first cache, and sums of sums
+// have smaller rounding errors. `between` holds the sums until the last channels are in; it may be where they go.
+template <int N>
+void multiply_rows(const float *v, int64_t v_row, const float *u, int64_t channels, Sums between, Sums to, int64_t rows, int lanes, Ahead &ahead) {
+    for (int64_t c = 0; c < channels; c += DEPTH) {
+        int64_t row = 0, count = std::min(DEPTH, channels - c);
+        bool last = c + DEPTH >= channels;
         auto some = [&](auto size) {
             constexpr int M = decltype(size)::value;
-            for (; row + M <= job.rows; row += M) {
-                Sums kept{job.between.at + row * job.between.row, job.between.row};
-                Sums out{job.to.at + row * job.to.row, job.to.row};
-                job.ahead.fetch();
-                multiply<M, N>(job.v + row * job.v_row + c, job.v_row, job.u + c * N * LANES, count, c ? kept : Sums{},
-                               last ? out : kept, last ? lanes : LANES, last && job.past_caches);
+            for (; row + M <= rows; row += M) {
+                Sums kept{between.at + row * between.row, between.row}, out{to.at + row * to.row, to.row};
+                ahead.fetch();
+                multiply<M, N>(v + row * v_row + c, v_row, u + c * N * LANES, count, c ? kept : Sums{}, last ? out : kept,
+                               last ? lanes : LANES);
             }
         };
         some(std::integral_constant<int, ROWS_AT_ONCE>());
@@ -113,10 +102,11 @@ template <int N> void multiply_rows(Product &job, int lanes) {
     }
 }
 
-inline void multiply_panel(Product &job) {
-    int64_t vectors = (job.wide + LANES - 1) / LANES;
-    int lanes = (int)(job.wide - (vectors - 1) * LANES);
-    if (COLUMNS_AT_ONCE > 2 && vectors >= 3) multiply_rows<COLUMNS_AT_ONCE>(job, lanes);
-    else if (vectors == 2) multiply_rows<2>(job, lanes);
-    else multiply_rows<1>(job, lanes);
+// v [rows, channels] times one panel u of weights, of whose results `wide` are wanted: at most PANEL.
+inline void multiply_panel(const float *v, int64_t v_row, const float *u, int64_t channels, Sums between, Sums to, int64_t rows, int64_t wide, Ahead &ahead) {
+    int64_t vectors = (wide + LANES - 1) / LANES;
+    int lanes = (int)(wide - (vectors - 1) * LANES);
+    if (COLUMNS_AT_ONCE > 2 && vectors >= 3) multiply_rows<COLUMNS_AT_ONCE>(v, v_row, u, channels, between, to, rows, lanes, ahead);
+    else if (vectors == 2) multiply_rows<2>(v, v_row, u, channels, between, to, rows, lanes, ahead);
+    else multiply_rows<1>(v, v_row, u, channels, between, to, rows, lanes, ahead);
 }

@@ -14,7 +14,6 @@ namespace winograd {
 
 constexpr int SIDE = 6, KEPT = 4, PARTS = SIDE * SIDE; // a tile, the results of it, its components
 constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B;
-constexpr int64_t DEPTH = 256;       // channels that are summed up at a time: more would cost exactness
 constexpr int64_t NEAR = 1 << 20;    // bytes that one thread works on
 constexpr int64_t SHARED = 16 << 20; // bytes that all threads work on together
 constexpr int64_t MANY = 12 << 20;   // weights in bytes from which all threads share what is read of them
@@ -124,10 +123,10 @@ struct Block {
     void multiply_panels(int64_t p, int64_t from, int64_t to) {
         for (int64_t panel = from; panel < to; panel++) {
             int64_t o = panel * PANEL;
+            Ahead none;
             Sums sums{m + p * tiles * m_row + o, m_row};
-            Product product{v + p * tiles * v_row, v_row, job.weights + (p * wide + o) * job.channels, job.channels, DEPTH,
-                            used, std::min(PANEL, wide - o), sums, sums, false, {}};
-            multiply_panel(product);
+            multiply_panel(v + p * tiles * v_row, v_row, job.weights + (p * wide + o) * job.channels, job.channels, sums,
+                           sums, used, std::min(PANEL, wide - o), none);
         }
     }
 
