@@ -13,7 +13,7 @@ struct Convolution {
     int64_t height, width, channels, results, padding, threads;
 };
 
-// A block of the multiplication is ROWS rows by COLUMNS vectors of results, all in registers.
+// A block of the multiplication is so many rows by so many vectors of results, all in registers.
 #if defined(__AVX512F__)
 constexpr int ROWS_AT_ONCE = 14, COLUMNS_AT_ONCE = 2;
 #elif defined(__aarch64__)
@@ -26,7 +26,7 @@ constexpr int64_t DEPTH = 256; // channels that are summed up at a time
 
 INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
-// From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes DEPTH numbers of
+// From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes 128 numbers of
 // ROWS_AT_ONCE rows fall on different places of a cache whose ways are of 4096 bytes.
 INLINE int64_t spaced(int64_t numbers) {
     int64_t lines = up_to(numbers, 16) / 16 + 1;

@@ -8,42 +8,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from planned_networks import KINDS, make
 from torch import Tensor, nn
 
 from networks import load_network
 from networks.capture import listening
-from networks.config import StyleGAN3Config
 from networks.plan import InputPlan
 from networks.plan_torch import TorchLayer
 from networks.stylegan3 import Generator, SynthesisLayer
 from ops.kernels.layer import Layer
 
 ROOT = Path(__file__).parent.parent.parent
-T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
-# One channel more than a vector holds, and layers with far more weights than picture.
-KINDS = {
-    "T": T,
-    "R": replace(T, conv_kernel=1, use_radial_filters=True),
-    "odd": replace(T, channel_max=17, margin_size=3),
-    "wide": replace(T, channel_base=2048, channel_max=90, margin_size=2, num_layers=6),
-    "same rate": replace(T, lrelu_upsampling=1, num_layers=6),
-}
-
-
-def make(kind: str = "T") -> Generator:
-    torch.manual_seed(0)
-    network = Generator(KINDS[kind]).eval()
-    synthesis = network.synthesis
-    for layer in map(synthesis.layer, synthesis.layer_names):
-        nn.init.normal_(layer.bias, std=0.3)
-        layer.magnitude_ema.fill_(0.6)
-    nn.init.normal_(synthesis.input.affine.weight, std=0.5)
-    return network
 
 
 def layer_of(network: Generator, number: int) -> SynthesisLayer:

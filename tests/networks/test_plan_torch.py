@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from planned_networks import KINDS, make
 
-from networks.config import StyleGAN3Config
 from networks.plan_torch import TorchLayer
-from networks.stylegan3 import SynthesisNetwork
 
 ROOT = Path(__file__).parent.parent.parent
-T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
-KINDS = {
-    "T": T,
-    "R": replace(T, conv_kernel=1, use_radial_filters=True),
-    "odd": replace(T, channel_max=17, margin_size=3),
-    "Winograd's": replace(T, channel_base=4096, channel_max=95, margin_size=2, num_layers=6),
-    "same rate": replace(T, lrelu_upsampling=1, num_layers=6),
-}
-
-
-def make(kind: str) -> SynthesisNetwork:
-    torch.manual_seed(0)
-    network = SynthesisNetwork(KINDS[kind]).eval()
-    for layer in map(network.layer, network.layer_names):
-        nn.init.normal_(layer.bias, std=0.3)
-        layer.magnitude_ema.fill_(0.6)
-    return network
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -> None:
-    network = make(kind)
+    network = make(kind).synthesis
     for layer in map(network.layer, network.layer_names):
         x = torch.randn(batch, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size)
         w = torch.randn(batch, 8)
@@ -53,7 +33,7 @@ def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -
 
 
 def test_pictures_of_a_batch_do_not_meet() -> None:
-    network = make("Winograd's")
+    network = make("many channels").synthesis
     layer = network.layer(network.layer_names[2])
     x, w = torch.randn(3, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size), torch.randn(3, 8)
     with torch.no_grad():
