@@ -60,6 +60,7 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
         (3, 130, 5, 14, 3),
         (1, 19, 37, 9, 1),
         (1, 130, 5, 14, 3),
+        (1, 255, 254, 9, 3),
     ):
         x, weight = noise(1, inside, size, size + 1), noise(results, inside, kernel, kernel)
         style, gain = noise(inside), noise(results)

@@ -1,11 +1,11 @@
 """Convolution in float32 on the CPU in C++, where there is the library: 3x3 with a fourth of the products, and 1x1.
 
-    convolve = Convolution(weight)                  once for weights [O,I,k,k]; 3x3 ones take four times their memory
+    convolve = Convolution(weight)                  once for weights [O,I,k,k]; takes up to 4 (3x3) or 2 times their memory
     y = convolve(x, scale, gain, padding)           conv2d(x * scale, weight, padding) * gain
 
 x is [N,I,H,W]; scale and gain are optional: [I] or [N,I], [O] or [N,O]; y [N,O,H',W'] is in channels_last memory. The
-form for 3x3 is Winograd's, which differs from direct convolution by rounding, about 2e-6 of the largest value at 512
-channels. No gradients.
+forms for 3x3 and for many channels of 1x1 are Winograd's and Strassen's, which differ from direct convolution by
+rounding, about 2e-6 of the largest value at 512 channels. No gradients.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Job(ctypes.Structure):
 
     _fields_ = [
         *((name, _pointer) for name in ("x", "scale", "gain", "weights", "out")),
-        *((name, _long) for name in ("height", "width", "channels", "results", "padding", "threads")),
+        *(
+            (name, _long)
+            for name in ("height", "width", "channels", "results", "x_row", "out_row", "padding", "threads")
+        ),
     ]
 
 
@@ -79,6 +82,7 @@ class Convolution:
         out = picture([len(x), self.results, height, width])
         scales, gains = _factors(scale, len(x), self.channels), _factors(gain, len(x), self.results)
         job = Job(weights=self.weights.data_ptr(), channels=self.channels, results=self.results, padding=padding)
+        job.x_row, job.out_row = self.channels, self.results
         job.height, job.width = x.shape[2:]
         job.threads = threads or torch.get_num_threads()
         for n in range(len(x)):

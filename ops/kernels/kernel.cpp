@@ -41,5 +41,5 @@ EXPORT void bandlimit_pack(const float *weight, int64_t results, int64_t channel
 }
 
 // The version of `Job`, and how many channels a vector holds.
-EXPORT int bandlimit_version() { return 4; }
+EXPORT int bandlimit_version() { return 5; }
 EXPORT int bandlimit_lanes() { return LANES; }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import build
 
-VERSION = 4  # of what kernel.cpp exports
+VERSION = 5  # of what kernel.cpp exports
 
 Check = Callable[[ctypes.CDLL], str | None]
 

@@ -102,7 +102,7 @@ template <int U, int K> void raise_across(const RaiseAcross &job) {
             UNROLL for (int k = 0; k < K; k++) {
                 const Vec *row = job.rows[k] + x;
                 UNROLL for (int i = 0; i < COLUMNS; i++) {
-                    Vec v = row[i];
+                    Vec v = held(row[i]);
                     UNROLL for (int u = 0; u < U; u++) sum[u * COLUMNS + i] += splat(job.taps[u * K + k]) * v;
                 }
             }
@@ -231,7 +231,7 @@ template <int D, int T, int MADE> void lower_across(const LowerAcross &job) {
             UNROLL for (int s = 0; s < (MADE - 1) * D + T; s++) {
                 const Vec *row = job.rows[s] + x;
                 UNROLL for (int i = 0; i < COLUMNS; i++) {
-                    Vec v = row[i];
+                    Vec v = held(row[i]);
                     UNROLL for (int p = 0; p < MADE; p++)
                         if (s >= p * D && s < p * D + T) sum[p * COLUMNS + i] += splat(job.taps[s - p * D]) * v;
                 }

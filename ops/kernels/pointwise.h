@@ -1,9 +1,11 @@
-// 1x1 convolution of a picture in channels_last memory: the product of its pixels with a matrix of weights. Each sum is
-// over the channels in their order, so that neither threads nor blocks change a bit.
+// 1x1 convolution of a picture in channels_last memory: the product of its pixels with a matrix of weights. Of many
+// channels it is strassen.h's. Otherwise each sum is over the channels in their order, so that neither threads nor blocks
+// change a bit.
 #pragma once
 #include "pool.h"
 #include "products.h"
 #include "scratch.h"
+#include "strassen.h"
 #include <atomic>
 
 namespace pointwise {
@@ -11,10 +13,14 @@ namespace pointwise {
 constexpr int64_t NEAR = 192 << 10; // bytes of the pixels that one task works on
 
 // How many numbers `pack` writes.
-inline int64_t packed_size(int64_t results, int64_t channels) { return channels * up_to(results, LANES); }
+inline int64_t packed_size(int64_t results, int64_t channels) {
+    if (strassen::wins(results, channels)) return strassen::packed_size(results, channels);
+    return channels * up_to(results, LANES);
+}
 
 // weight [results, channels] to [panels, channels, a panel's results]; the last panel may be narrower.
 inline void pack(const float *weight, int64_t results, int64_t channels, float *packed) {
+    if (strassen::wins(results, channels)) return strassen::pack(weight, results, channels, packed);
     const int64_t all = up_to(results, LANES);
     for (int64_t o = 0; o < all; o++) {
         int64_t first = o / PANEL * PANEL, wide = std::min(PANEL, all - first);
@@ -26,6 +32,7 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
 struct Pixels {
     const Convolution &job;
     int64_t all, each, threads;
+    bool halves;
     std::atomic<bool> failed{false};
 };
 
@@ -35,9 +42,9 @@ inline void take(const Convolution &job, int64_t first, int64_t last, float *v) 
     for (int64_t c = 0; c < job.channels; c += LANES) {
         int count = (int)std::min<int64_t>(LANES, job.channels - c);
         Vec scale = factors(job.scale, c, count);
-        const float *from = job.x + first * job.channels + c;
+        const float *from = job.x + first * job.x_row + c;
         float *to = v + c;
-        for (int64_t p = first; p < last; p++, from += job.channels, to += row) {
+        for (int64_t p = first; p < last; p++, from += job.x_row, to += row) {
             Vec x = count == LANES ? load<true>(from, count) : load<false>(from, count);
             store<true>(to, x * scale, LANES);
         }
@@ -47,27 +54,34 @@ inline void take(const Convolution &job, int64_t first, int64_t last, float *v) 
 inline void some_pixels(void *context, int64_t task) {
     Pixels &pixels = *(Pixels *)context;
     const Convolution &job = pixels.job;
-    const int64_t row = spaced(job.channels), first = task * pixels.each, last = std::min(first + pixels.each, pixels.all);
-    float *v = (float *)scratch.get(pixels.each * (row + PANEL) / LANES + 1);
+    const int64_t first = task * pixels.each, last = std::min(first + pixels.each, pixels.all);
+    const int64_t row = spaced(job.channels), half = (last - first + 1) / 2;
+    const int64_t room = pixels.halves ? strassen::room(job.channels, half) : pixels.each * (row + PANEL);
+    float *v = (float *)scratch.get(room / LANES + 1);
     if (!v) {
         pixels.failed = true;
         return;
     }
-    take(job, first, last, v);
-    float *out = job.out + first * job.results;
-    Sums between{v + pixels.each * row, PANEL};
+    float *out = job.out + first * job.out_row;
     // The next pixels come to the second cache meanwhile: those of the task that this thread will probably be given.
     const int64_t next = std::min(first + pixels.each * pixels.threads, pixels.all);
-    const int64_t calls = (job.results + PANEL - 1) / PANEL * ((job.channels + DEPTH - 1) / DEPTH) * ((last - first) / ROWS_AT_ONCE + 1);
-    Ahead ahead{(const char *)(job.x + next * job.channels),
-                (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.channels)};
+    const int64_t calls = pixels.halves ? strassen::calls(job, half) : blocks_of(last - first, job.channels, job.results);
+    Ahead ahead{(const char *)(job.x + next * job.x_row),
+                (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.x_row)};
     ahead.lines = (int)((ahead.end - ahead.at) / 64 / calls) + 1;
+    if (pixels.halves) {
+        strassen::multiply_pixels(job, job.x + first * job.x_row, out, last - first, half, v, ahead);
+        return;
+    }
+    take(job, first, last, v);
+    Sums between{v + pixels.each * row, PANEL};
     for (int64_t o = 0; o < job.results; o += PANEL) {
-        int64_t wide = std::min(PANEL, job.results - o);
-        multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.results}, last - first, wide, ahead);
+        int64_t wide = std::min(PANEL, job.written() - o);
+        multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.out_row},
+                       last - first, wide, ahead);
         if (!job.gain) continue;
         for (int64_t p = 0; p < last - first; p++)
-            for (int64_t i = o; i < o + wide; i++) out[p * job.results + i] *= job.gain[i];
+            for (int64_t i = o; i < std::min(o + wide, job.results); i++) out[p * job.out_row + i] *= job.gain[i];
     }
 }
 
@@ -76,7 +90,9 @@ inline bool run(const Convolution &job) {
     const int64_t all = job.height * job.width, threads = std::max<int64_t>(1, job.threads);
     int64_t most = std::max<int64_t>(1, NEAR / (4 * spaced(job.channels)));
     int64_t tasks = up_to((all + most - 1) / most, threads), each = up_to((all + tasks - 1) / tasks, ROWS_AT_ONCE);
-    Pixels pixels{job, all, each, threads};
+    const bool halves = strassen::wins(job.results, job.channels);
+    if (halves) each = strassen::TOGETHER;
+    Pixels pixels{job, all, each, threads, halves};
     Pool::shared().run(some_pixels, &pixels, (all + each - 1) / each, (int)threads);
     return !pixels.failed;
 }

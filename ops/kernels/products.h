@@ -5,12 +5,24 @@
 #include <cstdint>
 #include <type_traits>
 
-// One convolution of a picture in channels_last memory, as convolution.py fills it in.
+INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+
+constexpr int64_t STREAMED = 8 << 20; // bytes of results that will not be found in the caches anyway
+
+// One convolution of a picture in channels_last memory, as convolution.py fills it in. Rows are the numbers from one
+// pixel to the next: with room for whole vectors of results, their vectors are written whole.
 struct Convolution {
     const float *x, *scale, *gain; // x [height, width, channels]; scales of the channels and of the results, or null
     const float *weights;          // as `pack` writes them
     float *out;                    // [height + 2 padding - (kernel - 1), the same of the width, results]
-    int64_t height, width, channels, results, padding, threads;
+    int64_t height, width, channels, results, x_row, out_row, padding, threads;
+
+    int64_t written() const { return out_row >= up_to(results, LANES) ? up_to(results, LANES) : results; }
+
+    // Whether results are written past the caches, which takes whole vectors.
+    bool streams() const {
+        return out_row % LANES == 0 && (uintptr_t)out % 64 == 0 && 4 * height * width * out_row > STREAMED;
+    }
 };
 
 // A block of the multiplication is so many rows by so many vectors of results, all in registers.
@@ -24,14 +36,17 @@ constexpr int ROWS_AT_ONCE = 6, COLUMNS_AT_ONCE = 2;
 constexpr int64_t PANEL = COLUMNS_AT_ONCE * LANES;
 constexpr int64_t DEPTH = 256; // channels that are summed up at a time
 
-INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
-
 // From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes 128 numbers of
 // ROWS_AT_ONCE rows fall on different places of a cache whose ways are of 4096 bytes.
 INLINE int64_t spaced(int64_t numbers) {
     int64_t lines = up_to(numbers, 16) / 16 + 1;
     if (lines > 9) lines += (25 - lines % 16) % 16;
     return lines * 16;
+}
+
+// How many blocks a product of so many rows has.
+INLINE int64_t blocks_of(int64_t rows, int64_t channels, int64_t results) {
+    return up_to(rows, ROWS_AT_ONCE) / ROWS_AT_ONCE * (up_to(channels, DEPTH) / DEPTH) * (up_to(results, PANEL) / PANEL);
 }
 
 // Of the channels or results from `first` on, 1 where there are none.

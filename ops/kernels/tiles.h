@@ -1,9 +1,9 @@
 // Bias, upsample, leaky ReLU, clamp, downsample, tile by tile in cache: the C++ form of ops/filtered_lrelu.py.
 //
-// Pictures are [N,H,W,C] in memory. One task works on a few vectors of channels and a rectangle of the output; it
-// goes down the rows: samples are loaded (converted, scaled, biased) into a ring, raised across and along the rows,
-// bent, lowered along and then across the rows, scaled and stored. Filters are `ops.fir.Span`s, the same for every
-// size; the filter taps of 2-D filters are taken together with those along the rows.
+// Pictures are [N,H,W,C] in memory, with room between pixels if need be. One task works on a few vectors of channels and
+// a rectangle of the output; it goes down the rows: samples are loaded (converted, scaled, biased) into a ring, raised
+// across and along the rows, bent, lowered along and then across the rows, scaled and stored. Filters are
+// `ops.fir.Span`s, the same for every size; the filter taps of 2-D filters are taken together with those along the rows.
 //
 // With `v` it is the derivative: after(kink'(raise(x + b)) * before(v)).
 #pragma once
@@ -18,6 +18,7 @@ struct Job {
     void *out;
     const float *bias, *scale, *gain; // [C] or null; scale and gain may be [N][C]: then the steps are C
     int64_t scale_step, gain_step;
+    int64_t x_row, v_row, out_row; // numbers from one pixel to the next
     int64_t samples, channels, dtype_in, dtype_v, dtype_out; // dtypes: 0 float32, 1 bfloat16
     Leg raise, before, after;
     float slope, clamp; // a negative clamp is none
@@ -56,7 +57,7 @@ struct Plan {
         tile_width = std::min<int64_t>(x.out, round_up(ceiling(x.out, tiles_x), 8));
         tiles_x = ceiling(x.out, tile_width);
         int64_t size = job.dtype_out == 0 ? 4 : 2;
-        streams = job.channels % LANES == 0 && (uintptr_t)job.out % 64 == 0 &&
+        streams = job.out_row % LANES == 0 && (uintptr_t)job.out % 64 == 0 &&
                   job.samples * job.channels * y.out * x.out * size > LARGE;
         int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
         int64_t so_far = job.samples * stretches * tiles_x;
@@ -86,8 +87,9 @@ void Plan::tile(int64_t task) {
     int64_t first = left * lower.down_x - ax.before; // of the raised columns
     int raised = (width - 1) * lower.down_x + lower.taps_x;
     int64_t rest = std::min<int64_t>((int64_t)blocks * LANES, job.channels - channel);
-    Channels c = {(int)ceiling(rest, LANES), 0, job.channels};
+    Channels c = {(int)ceiling(rest, LANES), 0, 0};
     c.lanes = (int)rest - (c.blocks - 1) * LANES;
+    Channels written = {c.blocks, job.out_row >= round_up(job.channels, LANES) ? LANES : c.lanes, job.out_row};
 
     Source x, v;
     x.lay_out(raise, first, raised);
@@ -105,18 +107,18 @@ void Plan::tile(int64_t task) {
         return;
     }
     auto take = [&at](int64_t vectors) { Vec *taken = at; at += vectors; return taken; };
-    auto open = [&](Source &source, const void *picture, int64_t dtype) {
+    auto open = [&](Source &source, const void *picture, int64_t dtype, int64_t row) {
         int64_t size = dtype == 0 ? 4 : 2;
-        int64_t start = sample * source.raiser->height * source.raiser->width * job.channels + channel;
+        int64_t start = sample * source.raiser->height * source.raiser->width * row + channel;
         source.from.picture = (const char *)picture + start * size;
         source.from.width = source.raiser->width;
-        source.from.channels = c;
+        source.from.channels = {c.blocks, c.lanes, row};
         source.from.affine = false;
         source.dtype = dtype;
         source.ring = take(c.blocks * source.ring_size());
         source.phases = take(c.blocks * source.phases_size());
     };
-    open(x, job.x, job.dtype_in);
+    open(x, job.x, job.dtype_in, job.x_row);
     if (job.bias || job.scale) {
         x.from.affine = true;
         numbers(job.scale ? job.scale + sample * job.scale_step : nullptr, channel, c, 1, x.from.scale);
@@ -124,7 +126,7 @@ void Plan::tile(int64_t task) {
     }
     Vec gain[MOST_BLOCKS];
     numbers(job.gain ? job.gain + sample * job.gain_step : nullptr, channel, c, 1, gain);
-    if (job.v) open(v, job.v, job.dtype_v);
+    if (job.v) open(v, job.v, job.dtype_v, job.v_row);
     Vec *raised_v = job.v ? take(raised_size) : nullptr;
     Vec *raised_x = lower.separable ? take(raised_size) : nullptr;
     Vec *ring = take(c.blocks * ring_size); // lowered rows, or raised rows where the filter wants them all
@@ -178,11 +180,11 @@ void Plan::tile(int64_t task) {
             }
         }
         for (int p = 0; p < made; p++) {
-            int64_t place = ((sample * ay.out + y + p) * ax.out + left) * job.channels + channel;
+            int64_t place = ((sample * ay.out + y + p) * ax.out + left) * job.out_row + channel;
             const Vec *row = result + p * wide;
             int64_t stride = lower.rows_at_once * wide;
-            if (job.dtype_out == 0) store_row((float *)job.out + place, c, row, stride, width, gain, streams);
-            else store_row((uint16_t *)job.out + place, c, row, stride, width, gain, streams);
+            if (job.dtype_out == 0) store_row((float *)job.out + place, written, row, stride, width, gain, streams);
+            else store_row((uint16_t *)job.out + place, written, row, stride, width, gain, streams);
         }
     }
     if (streams) finish_streams();

@@ -101,11 +101,11 @@ struct Block {
                 int count = (int)std::min<int64_t>(LANES, job.channels - c);
                 Vec d[PARTS], half[PARTS], part[SIDE], scale = factors(job.scale, c, count);
                 bool inside = y0 >= 0 && x0 >= 0 && y0 + SIDE <= job.height && x0 + SIDE <= job.width;
-                const float *corner = job.x + (y0 * job.width + x0) * job.channels + c;
+                const float *corner = job.x + (y0 * job.width + x0) * job.x_row + c;
                 for (int y = 0; y < SIDE; y++)
                     for (int x = 0; x < SIDE; x++) {
                         bool real = inside || (y0 + y >= 0 && y0 + y < job.height && x0 + x >= 0 && x0 + x < job.width);
-                        const float *from = corner + (y * job.width + x) * job.channels;
+                        const float *from = corner + (y * job.width + x) * job.x_row;
                         if (!real) d[y * SIDE + x] = Vec{};
                         else d[y * SIDE + x] = (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
                     }
@@ -132,14 +132,16 @@ struct Block {
 
     // Tiles [from, to) of m into the result.
     void give(int64_t from, int64_t to) {
+        const bool streams = job.streams();
         const int64_t step = tiles * m_row, height = job.height + 2 * job.padding - 2, width = job.width + 2 * job.padding - 2;
         for (int64_t tile = from; tile < to; tile++) {
             int64_t y0 = (first + tile) / across * KEPT, x0 = (first + tile) % across * KEPT;
             int rows = (int)std::min<int64_t>(KEPT, height - y0), columns = (int)std::min<int64_t>(KEPT, width - x0);
             for (int64_t o = 0; o < job.results; o += LANES) {
-                int count = (int)std::min<int64_t>(LANES, job.results - o);
+                int count = (int)std::min<int64_t>(LANES, job.written() - o);
                 const float *from_m = m + tile * m_row + o;
-                Vec half[KEPT * SIDE], part[SIDE], made[KEPT], gain = factors(job.gain, o, count);
+                Vec half[KEPT * SIDE], part[SIDE], made[KEPT];
+                Vec gain = factors(job.gain, o, (int)std::min<int64_t>(LANES, job.results - o));
                 for (int q = 0; q < SIDE; q++) {
                     for (int p = 0; p < SIDE; p++) part[p] = load<true>(from_m + (p * SIDE + q) * step, LANES);
                     together(part, 1, made);
@@ -147,14 +149,16 @@ struct Block {
                 }
                 for (int y = 0; y < rows; y++) {
                     together(half + y * SIDE, 1, made);
-                    float *to_out = job.out + ((y0 + y) * width + x0) * job.results + o;
-                    for (int x = 0; x < columns; x++, to_out += job.results) {
-                        if (count == LANES) store<true>(to_out, made[x] * gain, count);
+                    float *to_out = job.out + ((y0 + y) * width + x0) * job.out_row + o;
+                    for (int x = 0; x < columns; x++, to_out += job.out_row) {
+                        if (streams) stream(to_out, made[x] * gain);
+                        else if (count == LANES) store<true>(to_out, made[x] * gain, count);
                         else store<false>(to_out, made[x] * gain, count);
                     }
                 }
             }
         }
+        if (streams) finish_streams();
     }
 
     int64_t used = 0; // of the tiles there is room for

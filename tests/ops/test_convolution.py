@@ -52,6 +52,15 @@ def test_any_number_of_channels(channels, results, side):
     assert relative_error(Convolution(weight)(x), exact(x, weight)) < TOLERANCE
 
 
+@pytest.mark.parametrize(("channels", "results"), [(256, 256), (255, 249), (193, 192), (512, 362), (1023, 130)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (5, 11), (7, 8), (3, 19), (13, 17)])
+def test_many_channels_of_any_number_of_pixels(channels, results, size):
+    x, weight = torch.randn(1, channels, *size), torch.randn(results, channels, 1, 1)
+    scale, gain = torch.rand(channels) + 0.5, torch.rand(results) + 0.5
+    expected = exact(x, weight, scale) * gain[:, None, None]
+    assert relative_error(Convolution(weight)(x, scale, gain), expected) < TOLERANCE
+
+
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 9, 31])
 @pytest.mark.parametrize("width", [1, 3, 4, 6, 18, 33])
 @pytest.mark.parametrize("padding", [0, 1, 2, 5])
