@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "RESULT "
+TURN = 0.02  # seconds that a turn lasts at least
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 Work = Callable[[], object]
 
@@ -39,7 +40,8 @@ class Pairs:
 def pairs(ours: Work, plain: Work, seconds: float, *, least: int = 3, most: int = 60, warm: bool = True) -> Pairs:
     """Alternate the two for about so many seconds, `least` to `most` times each; what runs first alternates, too.
 
-    Both run once before that, to warm up, unless `warm` is False.
+    What takes less than a turn is repeated in it, as layers follow each other in a network, and its mean counts. Both
+    run once before that, to warm up, unless `warm` is False.
     """
     if warm:
         ours()
@@ -49,7 +51,7 @@ def pairs(ours: Work, plain: Work, seconds: float, *, least: int = 3, most: int 
     end = time.perf_counter() + seconds
     while len(mine) < least or (time.perf_counter() < end and len(mine) < most):
         for work, times in ((ours, mine), (plain, theirs))[:: -1 if len(mine) % 2 else 1]:
-            times.append(timed(work))
+            times.append(turn(work))
     ratio = median(b / a for a, b in zip(mine, theirs, strict=True))
     return Pairs(min(mine), median(mine), min(theirs), median(theirs), ratio, len(mine))
 
@@ -59,6 +61,15 @@ def timed(work: Work) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def turn(work: Work) -> float:
+    """Seconds that it takes, on average over one turn."""
+    count, began = 0, time.perf_counter()
+    while not count or time.perf_counter() < began + TURN:
+        work()
+        count += 1
+    return (time.perf_counter() - began) / count
 
 
 def repeated(work: Work, seconds: float, least: int = 3) -> list[float]:
