@@ -32,6 +32,7 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
     # name, channels, size, up, down, padding, up filter, down filter, clamp
     cases = [
         ("separable", 17, 9, 2, 2, (9, 8, 9, 8), separable, separable, 1.0),
+        ("even", 18, 9, 2, 2, (9, 8, 9, 8), separable, separable + separable.flip(0), 1.0),
         ("up 4", 5, 15, 4, 2, (-3, -4, -2, -4), noise(24), separable, 256.0),
         ("radial", 33, 7, 2, 2, (11, 10, 11, 10), separable, even, 1.0),
         ("any filter", 3, 8, 1, 1, (2, 1, 0, 3), noise(3), noise(4, 5), None),

@@ -94,7 +94,7 @@ struct Raiser {
 
 struct Lowerer {
     int down_y, down_x, taps_y, taps_x, rows_at_once;
-    bool separable, folds;
+    bool separable, folds, even;      // a 2-D filter folds where its rows are even; both axes of a separable one are
     std::vector<float> across, along; // in the order of the samples
     LowerPass pass;
     LowerAcrossPass pass_across[ROWS]; // by how many rows are made
@@ -102,38 +102,45 @@ struct Lowerer {
     explicit Lowerer(const Leg &leg) {
         down_y = (int)leg.y.down; down_x = (int)leg.x.down; taps_y = (int)leg.y.taps; taps_x = (int)leg.x.taps;
         separable = leg.separable || (taps_y == 1 && taps_x == 1);
-        folds = false;
+        folds = even = false;
         if (separable) {
             across.resize(taps_y);
             along.resize(taps_x);
             for (int k = 0; k < taps_y; k++) across[k] = leg.f[taps_y - 1 - k];
             for (int k = 0; k < taps_x; k++) along[k] = leg.separable ? leg.f[taps_x - 1 - k] : 1.0f;
+            even = make_even(across, taps_y, 1) && make_even(along, taps_x, 1);
         } else {
             along.resize(taps_y * taps_x);
-            float most = 0, apart = 0;
             for (int y = 0; y < taps_y; y++)
-                for (int x = 0; x < taps_x; x++) {
-                    float value = leg.f[(taps_y - 1 - y) * taps_x + taps_x - 1 - x];
-                    float other = leg.f[y * taps_x + taps_x - 1 - x];
-                    along[y * taps_x + x] = value;
-                    most = std::max(most, value < 0 ? -value : value);
-                    apart = std::max(apart, value < other ? other - value : value - other);
-                }
-            // Designed filters are even up to rounding; taking the mean of both halves moves them by less than that.
-            folds = taps_y % 2 == 0 && apart <= 1e-6f * most;
-            if (folds)
-                for (int y = 0; y < taps_y / 2; y++)
-                    for (int x = 0; x < taps_x; x++) {
-                        float &value = along[y * taps_x + x];
-                        value = 0.5f * (value + along[(taps_y - 1 - y) * taps_x + x]);
-                    }
+                for (int x = 0; x < taps_x; x++)
+                    along[y * taps_x + x] = leg.f[(taps_y - 1 - y) * taps_x + taps_x - 1 - x];
+            folds = make_even(along, taps_y, taps_x);
         }
         rows_at_once = separable ? ROWS : 2;
-        pass = choose_lower(down_x, taps_x, folds);
-        pass_across[0] = choose_lower_across<1>(down_y, taps_y);
-        pass_across[1] = choose_lower_across<2>(down_y, taps_y);
-        pass_across[2] = choose_lower_across<3>(down_y, taps_y);
-        pass_across[3] = choose_lower_across<4>(down_y, taps_y);
+        pass = choose_lower(down_x, taps_x, folds, even);
+        pass_across[0] = choose_lower_across<1>(down_y, taps_y, even);
+        pass_across[1] = choose_lower_across<2>(down_y, taps_y, even);
+        pass_across[2] = choose_lower_across<3>(down_y, taps_y, even);
+        pass_across[3] = choose_lower_across<4>(down_y, taps_y, even);
+    }
+
+    // Designed filters are even up to rounding: the first half of the rows becomes the mean of both, which moves it by less
+    // than that. Whether they are.
+    static bool make_even(std::vector<float> &taps, int rows, int row) {
+        float most = 0, apart = 0;
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < row; x++) {
+                float value = taps[y * row + x], other = taps[(rows - 1 - y) * row + x];
+                most = std::max(most, value < 0 ? -value : value);
+                apart = std::max(apart, value < other ? other - value : value - other);
+            }
+        if (rows % 2 || !(apart <= 1e-6f * most)) return false;
+        for (int y = 0; y < rows / 2; y++)
+            for (int x = 0; x < row; x++) {
+                float &value = taps[y * row + x], &other = taps[(rows - 1 - y) * row + x];
+                value = other = 0.5f * (value + other);
+            }
+        return true;
     }
 };
 

@@ -181,6 +181,26 @@ template <int D, int T, int O> INLINE void lower_folded_pair(const Lower &job, i
     }
 }
 
+// A filter that is even: samples that share a tap are added first, which halves the products.
+// sum[i] = sum over k of taps[k] * (v[i * D + k] + v[i * D + T - 1 - k]).
+template <int D, int T, int O> INLINE void lower_even(const Vec *v, const float *taps, Vec *sum) {
+    UNROLL for (int i = 0; i < O; i++) {
+        sum[i] = splat(taps[0]) * (v[i * D] + v[i * D + T - 1]);
+        UNROLL for (int k = 1; k < T / 2; k++) sum[i] += splat(taps[k]) * (v[i * D + k] + v[i * D + T - 1 - k]);
+    }
+}
+
+// Of one row.
+template <int D, int T> void lower_even_along(const Lower &job) {
+    for (int x = 0; x < job.columns; x += COLUMNS) {
+        const Vec *row = job.rows[0] + x * D;
+        Vec v[(COLUMNS - 1) * D + T], sum[COLUMNS];
+        UNROLL for (int s = 0; s < (COLUMNS - 1) * D + T; s++) v[s] = held(row[s]);
+        lower_even<D, T, COLUMNS>(v, job.taps, sum);
+        UNROLL for (int i = 0; i < COLUMNS; i++) job.out[x + i] = sum[i];
+    }
+}
+
 template <int D, int T, int O, bool FOLD> void lower_along(const Lower &job) {
     int x = 0;
     if (FOLD && job.made == 2)
@@ -205,7 +225,8 @@ template <bool FOLD> void lower_along_any(const Lower &job) {
 
 typedef void (*LowerPass)(const Lower &);
 
-inline LowerPass choose_lower(int down, int taps, bool fold) {
+inline LowerPass choose_lower(int down, int taps, bool fold, bool even) {
+    if (down == 2 && taps == 12 && even) return lower_even_along<2, 12>;
     if (down == 2 && taps == 12) return fold ? lower_along<2, 12, 8, true> : lower_along<2, 12, 8, false>;
     if (down == 4 && taps == 24) return fold ? lower_along<4, 24, 4, true> : lower_along<4, 24, 4, false>;
     if (down == 2 && taps == 4) return fold ? lower_along<2, 4, 8, true> : lower_along<2, 4, 8, false>;
@@ -248,11 +269,21 @@ template <int D, int T, int MADE> void lower_across(const LowerAcross &job) {
     }
 }
 
+template <int D, int T, int MADE> void lower_even_across(const LowerAcross &job) {
+    for (int x = 0; x < job.columns; x++) {
+        Vec v[(MADE - 1) * D + T], sum[MADE];
+        UNROLL for (int s = 0; s < (MADE - 1) * D + T; s++) v[s] = held(job.rows[s][x]);
+        lower_even<D, T, MADE>(v, job.taps, sum);
+        UNROLL for (int p = 0; p < MADE; p++) job.out[p * job.stride + x] = sum[p];
+    }
+}
+
 typedef void (*LowerAcrossPass)(const LowerAcross &);
 
 constexpr int ROWS = 4; // most rows of outputs that are lowered across at once
 
-template <int MADE> LowerAcrossPass choose_lower_across(int down, int taps) {
+template <int MADE> LowerAcrossPass choose_lower_across(int down, int taps, bool even) {
+    if (down == 2 && taps == 12 && even) return lower_even_across<2, 12, MADE>;
     if (down == 2 && taps == 12) return lower_across<2, 12, MADE>;
     if (down == 4 && taps == 24) return lower_across<4, 24, MADE>;
     return lower_across<0, 0, MADE>;
