@@ -65,11 +65,14 @@ def filtered_lrelu(
         raise ValueError(f"clamp must be 0 or more, or None, not {clamp}.")
     if gain <= 0:
         raise ValueError(f"filtered_lrelu needs a positive gain, not {gain}.")
-    nothing = parse_scaling(up, "up") == parse_scaling(down, "down") == (1, 1) and not any(parse_padding(padding))
-    if fu is None and fd is None and nothing:
+    if fu is None and fd is None and _resamples_nothing(up, down, padding):
         return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
     raise_, lower = legs(x, fu, fd, up, down, padding, gain, flip_filter)
     return _FilteredLrelu.apply(x, b, raise_, lower, Kink(float(slope), clamp))
+
+
+def _resamples_nothing(up: Scaling, down: Scaling, padding: Padding) -> bool:
+    return parse_scaling(up, "up") == parse_scaling(down, "down") == (1, 1) and not any(parse_padding(padding))
 
 
 def legs(

@@ -6,6 +6,7 @@ Everything here is plain arithmetic without gradients of its own; `upfirdn2d` an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,6 +27,7 @@ class Span:
     before: int = 0
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def padded(cls, size: int, taps: int, up: int, down: int, before: int, after: int) -> Span:
         """The span of `size` samples, padded (at the raised rate) by `before` and `after`."""
         room = size * up + before + after - taps

@@ -125,6 +125,8 @@ def aligned_padding(
 
 def parse_scaling(value: Scaling, name: str) -> tuple[int, int]:
     """One number or [x, y] -> (x, y). Raises ValueError unless both are whole and at least 1."""
+    if type(value) is int and value >= 1:  # the usual case, in a fraction of the time
+        return value, value
     pair = _whole(value)
     if len(pair) == 1:
         pair = pair * 2
