@@ -69,8 +69,9 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
         if not _agree(Convolution(weight, library)(x, style, gain, kernel - 1, threads), expected, TOLERANCE):
             return f"{kernel}x{kernel} convolution"
     for kernel in (1, 3):
-        x, weight, w = noise(2, 19, 7, 9), noise(21, 19, kernel, kernel), noise(2, 5)
-        affine, offset, squares, b = noise(19, 5), noise(19), noise(21, 19).abs(), noise(21)
+        x = noise(2, 32, 7, 9).contiguous(memory_format=torch.channels_last)[:, :19]  # room between pixels
+        weight, w = noise(31, 19, kernel, kernel), noise(2, 5)
+        affine, offset, squares, b = noise(19, 5), noise(19), noise(31, 19).abs(), noise(31)
         raise_, lower = legs(noise(1, 1, 6 + kernel, 8 + kernel), separable, even, 2, 2, (11, 10, 11, 10), 1.4)
         styles = w @ affine.T + offset
         y = F.conv2d(x * styles[:, :, None, None], weight, padding=kernel - 1)

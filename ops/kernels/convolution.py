@@ -1,6 +1,6 @@
 """Convolution in float32 on the CPU in C++, where there is the library: 3x3 with a fourth of the products, and 1x1.
 
-    convolve = Convolution(weight)                  once for weights [O,I,k,k]; takes up to four times their memory
+    convolve = Convolution(weight)                  once for weights [O,I,k,k], which are kept as the kernel wants them
     y = convolve(x, scale, gain, padding)           conv2d(x * scale, weight, padding) * gain
 
 x is [N,I,H,W]; scale and gain are optional: [I] or [N,I], [O] or [N,O]; y [N,O,H',W'] is in channels_last memory. The

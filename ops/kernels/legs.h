@@ -94,7 +94,7 @@ struct Raiser {
 
 struct Lowerer {
     int down_y, down_x, taps_y, taps_x, rows_at_once;
-    bool separable, folds, even;      // a 2-D filter folds where its rows are even; both axes of a separable one are
+    bool separable, folds, even;      // folds: 2-D, with even rows; even: separable, both axes are
     std::vector<float> across, along; // in the order of the samples
     LowerPass pass;
     LowerAcrossPass pass_across[ROWS]; // by how many rows are made
@@ -124,8 +124,8 @@ struct Lowerer {
         pass_across[3] = choose_lower_across<4>(down_y, taps_y, even);
     }
 
-    // Designed filters are even up to rounding: the first half of the rows becomes the mean of both, which moves it by less
-    // than that. Whether they are.
+    // Designed filters are even up to rounding: each row of taps becomes the mean of it and of its mirror image, which
+    // moves it by less than that. Returns whether the filter is even; another one stays as it is.
     static bool make_even(std::vector<float> &taps, int rows, int row) {
         float most = 0, apart = 0;
         for (int y = 0; y < rows; y++)

@@ -1,5 +1,5 @@
-// The inner loops: rows of vectors raised, bent by the activation, lowered. Each output is summed in the order of its
-// taps however the loops are cut, so that neither tiles nor threads show in the result.
+// The inner loops: rows of vectors raised, bent by the activation, lowered. Each output is summed in the same order
+// however the loops are cut, so that neither tiles nor threads show in the result.
 #pragma once
 #include "vectors.h"
 
@@ -185,8 +185,8 @@ template <int D, int T, int O> INLINE void lower_folded_pair(const Lower &job, i
 // sum[i] = sum over k of taps[k] * (v[i * D + k] + v[i * D + T - 1 - k]).
 template <int D, int T, int O> INLINE void lower_even(const Vec *v, const float *taps, Vec *sum) {
     UNROLL for (int i = 0; i < O; i++) {
-        sum[i] = splat(taps[0]) * (v[i * D] + v[i * D + T - 1]);
-        UNROLL for (int k = 1; k < T / 2; k++) sum[i] += splat(taps[k]) * (v[i * D + k] + v[i * D + T - 1 - k]);
+        sum[i] = Vec{};
+        UNROLL for (int k = 0; k < T / 2; k++) sum[i] += splat(taps[k]) * (v[i * D + k] + v[i * D + T - 1 - k]);
     }
 }
 

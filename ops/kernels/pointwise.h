@@ -88,10 +88,13 @@ inline void some_pixels(void *context, int64_t task) {
 // Whether there was enough memory.
 inline bool run(const Convolution &job) {
     const int64_t all = job.height * job.width, threads = std::max<int64_t>(1, job.threads);
-    int64_t most = std::max<int64_t>(1, NEAR / (4 * spaced(job.channels)));
-    int64_t tasks = up_to((all + most - 1) / most, threads), each = up_to((all + tasks - 1) / tasks, ROWS_AT_ONCE);
     const bool halves = strassen::wins(job.results, job.channels);
-    if (halves) each = strassen::TOGETHER;
+    int64_t each = strassen::TOGETHER;
+    if (!halves) {
+        const int64_t most = std::max<int64_t>(1, NEAR / (4 * spaced(job.channels)));
+        const int64_t tasks = up_to((all + most - 1) / most, threads);
+        each = up_to((all + tasks - 1) / tasks, ROWS_AT_ONCE);
+    }
     Pixels pixels{job, all, each, threads, halves};
     Pool::shared().run(some_pixels, &pixels, (all + each - 1) / each, (int)threads);
     return !pixels.failed;

@@ -1,4 +1,4 @@
-// What both forms of convolution share: what one call is told, and the multiplication of blocks of matrices.
+// What all forms of convolution share: what one call is told, and the multiplication of blocks of matrices.
 #pragma once
 #include "vectors.h"
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
-constexpr int64_t STREAMED = 8 << 20; // bytes of results that will not be found in the caches anyway
+constexpr int64_t STREAMED = 8 << 20; // bytes of results that will not be found in the caches, though read at once
 
 // One convolution of a picture in channels_last memory, as convolution.py fills it in. Rows are the numbers from one
 // pixel to the next: with room for whole vectors of results, their vectors are written whole.
@@ -19,9 +19,10 @@ struct Convolution {
 
     int64_t written() const { return out_row >= up_to(results, LANES) ? up_to(results, LANES) : results; }
 
-    // Whether results are written past the caches, which takes whole vectors.
+    // Whether results are written past the caches, which takes vectors that are whole cache lines.
     bool streams() const {
-        return out_row % LANES == 0 && (uintptr_t)out % 64 == 0 && 4 * height * width * out_row > STREAMED;
+        const bool lines = LANES * 4 == 64 && out_row % LANES == 0 && (uintptr_t)out % 64 == 0;
+        return lines && 4 * height * width * out_row > STREAMED;
     }
 };
 

@@ -5,7 +5,7 @@
 namespace {
 
 constexpr int MOST_BLOCKS = 8;
-constexpr int64_t LARGE = 1 << 20; // bytes of a result that will not be found in the caches anyway
+constexpr int64_t LARGE = 1 << 20; // bytes of a result that will not be found in the caches by the next layer
 
 // The channels that one task works on: a few vectors, so that memory is visited in longer stretches.
 struct Channels {

@@ -2,8 +2,8 @@
 // one level of it (Strassen, "Gaussian Elimination is not Optimal", Numerische Mathematik 13, 1969; the form with
 // fifteen additions: Higham, "Accuracy and Stability of Numerical Algorithms", section 23.1). Some pixels are halved
 // into first and second, so are channels and results; seven products of halves give all four quarters of the results.
-// It differs from plain sums by rounding, about 1e-6 of the largest value. Which pixels are together depends on the
-// picture's size alone, so that threads do not change a bit.
+// It differs from plain sums by rounding, about 1e-6 of the largest value; what is not finite in one pixel spoils the one
+// it is together with. Which pixels are together depends on the picture's size alone, so that threads do not change a bit.
 #pragma once
 #include "products.h"
 
@@ -44,7 +44,7 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
 }
 
 // Up to LANES numbers; none where `count` is not positive.
-INLINE Vec some(const float *from, int64_t count) {
+INLINE Vec load_up_to(const float *from, int64_t count) {
     if (count >= LANES) return load<true>(from, LANES);
     return count > 0 ? load<false>(from, (int)count) : Vec{};
 }
@@ -54,14 +54,14 @@ inline void take(const Convolution &job, const float *x, int64_t rows, int64_t h
     const int64_t inside = half_of(job.channels), row = spaced(inside);
     for (int64_t c = 0; c < inside; c += LANES) {
         const int64_t left = inside - c, right = job.channels - inside - c;
-        const Vec scale_left = job.scale ? some(job.scale + c, left) : splat(1.0f);
-        const Vec scale_right = job.scale ? some(job.scale + inside + c, right) : splat(1.0f);
+        const Vec scale_left = job.scale ? load_up_to(job.scale + c, left) : splat(1.0f);
+        const Vec scale_right = job.scale ? load_up_to(job.scale + inside + c, right) : splat(1.0f);
         for (int64_t p = 0; p < half; p++) {
             const float *upper = x + p * job.x_row + c, *lower = upper + half * job.x_row;
             const bool both = p + half < rows;
-            Vec a11 = some(upper, left) * scale_left, a12 = some(upper + inside, right) * scale_right;
-            Vec a21 = both ? some(lower, left) * scale_left : Vec{};
-            Vec a22 = both ? some(lower + inside, right) * scale_right : Vec{};
+            Vec a11 = load_up_to(upper, left) * scale_left, a12 = load_up_to(upper + inside, right) * scale_right;
+            Vec a21 = both ? load_up_to(lower, left) * scale_left : Vec{};
+            Vec a22 = both ? load_up_to(lower + inside, right) * scale_right : Vec{};
             Vec s1 = a21 + a22, s2 = s1 - a11, s3 = a11 - a21, s4 = a12 - s2;
             const Vec all[PRODUCTS] = {a11, a12, s4, a22, s1, s2, s3};
             UNROLL for (int i = 0; i < PRODUCTS; i++) store<true>(v + (i * half + p) * row + c, all[i], LANES);
@@ -99,8 +99,8 @@ inline void multiply_pixels(const Convolution &job, const float *x, float *out, 
         }
         for (int64_t r = o; r < o + panel; r += LANES) {
             const int64_t left = job.written() - r, right = left - wide;
-            const Vec gain_left = job.gain ? some(job.gain + r, job.results - r) : splat(1.0f);
-            const Vec gain_right = job.gain ? some(job.gain + wide + r, job.results - wide - r) : splat(1.0f);
+            const Vec gain_left = job.gain ? load_up_to(job.gain + r, job.results - r) : splat(1.0f);
+            const Vec gain_right = job.gain ? load_up_to(job.gain + wide + r, job.results - wide - r) : splat(1.0f);
             for (int64_t p = 0; p < half; p++) {
                 Vec m[PRODUCTS];
                 UNROLL for (int i = 0; i < PRODUCTS; i++)

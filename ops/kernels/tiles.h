@@ -57,7 +57,7 @@ struct Plan {
         tile_width = std::min<int64_t>(x.out, round_up(ceiling(x.out, tiles_x), 8));
         tiles_x = ceiling(x.out, tile_width);
         int64_t size = job.dtype_out == 0 ? 4 : 2;
-        streams = job.out_row % LANES == 0 && (uintptr_t)job.out % 64 == 0 &&
+        streams = job.out_row % LANES == 0 && round_up(job.channels, LANES) % 16 == 0 && (uintptr_t)job.out % 64 == 0 &&
                   job.samples * job.channels * y.out * x.out * size > LARGE;
         int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
         int64_t so_far = job.samples * stretches * tiles_x;
