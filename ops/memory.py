@@ -36,7 +36,7 @@ def aligned_picture(size: Sequence[int]) -> tuple[Tensor, int]:
     Returns the numbers from one pixel to the next, too.
     """
     row = -(-size[1] // LINE) * LINE
-    row = row if row * 8 <= size[1] * 9 else size[1]
+    row = row if row * 16 <= size[1] * 17 else size[1]
     return _picture(size, row), row
 
 

@@ -60,7 +60,7 @@ def test_the_plan_makes_the_pictures_of_the_plain_path(kind: str, batch: int) ->
 
 @torch.no_grad()
 def test_pictures_keep_their_channels_together_from_the_first_layer_to_the_last() -> None:
-    for kind in ("T", "R", "wide"):
+    for kind in ("T", "R", "many channels"):
         network = make(kind)
         rows = []
         network.synthesis.run(ws_for(network, 2), on_step=lambda _, state: rows.append(row_of(state.x)))  # noqa: B023
