@@ -44,8 +44,8 @@ def parser() -> Parser:
     parser.add_argument("--offscreen", action="store_true", help="no window: a demonstration into --out, then exit")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the demonstration (default out)")
     parser.add_argument("--size", type=size, metavar="WxH", help="of the window or the demonstration (1280x800)")
-    parser.add_argument("--capture-dir", type=Path, metavar="FOLDER", help="where pictures are saved")
-    parser.add_argument("--browse-dir", type=Path, metavar="FOLDER", help="where the file browser opens")
+    parser.add_argument("--capture-dir", metavar="FOLDER", help="where pictures are saved")
+    parser.add_argument("--browse-dir", metavar="FOLDER", help="where the file browser opens")
     add_scene_flags(parser)
     return parser
 
@@ -92,8 +92,8 @@ def window(options: argparse.Namespace) -> int:
         app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
         app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
         with Window(app.prefs) as shown:
-            open_paths(app, options.paths)
             try:
+                open_paths(app, options)
                 shown.run(app)
             finally:
                 app.close()
@@ -122,7 +122,7 @@ def off_screen(options: argparse.Namespace) -> int:
             app = App(PANELS, client, session, folder=Path(folder), first_touch_stops=greeting)
             app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
             try:
-                open_paths(app, options.paths)
+                open_paths(app, options)
                 with VideoWriter(film, width, height, fps=FPS) as video:
                     demonstrate(screen, app, seconds=DEMONSTRATION, fps=FPS, on_frame=video.write)
                 save_png(shot, screen.screenshot())
@@ -164,21 +164,26 @@ def greeting_scene() -> Scene:
 
 def with_options(prefs, options: argparse.Namespace):
     """The preferences with what the command line says about window and folders."""
+    from gui.platform import expanded, here
+
     if options.size:
         prefs = replace(prefs, width=options.size[0], height=options.size[1])
     if options.capture_dir:
-        prefs = replace(prefs, capture_folder=str(options.capture_dir.expanduser().absolute()))
+        prefs = replace(prefs, capture_folder=str(here() / expanded(options.capture_dir)))
     if options.browse_dir:
-        prefs = replace(prefs, browse_folder=str(options.browse_dir.expanduser().absolute()))
+        prefs = replace(prefs, browse_folder=str(here() / expanded(options.browse_dir)))
     return prefs
 
 
-def open_paths(app, paths: Sequence[str]) -> None:
-    """Open the first, whatever kind it is; the others go to the recents."""
+def open_paths(app, options: argparse.Namespace) -> None:
+    """Open the first, whatever kind it is, with what the flags say of it; the others go to the recents."""
+    from gui import actions
+    from gui.platform import expanded, here
     from gui.prefs import with_recent
 
-    absolute = [path if "://" in path else str(Path(path).expanduser().absolute()) for path in paths]
+    absolute = [path if "://" in path else str(here() / expanded(path)) for path in options.paths]
     for path in reversed(absolute[1:]):
         app.prefs = with_recent(app.prefs, path)
     if absolute:
-        app.ask("file.drop", absolute[0])
+        actions.run(app, "file.drop", absolute[0])
+        app.document.edit(apply_scene_flags(app.document.scene, options))

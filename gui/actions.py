@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gui import dialogs, prefs, viewport
+from gui import dialogs, platform, prefs, viewport
 from session import Capture, Model, Scene, Session, codec, png
 from session.fields import FieldError, check, describe
 from session.scene import moved
@@ -28,7 +28,10 @@ def run(app: App, name: str, *arguments: Any) -> None:
         return
     if name not in HARMLESS:
         app.touched()
-    action(app, *arguments)
+    try:
+        action(app, *arguments)
+    except Exception as error:  # noqa: BLE001 - a command may fail in any way, and none may end the program
+        app.went_wrong(error)
 
 
 def open_network(app: App, path: str = "") -> None:
@@ -37,9 +40,8 @@ def open_network(app: App, path: str = "") -> None:
         folder = app.prefs.browse_folder
         app.browser.open(dialogs.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen))
         return
-    if not path.startswith(("http://", "https://")):
-        place = Path(path).expanduser()
-        path = str(place if place.is_absolute() else Path.cwd() / place)
+    if "://" not in path:
+        path = str(platform.here() / platform.expanded(path))
         app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
     app.prefs = prefs.with_recent(app.prefs, path)
     put_network(app, path)
@@ -89,7 +91,7 @@ def open_session(app: App, path: str = "") -> None:
         app.toasts.say(str(error), "error")
         return
     app.document.replace(session)
-    app.prefs = replace(app.prefs, browse_folder=str(place.resolve().parent))
+    app.prefs = replace(app.prefs, browse_folder=str((platform.here() / place).parent))
     app.toasts.say(f"Opened {place.name}.")
 
 
@@ -200,13 +202,14 @@ def set_preference(app: App, name: str, value: Any) -> None:
 def drop(app: App, path: str) -> None:
     """Open whatever was dropped on the window."""
     place, suffix = Path(path), Path(path).suffix.lower()
-    if place.is_dir() or suffix in dialogs.NETWORKS:
+    if "://" in path or platform.is_folder(place) or suffix in dialogs.NETWORKS:
         open_network(app, path)
     elif suffix in dialogs.SESSIONS:
         open_session(app, path)
     elif suffix in (".npz", ".npy"):
         scene = app.document.scene
-        app.document.edit(replace(scene, latent=replace(scene.latent, projected=str(place.resolve()))))
+        latent = replace(scene.latent, projected=str(platform.here() / place), projected_index=0)
+        app.document.edit(replace(scene, latent=latent))
     else:
         app.toasts.say(
             f"{place.name} is nothing that can be opened here: drop a network (.pkl, .pth, .safetensors), "

@@ -7,6 +7,7 @@ app.close()
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -184,9 +185,9 @@ class App:
             return
         self._closed = True
         self.keeper.close()
-        self.keeper.report()
         imgui.get_io().want_save_ini_settings = not self._fresh  # what was moved last is not noted yet
         self._keep(now=True)
+        self.keeper.report(_to_terminal)
         self.pictures.close()
 
     def _tick(self, seconds: float) -> None:
@@ -227,7 +228,9 @@ class App:
         box = self.canvas.box
         foot = ui.em(5.2) if now.progress else 0.0
         self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3] - foot), seconds)
-        self.browser.draw()
+        if (error := guard.caught(self.browser.draw)) is not None:
+            self.browser.leave()
+            self.went_wrong(error)
         if self.showing == "keys" and not overlay.keys(True):
             self.showing = ""
         if self.showing == "about" and not overlay.about(True, now, VERSION):
@@ -285,7 +288,9 @@ class App:
     def _canvas(self, now: Now) -> None:
         ground = "window" if self.bare else "canvas"
         self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit, ground)
-        overlay.waiting(self.canvas.box, now, self._cancel)
+        shown = now.result.scene if now.result else now.scene
+        another = (shown.model, shown.compute) != (now.scene.model, now.scene.compute)
+        overlay.waiting(self.canvas.box, now, self.cancel if another else None)
         if self.untouched and now.progress is None:
             overlay.hint(self.canvas.box)
         self.canvas.toolbar(self.ask)
@@ -322,11 +327,20 @@ class App:
             "file.demo": bool(self.scene.model.path),
         }
 
-    def _cancel(self) -> None:
-        """Give up on a network that is loading: back to the one that is shown."""
-        result = self.pictures.canvas.result
+    def cancel(self) -> None:
+        """Give up on a network that is loading: back to the one that is shown, and to what went with it."""
+        result, scene = self.pictures.canvas.result, self.document.scene
         if result is not None:
-            self.document.edit(replace(self.document.scene, model=result.scene.model))
+            was = result.scene
+            latent = replace(scene.latent, class_index=was.latent.class_index, projected=was.latent.projected)
+            mixing = replace(scene.mixing, class_index=was.mixing.class_index)
+            scene = replace(scene, model=was.model, compute=was.compute, capture=was.capture)
+            self.document.edit(replace(scene, latent=latent, mixing=mixing))
+
+    def went_wrong(self, error: Exception) -> None:
+        """Something failed that should not: say so, and let the program go on."""
+        said = f"That could not be done ({type(error).__name__}: {error}): copy the details into a report."
+        self.toasts.say(said, "error", guard.details(error))
 
     def _hear(self, answer: RenderFailure | RendererLost) -> None:
         """The renderer has trouble: say so once, quietly where it mends itself."""
@@ -342,3 +356,9 @@ class App:
             self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
         # A greeting that nobody has touched is not kept: the next start greets again.
         self.keeper.keep(self.prefs, None if self.untouched else self.document.present, now=now)
+
+
+def _to_terminal(text: str, kind: str = "note") -> None:
+    """What goes wrong while the window closes is seen there or nowhere."""
+    if kind != "note":
+        sys.stderr.write(f"{text}\n")

@@ -37,7 +37,7 @@ class Browser:
 
     def __init__(self) -> None:
         self.kind: Kind | None = None
-        self.folder = Path.cwd()
+        self.folder = platform.here()
         self._choose: Callable[[str], None] = lambda _path: None
         self._recents: Sequence[str] = ()
         self._entries: tuple[listing.Entry, ...] = ()
@@ -49,8 +49,13 @@ class Browser:
         """Show the browser; `choose(path)` is called once if the person decides."""
         self.kind, self._choose, self._recents = kind, choose, recents if kind.runs else ()
         self._typed = "session.yaml" if kind.saves else ""
-        start = Path(folder).expanduser() if folder else Path.cwd()
-        self._go(start if start.is_dir() else Path.cwd())
+        start = platform.expanded(folder)
+        self._go(start if folder and platform.is_folder(start) else platform.here())
+
+    def leave(self) -> None:
+        """Close it without a choice, also where it could not be drawn to its end."""
+        self.kind = None
+        imgui.internal.close_popup_to_level(0, True)
 
     def draw(self) -> None:
         """Draw it while it is open."""
@@ -190,10 +195,10 @@ class Browser:
     def _decide(self, kind: Kind, pressed: bool) -> str | None:
         """What the person means: a path to take, or None and the browser goes on (into a folder, or with a word)."""
         typed = self._typed.strip()
-        if typed.startswith(("http://", "https://")) and kind.runs:
+        if "://" in typed and kind.runs:
             return typed
-        path = self.folder / Path(typed).expanduser() if typed else self.folder
-        if path.is_dir():
+        path = self.folder / platform.expanded(typed)
+        if platform.is_folder(path):
             if kind.runs and pressed and listing.newest_snapshot(path):
                 return str(path)
             self._go(path)
@@ -201,12 +206,12 @@ class Browser:
             return None
         if kind.saves:
             path = path if path.suffix.lower() in kind.suffixes else path.with_name(path.name + ".yaml")
-            if path.exists() and not self._warned:
+            if platform.exists(path) and not self._warned:
                 self._warned, self._trouble = True, f"{path.name} exists already: press Replace to write over it."
                 return None
             return str(path)
-        if not path.exists():
-            self._trouble = f"There is no {path}: check the path."
+        if not platform.exists(path):
+            self._trouble = f"There is no {path}, or it may not be read: check the path."
             return None
         return str(path)
 
@@ -218,6 +223,7 @@ class Browser:
 
     def _go(self, folder: Path) -> None:
         """Show another folder; where it cannot be read, say so and stay."""
+        self._warned = False  # that was about a file of another folder, or of another time
         suffixes = self.kind.suffixes if self.kind else ()
         try:
             self._entries = listing.entries(folder.resolve(), suffixes)

@@ -84,11 +84,13 @@ class Document:
         self._history = history.end_gesture(self._history)
 
     def undo(self) -> None:
-        """One step back."""
+        """One step back. Redo comes back to the moment in sight."""
+        self._bake()
         self._history, self.time = history.undo(self._history), 0.0
 
     def redo(self) -> None:
         """One step forward again."""
+        self._bake()
         self._history, self.time = history.redo(self._history), 0.0
 
     def settle(self) -> None:

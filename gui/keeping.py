@@ -16,6 +16,7 @@ from session import Session, png
 
 EVERY = 3.0  # seconds between two saves of what changes
 Say = Callable[..., None]  # say(text, kind): a toast
+Save = Callable[[Path, Any], None]  # save(folder, value)
 
 
 class Keeper:
@@ -25,7 +26,7 @@ class Keeper:
         """`prefs` and `session` are what the folder holds now."""
         self.last_saved = ""  # path of the newest picture
         self._folder, self._say = folder, say
-        self._kept: tuple[Prefs, Session | None] = (prefs, session)
+        self._kept: dict[Save, Any] = {preferences.save: prefs, preferences.save_session: session}
         self._kept_at = time.perf_counter()
         self._trouble = ""
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
@@ -44,11 +45,15 @@ class Keeper:
     def keep(self, prefs: Prefs, session: Session | None, *, now: bool = False) -> None:
         """Write settings and session (None: leave it) where they have changed; with `now` before this returns."""
         self._kept_at = time.perf_counter()
-        if prefs != self._kept[0]:
-            self._do(now, preferences.save, prefs)
-        if session is not None and session != self._kept[1]:
-            self._do(now, preferences.save_session, session)
-        self._kept = (prefs, session or self._kept[1])
+        for save, value in ((preferences.save, prefs), (preferences.save_session, session)):
+            if value is None or value == self._kept.get(save):
+                continue
+            self._kept[save] = value
+            if now:
+                self._write(save, value, "what was changed since is lost; make room there before the next start")
+            else:
+                again = f"it is tried again every {EVERY:.0f} seconds and when the program ends"
+                self._worker.submit(self._write, save, value, again)
 
     def save_png(self, pixels: np.ndarray, session: Session | None, folder: Path) -> None:
         """Write pixels under the next free number of a folder."""
@@ -60,36 +65,36 @@ class Keeper:
 
         self._writing.append((self._worker.submit(write), folder))
 
-    def report(self) -> None:
-        """Say what has been written since the last call, and what could not be."""
+    def report(self, say: Say | None = None) -> None:
+        """Say (as toasts, or as told) what has been written since the last call, and what could not be."""
+        say = say or self._say
         waiting: list[tuple[Future[Path], Path]] = []
         for future, folder in self._writing:
             if not future.done():
                 waiting.append((future, folder))
             elif (error := future.exception()) is None:
                 self.last_saved = str(future.result())
-                self._say(f"Saved {self.last_saved}")
+                say(f"Saved {self.last_saved}")
             else:
                 why = getattr(error, "strerror", None) or str(error)
-                self._say(f"Nothing could be saved in {folder} ({why}): choose another folder.", "error")
+                say(
+                    f"No picture could be saved in {folder} ({why}): free some space, or start with --capture-dir.",
+                    "error",
+                )
         self._writing = waiting
         if self._trouble:
-            self._say(self._trouble, "warning")
+            say(self._trouble, "warning")
             self._trouble = ""
 
     def close(self) -> None:
         """Wait until everything is written."""
         self._worker.shutdown(wait=True)
 
-    def _do(self, now: bool, save: Callable[[Path, Any], None], value: Any) -> None:
-        if now:
-            self._write(save, value)
-        else:
-            self._worker.submit(self._write, save, value)
-
-    def _write(self, save: Callable[[Path, Any], None], value: Any) -> None:
-        """Save one thing; a folder that cannot be written costs a sentence, not the program."""
+    def _write(self, save: Save, value: Any, then: str) -> None:
+        """Save one thing; a folder that cannot be written costs a sentence, not the program, and is tried again."""
         try:
             save(self._folder, value)
         except OSError as error:
-            self._trouble = f"{self._folder} cannot be written ({error.strerror}): settings are not kept."
+            self._kept.pop(save, None)
+            what = "settings" if save is preferences.save else "the session"
+            self._trouble = f"{self._folder} cannot be written ({error.strerror}): {what} could not be kept; {then}."

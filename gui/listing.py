@@ -35,11 +35,12 @@ def entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
             if item.name.startswith("."):
                 continue
             try:
+                item.name.encode()  # a name that is no text cannot be shown
                 is_folder = item.is_dir()
                 if not is_folder and not item.name.lower().endswith(tuple(suffixes)):
                     continue
                 stat = item.stat()
-            except OSError:  # a dangling link, or gone meanwhile
+            except (OSError, UnicodeEncodeError):  # a dangling link, or gone meanwhile
                 continue
             found.append(Entry(item.name, Path(item.path), is_folder, stat.st_size, stat.st_mtime))
     return tuple(sorted(found, key=lambda entry: (not entry.folder, _by_number(entry.name))))

@@ -67,7 +67,7 @@ def corner(box: Box, text: str) -> None:
 def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
     """What is on its way, at the foot of the canvas; where there is no picture yet, in its middle, or why not."""
     if now.progress is not None:
-        _progress(box, now.progress, cancel if now.result is not None else None)
+        _progress(box, now.progress, cancel)
     elif now.result is None:
         text = now.problem or "Starting…"
         width = min(ui.em(30), box[2] - ui.em(2))

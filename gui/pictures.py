@@ -206,7 +206,8 @@ class Pictures:
             if shown is None or shown.asked is None:
                 continue
             if isinstance(answer, RenderProgress):
-                self.progress = answer
+                if shown is self.canvas:  # thumbnails load quietly
+                    self.progress = answer
             elif isinstance(answer, RenderFailure):
                 self._fail(shown, answer)
             else:

@@ -12,7 +12,7 @@ from pathlib import Path
 def config_folder() -> Path:
     """Where settings and the last session are kept; $BANDLIMIT_HOME overrides what the system would choose."""
     if chosen := os.environ.get("BANDLIMIT_HOME"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "Bandlimit"
     if sys.platform == "darwin":
@@ -23,18 +23,50 @@ def config_folder() -> Path:
 def pictures_folder() -> Path:
     """Where saved pictures go unless the person chose a folder: Pictures/Bandlimit, or ./out where there is none."""
     pictures = Path.home() / "Pictures"
-    return pictures / "Bandlimit" if pictures.is_dir() else Path("out")
+    return pictures / "Bandlimit" if is_folder(pictures) else Path("out")
+
+
+def expanded(path: str) -> Path:
+    """With the home folder for ~; unchanged where there is no such person."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_folder(path: Path) -> bool:
+    """False also where one may not look, or the name is too long: pathlib raises there."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Likewise."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def here() -> Path:
+    """The working folder; the person's own where that has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path.home()
 
 
 def starting_folders() -> tuple[tuple[str, Path], ...]:
     """Named places for the file browser's side, only those that exist."""
     home = Path.home()
-    places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", Path.cwd())]
+    places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", here())]
     if sys.platform == "win32":
         places += [(f"{letter}:", Path(f"{letter}:\\")) for letter in "CDEFGH"]
     else:
         places += [("/", Path("/"))]
-    return tuple((name, place) for name, place in places if place.is_dir())
+    return tuple((name, place) for name, place in places if is_folder(place))
 
 
 def show_folder(path: Path) -> bool:

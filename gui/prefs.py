@@ -49,7 +49,7 @@ class Prefs(Part):
     @property
     def captures(self) -> Path:
         """The folder that saved pictures go to."""
-        return Path(self.capture_folder).expanduser() if self.capture_folder else platform.pictures_folder()
+        return platform.expanded(self.capture_folder) if self.capture_folder else platform.pictures_folder()
 
 
 def with_recent(prefs: Prefs, path: str) -> Prefs:

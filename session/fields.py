@@ -118,7 +118,10 @@ def clamp(field: Field, value: Any) -> Any:
 def _check_one(field: Field, value: Any, place: str) -> Any:
     kind = field.kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise FieldError(f"{place} is {_show(value)}, but must be a finite number.") from None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise FieldError(f"{place} is {_show(value)}, but must be {_NAMES.get(kind, kind.__name__)}.")
     if kind is float and not math.isfinite(value):

@@ -28,6 +28,22 @@ def test_an_edit_while_things_move_bakes_the_moment_and_undo_comes_back_to_it():
     assert not document.can_undo
 
 
+def test_undo_and_redo_while_things_move_lose_no_moment():
+    document = Document(drifting())
+    document.tick(2.25)
+    seen = document.scene
+    document.undo()
+    document.redo()
+    assert document.scene == seen, "there was nothing to undo or redo"
+    document.edit(replace(seen, truncation=Truncation(psi=0.5)))
+    document.tick(1.5)
+    seen = document.scene
+    document.undo()
+    document.tick(0.5)
+    document.redo()
+    assert document.scene == seen
+
+
 def test_edits_of_one_gesture_are_one_step_also_while_things_move():
     document = Document(drifting())
     for psi in (0.9, 0.8, 0.7):

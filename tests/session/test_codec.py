@@ -55,6 +55,7 @@ def test_any_document_survives_a_file(seed: int, tmp_path: Path) -> None:
         ("scenes: []", ["not a Bandlimit session"]),
         ("bandlimit: 1\nscenes:\n- truncation: {psi: 7}", ["scenes[0].truncation.psi", "7", "between -1 and 2"]),
         ("bandlimit: 1\nscenes:\n- truncation: {ps: 1}", ["scenes[0].truncation.ps", "did you mean psi"]),
+        (f"bandlimit: 1\nscenes:\n- truncation: {{psi: 1{'0' * 310}}}", ["scenes[0].truncation.psi", "finite"]),
         ("bandlimit: 1\nscenes:\n- latent: {seed: one}", ["scenes[0].latent.seed", "whole number"]),
         ("bandlimit: 1\nscenes:\n- latent: {seed: true}", ["whole number"]),
         ("bandlimit: 1\nscenes:\n- latent: {x: .nan}", ["finite"]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cli.window import SHELF, greeting_scene, parser, starting_session
+from cli.window import SHELF, greeting_scene, open_paths, parser, starting_session
 from gui import platform, prefs
 from session import Scene, Session
 from session.shelf import bookmarks, presets, with_preset
@@ -80,6 +80,14 @@ def test_a_network_named_at_the_start_opens_with_the_defaults(home):
     session, greeting = starting_session(parser().parse_args(["x.pkl"]), home)
     assert session == Session()
     assert not greeting
+
+
+def test_flags_beside_a_path_say_how_it_is_opened(start, network):
+    options = parser().parse_args([str(network), "--latent.class-index", "0", "--capture.layer", "L2_36_16"])
+    app = start(Session())
+    open_paths(app.app, options)
+    assert (app.scene.model.path, app.scene.latent.class_index) == (str(network), 0)
+    assert app.scene.capture.layer == "L2_36_16"
 
 
 def test_a_bookmark_is_chosen_by_its_picture_in_one_step_of_undo(first):

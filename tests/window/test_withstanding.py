@@ -113,6 +113,24 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence(start, home):
     app.wait_until(lambda: any("cannot be written" in text for text in app.told), 10)
 
 
+def test_what_could_not_be_kept_is_tried_again(start, home):
+    home.write_text("a file where the folder should be")
+    app = start()
+    app.app.document.edit(Scene(latent=Latent(seed=5)))
+    app.wait_until(lambda: any("cannot be written" in text for text in app.told), 10)
+    home.unlink()
+    app.app.close()
+    assert start().scene.latent.seed == 5
+
+
+def test_what_cannot_be_kept_at_the_end_is_told_in_the_terminal(start, home, capsys):
+    app = start()
+    home.write_text("a file where the folder should be")
+    app.app.document.edit(Scene(latent=Latent(seed=5)))
+    app.app.close()
+    assert "the session could not be kept" in capsys.readouterr().err
+
+
 def test_every_command_can_be_asked_for(app):
     for command in COMMANDS:
         app.app.ask(command.name)

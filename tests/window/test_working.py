@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from session import Latent, Mixing, Model, Scene, Session, Truncation, png
+from session import Capture, Latent, Mixing, Model, Scene, Session, Truncation, png
 
 
 def test_a_network_opens_by_its_path_and_its_picture_appears(app, other_network):
@@ -231,6 +232,79 @@ def test_saving_a_session_over_another_asks_first(app, tmp_path):
         else:
             app.click("Browser/decide")
             assert "bandlimit" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_each_save_over_a_file_asks_anew(app, tmp_path):
+    """Also under the name that stands there already, and after a file of that name was written over elsewhere."""
+    kept, elsewhere = tmp_path / "session.yaml", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "session.yaml").write_text("old")
+    kept.write_text("keep me")
+    for _ in range(2):
+        app.press("ctrl+shift+s")
+        app.frames(3)
+        app.press("enter")
+        assert kept.read_text() == "keep me"
+        app.press("esc")
+        app.press("esc")
+    app.press("ctrl+shift+s")
+    app.press("ctrl+a")
+    app.type(str(elsewhere / "session.yaml"))
+    app.press("enter")
+    app.click("Browser/decide")
+    assert "bandlimit" in (elsewhere / "session.yaml").read_text()
+    app.press("ctrl+shift+s")
+    app.click("Browser/Up")
+    app.click("Browser/decide")
+    assert kept.read_text() == "keep me"
+
+
+def test_urls_and_odd_paths_cost_a_sentence_at_most(app, other_network):
+    app.app.drop([other_network.as_uri()])
+    app.frames(2)
+    app.wait_picture()
+    assert app.app.pictures.model.name == other_network.stem
+    for path, said in (
+        ("https://127.0.0.1:9/x.pkl?download=true", "127.0.0.1"),
+        ("~nosuchuser/x.pkl", "nosuchuser"),
+        (f"/{'x' * 300}/y.pkl", "xxx"),
+    ):
+        app.app.pictures.canvas.problem = None
+        app.app.ask("file.drop", path)
+        app.wait_until(lambda: app.app.pictures.canvas.problem is not None)
+        assert said in str(app.app.pictures.canvas.problem)
+    app.press("ctrl+o")
+    app.type(f"/{'x' * 300}")
+    app.press("enter")
+    assert app.app.browser.kind is not None, "it goes on, and says why"
+
+
+def test_a_folder_with_names_that_are_no_text_can_be_looked_at(app, tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    (tmp_path / "sub").mkdir()
+    app.press("ctrl+o")
+    app.frames(2)
+    assert app.place("Browser/sub")
+
+
+def test_giving_up_on_a_network_brings_back_what_went_with_the_old_one(app, other_network):
+    layer = app.app.pictures.model.layers[3].name
+    app.app.document.edit(replace(app.scene, capture=Capture(layer=layer)))
+    app.wait_picture()
+    before = app.scene
+    app.app.ask("file.open", str(other_network))
+    app.frames()
+    assert app.scene.capture == Capture()
+    app.app.cancel()
+    assert app.scene == before
+
+
+def test_thumbnails_load_quietly(app):
+    """Only what the picture on the canvas waits for is told over it."""
+    demo = Scene()
+    app.wait_until(lambda: app.app.pictures.view("thumbnail", demo) is not None, 60)
+    app.frames(2)
+    assert app.app.pictures.progress is None
 
 
 def test_a_drop_of_something_else_is_refused_in_a_sentence(app, tmp_path):
