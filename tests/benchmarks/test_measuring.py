@@ -21,17 +21,30 @@ def test_pairs_alternate_and_say_how_many_times_slower_the_plain_way_is() -> Non
 
     def ours() -> None:
         order.append("ours")
-        time.sleep(0.005)
+        time.sleep(0.025)
 
     def plain() -> None:
         order.append("plain")
-        time.sleep(0.015)
+        time.sleep(0.075)
 
     result = pairs(ours, plain, seconds=0, least=4)
     assert result.count == 4
     assert order[2:] == ["ours", "plain", "plain", "ours"] * 2  # after one each to warm up
     assert result.ours <= result.ours_median <= result.plain <= result.plain_median
     assert 1.5 < result.ratio < 4
+
+
+def test_what_takes_less_than_a_turn_is_repeated_in_it() -> None:
+    done = {"ours": 0, "plain": 0}
+
+    def work(who: str, seconds: float) -> None:
+        done[who] += 1
+        time.sleep(seconds)
+
+    result = pairs(lambda: work("ours", 0.002), lambda: work("plain", 0.006), seconds=0, least=3)
+    assert result.count == 3
+    assert done["ours"] > done["plain"] > 3 + 1  # 20 ms a turn, after one each to warm up
+    assert 0.002 <= result.ours < result.plain
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
