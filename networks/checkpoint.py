@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from networks.building import Generator, check_room, fill, plan
 from networks.config import AnyConfig
 from networks.contents import ChannelOrder, Role, StoredNetwork, family_name
 from networks.discriminator import Discriminator
-from networks.download import Progress
+from networks.download import Progress, forget
 from networks.errors import CheckpointError, foreign
 from networks.filebytes import FileBytes
-from networks.locate import locate
+from networks.locate import expanded, locate
 from networks.ourfile import write_ours
 from networks.readers import read_contents
 from ops import kernels
@@ -104,6 +105,7 @@ def load_network(
         except CheckpointError as error:
             # The newest snapshot of a run may be half written, or just removed: then the one before serves.
             problem = problem or error
+            forget(source, error)
             continue
         if problem is None:
             return network
@@ -121,6 +123,7 @@ def describe(source: str | Path, *, channel_order: ChannelOrder | None = None) -
             return _facts(path, channel_order)
         except CheckpointError as error:
             problem = problem or error
+            forget(source, error)
     assert problem is not None  # locate gives at least one file
     raise problem
 
@@ -141,9 +144,10 @@ def convert(
     """
     first_of: tuple[Role, ...] = ("G_ema", "G") if picture_only else ()
     network = load_network(source, channel_order=channel_order, progress=progress, first_of=first_of)
-    target = Path(dest).expanduser()
-    if target.is_dir():
-        target = target / f"{network.path.stem}.safetensors"
+    target = expanded(dest)
+    with suppress(OSError):  # what may not be looked at is no folder; writing there will say why
+        if target.is_dir():
+            target = target / f"{network.path.stem}.safetensors"
     return network.save(target, dtype)
 
 
@@ -155,7 +159,7 @@ def save_networks(
     classes: Sequence[str] = (),
 ) -> Path:
     """Write networks by role in our format; see `Network.save`. `classes` are the names of the classes, or none."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     if dtype not in (torch.float32, torch.float16):
         raise ValueError(f"Weights are stored as torch.float32 or torch.float16, not {dtype}.")
     if target.suffix != ".safetensors":

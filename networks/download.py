@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -77,6 +78,17 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
     return target
 
 
+def forget(source: str | Path, problem: CheckpointError) -> None:
+    """After a problem in reading what `fetch` gave: drop a file that is damaged, so that the next try fetches it again.
+
+    Files of this machine, and those that the published programs have fetched, stay.
+    """
+    address = str(source).partition("#")[0]
+    if problem.kind in ("broken", "foreign") and re.match(r"https?://", address, re.IGNORECASE):
+        with suppress(OSError):
+            (cache_folder() / _cache_name(address)).unlink(missing_ok=True)
+
+
 class _Part:
     """The file under way. While somebody writes to it its name ends in .busy, after that in .part.
 
@@ -134,6 +146,7 @@ class _Part:
                         self.done += len(piece)
                         if progress is not None:
                             progress(self.done, self.total)
+                    os.fsync(file.fileno())  # else a power cut may leave a whole name on an empty file
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 416 and busy.exists():  # nothing lies behind what we have: it is another version

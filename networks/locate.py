@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from networks.download import Progress, fetch, is_url
@@ -20,9 +21,24 @@ def locate(source: str | Path, progress: Progress | None = None) -> list[Path]:
     """
     if isinstance(source, str) and is_url(source):
         return [fetch(source, progress=progress)]
-    path = Path(source).expanduser()
-    if not path.is_dir():
-        return [path]
+    path = expanded(source)
+    with suppress(OSError):  # what may not be looked at is no folder; opening it will say why
+        if path.is_dir():
+            return _snapshots(path)
+    return [path]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with the home folder in place of a leading ~. Raises CheckpointError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CheckpointError(
+            f"There is no home folder {Path(path).parts[0]}, so {path} cannot be found; give the whole path.", "foreign"
+        ) from None
+
+
+def _snapshots(path: Path) -> list[Path]:
     found = [file for pattern in _SNAPSHOTS for file in path.glob(pattern) if not file.name.startswith(".")]
     if not found:
         raise CheckpointError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -149,7 +150,8 @@ def _write_beside(path: Path, pieces: Iterator[memoryview | bytes]) -> None:
             f"{path} cannot be written ({error.strerror or error}); choose another place or make room.", "unwritable"
         ) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long has been said
+            beside.unlink(missing_ok=True)
 
 
 def _write_all(file: BinaryIO, pieces: Iterator[memoryview | bytes]) -> None:

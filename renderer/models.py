@@ -13,7 +13,7 @@ import torch
 from networks.api import DEMO
 from networks.checkpoint import Generator, Network, load_network
 from networks.contents import Role
-from networks.download import is_url
+from networks.download import forget, is_url
 from networks.errors import CheckpointError
 from networks.graphs import Graphs
 from networks.locate import locate
@@ -27,7 +27,7 @@ from renderer.problems import Problem
 from session import Compute, Model, Scene
 
 KEPT = 3  # networks in memory, unless more views each show their own
-RETRY = 5.0  # seconds after which a URL that failed is tried again
+RETRY = 5.0  # seconds after which a URL that failed is tried again; what came and was no use waits for `reload`
 
 Tell = Callable[[str, float | None], None]  # what is under way, and how far it is (0 to 1)
 Stamp = tuple[str, int, int]  # file, time of change, size: what a file was when it was read
@@ -86,6 +86,10 @@ class _Failure:
     error: CheckpointError
     when: float
 
+    def lasts(self) -> bool:
+        """Whether a URL is not worth another try yet."""
+        return self.error.kind in ("broken", "foreign") or time.monotonic() - self.when < RETRY
+
 
 class Models:
     """The networks in memory.
@@ -140,13 +144,14 @@ class Models:
             if held is not None and stamp in (None, held.stamp):
                 return held
             failed = self._failed.get(wish)
-            if failed is not None and failed.stamp == stamp and (stamp or time.monotonic() - failed.when < RETRY):
+            if failed is not None and failed.stamp == stamp and (stamp or failed.lasts()):
                 raise failed.error
             return self._load(wish, stamp, tell)
         except CheckpointError as error:
             if held is not None:
                 self._shown[view] = wish
             elif wish not in self._failed or self._failed[wish].error is not error:
+                forget(wish.path, error)
                 self._failed[wish] = _Failure(_stamp(wish.path), error, time.monotonic())
             raise
 

@@ -214,6 +214,18 @@ def test_a_file_that_is_not_there_is_told_as_such(tmp_path):
         load_network(tmp_path / "nowhere.pkl")
     with pytest.raises(CheckpointError, match="cannot be opened"):
         load_network("x\0.pkl")
+    with pytest.raises(CheckpointError, match="cannot be opened"):
+        load_network(tmp_path / ("x" * 300) / "x.pkl")
+    with pytest.raises(CheckpointError, match="There is no home folder ~nosuchuser"):
+        load_network("~nosuchuser/x.pkl")
+
+
+def test_a_place_that_cannot_be_written_is_told_as_such(tmp_path):
+    for place in (tmp_path / ("x" * 300) / "x.safetensors", "~nosuchuser/x.safetensors"):
+        with pytest.raises(CheckpointError, match="cannot be written|no home folder"):
+            save_networks(place, {"G_ema": made(TINY3)})
+        with pytest.raises(CheckpointError, match="cannot be written|no home folder"):
+            convert(tiny_safetensors(tmp_path), place)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")

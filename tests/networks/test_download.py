@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from file_makers import TINY3, made, picture, tiny_safetensors
 
-from networks import CheckpointError, load_network
+from networks import CheckpointError, describe, load_network
 from networks.download import cache_folder, fetch
 
 CONTENT = os.urandom(300_000)
@@ -127,6 +127,27 @@ def test_a_network_opens_from_a_url(server, tmp_path):
     net = load_network(server.url)
     assert (picture(net.G_ema) == picture(made(TINY3, 3))).all()
     assert load_network((tmp_path / "ours.safetensors").as_uri()).path == tmp_path / "ours.safetensors"
+
+
+@pytest.mark.parametrize("damage", ["no network", "cut off"])
+def test_a_file_that_came_damaged_is_fetched_again_by_the_next_try(damage, server, cache, tmp_path):
+    whole = tiny_safetensors(tmp_path).read_bytes()
+    server.content = b"no network at all" if damage == "no network" else whole[:-100]
+    for read in (load_network, describe):
+        with pytest.raises(CheckpointError):
+            read(server.url)
+        assert left(cache) == []
+    server.content = whole
+    assert load_network(server.url).G_ema is not None
+    assert len(server.requests) == 3
+    assert len(left(cache)) == 1
+
+
+def test_a_damaged_file_of_this_machine_stays(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"no network at all")
+    with pytest.raises(CheckpointError):
+        load_network((tmp_path / "x.pkl").as_uri())
+    assert (tmp_path / "x.pkl").exists()
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_stopped(server):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +165,40 @@ def test_a_run_folder_shows_its_newest_snapshot_when_asked_again(tmp_path: Path)
     engine.reload(str(snapshots.parent))
     assert engine.render(scene).model.file.endswith("network-000200.safetensors")
     assert engine.render(scene).model.name == "00012-run"
+
+
+class Counting(http.server.SimpleHTTPRequestHandler):
+    """Serves the folder that the tests are run with as `directory`, and counts."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Counting.asked += 1
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_damaged_download_is_fetched_again_when_it_is_opened_again_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "x.safetensors").write_bytes(b"no network at all")
+    handler = partial(Counting, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x.safetensors"
+        engine, scene = Engine(), Scene(model=Model(path=url))
+        for _ in range(3):  # as a hand drags on
+            with pytest.raises(CheckpointError):
+                engine.render(scene)
+        assert Counting.asked == 1
+        write(tmp_path / "x.safetensors")
+        engine.reload(url)
+        assert engine.render(scene).model.family == "StyleGAN3-T"
+        assert Counting.asked == 2
+        server.shutdown()
 
 
 @pytest.mark.parametrize(
