@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -22,6 +25,10 @@ from session.scene import corners
 
 LARGEST_FILE = 1 << 28  # bytes of numbers; a thousand projected w have 40 MB
 REMEMBERED = 4096  # seeds whose w are kept, 2 KB each
+
+# What zipfile and numpy raise on damaged files.
+_DAMAGED = (ValueError, TypeError, IndexError, SyntaxError, EOFError, MemoryError, RuntimeError,
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
 class LatentError(Problem):
@@ -119,11 +126,12 @@ class Latents:
 
     def _projected(self, latent: Latent) -> Tensor:
         """ws [1, num_ws, w_dim] from the file."""
-        path = Path(latent.projected).expanduser()
         try:
+            path = Path(latent.projected).expanduser()
             facts = path.stat()
-        except OSError as error:
-            raise LatentError(f"{path} cannot be read ({error.strerror}): choose another projected w.") from error
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of nobody here
+            why = getattr(error, "strerror", None) or error
+            raise LatentError(f"{latent.projected} cannot be read ({why}): choose another projected w.") from error
         key = (str(path), facts.st_mtime_ns, facts.st_size)
         if key not in self._files:
             self._files = {key: read_projected(path)}
@@ -159,9 +167,10 @@ def read_projected(path: Path) -> np.ndarray:
         raise LatentError(f"{path.name} holds no array named w: choose a projected_w.npz.") from error
     except OSError as error:
         raise LatentError(f"{path} cannot be read ({error.strerror or error}): choose another projected w.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
+        why = " ".join(str(error).split())
         raise LatentError(
-            f"{path.name} is not a projected w ({str(error):.80}): choose a .npz with an array w, or a .npy."
+            f"{path.name} is not a projected w ({why:.80}): choose a .npz with an array w, or a .npy."
         ) from error
     if w.ndim == 2:
         w = w[None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def _npy(header: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
+def _damaged_npz() -> bytes:
+    """A .npz packed by LZMA whose properties are spoilt."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("w.npy", bytes(100))
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"w.npy") + len(b"w.npy") + 4
+    data[at : at + 5] = b"\xff" * 5
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -129,6 +141,13 @@ def _npy(header: str) -> bytes:
         (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999, 99999)}\n"), "claims"),
         (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 8, 16)}\n"), "breaks off early"),
         (_npy("__import__('os').system('true')\n"), "not a projected w"),
+        (_npy("{'descr': (\n"), "not a projected w"),
+        (_npy("  {\n {"), "not a projected w"),
+        (_npy("{[]: 1}"), "not a projected w"),
+        (_npy("{'descr': (), 'fortran_order': False, 'shape': ()}"), "not a projected w"),
+        (_npy("{1: 2, 'a': 3}"), "not a projected w"),
+        (_npy(" " * 20_000), "not a projected w"),
+        (_damaged_npz(), "not a projected w"),
     ],
 )
 def test_what_is_no_projected_w_is_refused_in_one_sentence(content: bytes, why: str, tmp_path: Path) -> None:
