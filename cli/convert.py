@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.flags import Parser, fail
+from cli.flags import Parser, fail, same_file
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,15 +21,19 @@ def main(arguments: Sequence[str]) -> int:
 
     from networks import CheckpointError, convert, describe
     from networks.classes import listed
+    from networks.locate import expanded
 
     dtype = torch.float16 if options.half else torch.float32
     try:
-        convert(options.source, options.dest, dtype=dtype, picture_only=options.picture_only)
+        dest = expanded(options.dest)
+        if same_file(dest, describe(options.source).path):
+            return fail(f"{options.dest} is the source itself; choose another --dest.")
+        dest = convert(options.source, dest, dtype=dtype, picture_only=options.picture_only)
     except CheckpointError as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{options.dest} cannot be written ({error.strerror}): choose another place.")
-    print(f"{options.source} -> {options.dest} ({options.dest.stat().st_size / 1e6:.1f} MB)")
-    if names := describe(options.dest).classes:
+    print(f"{options.source} -> {dest} ({dest.stat().st_size / 1e6:.1f} MB)")
+    if names := describe(dest).classes:
         print(f"Classes: {listed(names)}")
     return 0

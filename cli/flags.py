@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from session import Scene
@@ -105,10 +106,18 @@ def pair(text: str) -> tuple[float, float]:
     return x, y
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both names, links or not, lead to one file or folder."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one is not there, or may not be looked at
+        return False
+
+
 def fail(message: str) -> int:
     """One sentence on standard error; the exit status for a mistake."""
     print(message, file=sys.stderr)
     return 2
 
 
-__all__ = ["FieldError", "Parser", "add_scene_flags", "apply_scene_flags", "fail", "numbers", "pair"]
+__all__ = ["FieldError", "Parser", "add_scene_flags", "apply_scene_flags", "fail", "numbers", "pair", "same_file"]

@@ -147,6 +147,23 @@ def test_converting_keeps_the_pictures(tmp_path: Path) -> None:
     assert cli.run("convert", ["--source", __file__, "--dest", str(dest)]) == 2
 
 
+@pytest.mark.parametrize("link", ["", "hard", "soft"])
+@pytest.mark.parametrize("from_a_run", [False, True], ids=["file", "run"])
+def test_the_source_of_a_conversion_is_never_written_over(
+    from_a_run: bool, link: str, named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "snapshots" / "network-snapshot-000001.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(named.read_bytes())
+    dest = tmp_path / "x.safetensors" if link else file
+    if link:
+        dest.hardlink_to(file) if link == "hard" else dest.symlink_to(file)
+    source = str(tmp_path if from_a_run else file)
+    assert cli.run("convert", ["--source", source, "--dest", str(dest), "--half", "--picture-only"]) == 2
+    assert capsys.readouterr().err == f"{dest} is the source itself; choose another --dest.\n"
+    assert file.read_bytes() == dest.read_bytes() == named.read_bytes()
+
+
 def test_a_network_to_give_away_is_small_and_paints_the_same(tmp_path: Path) -> None:
     source, whole, small = (
         NETWORKS / "sg2_32_uncond.pkl",
