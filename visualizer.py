@@ -8,6 +8,7 @@ python visualizer.py render --help       pictures without a window; also: conver
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def main(arguments: Sequence[str]) -> int:
     import cli
 
+    for stream in (sys.stdout, sys.stderr):  # a file's name that the terminal has no letters for is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if arguments and arguments[0] in cli.COMMANDS:
         return cli.run(arguments[0], arguments[1:])
     return cli.run("window", arguments)

@@ -133,7 +133,7 @@ class RunFolder:
     def tell(self, line: str) -> None:
         """Add a line to log.txt; a full disk is no reason to stop."""
         try:
-            with (self.path / LOG).open("a", encoding="utf-8") as file:
+            with (self.path / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError:
             return

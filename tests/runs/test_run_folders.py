@@ -125,6 +125,14 @@ def test_a_full_disk_stops_neither_status_nor_log(run: RunFolder) -> None:
     assert not run.path.exists()
 
 
+def test_a_name_that_is_no_text_gets_into_the_log_and_the_configuration(run: RunFolder) -> None:
+    """Linux has names of files that no encoding knows; Python gives them as lone surrogates."""
+    run.tell("caf\udce9.zip: 12 pictures")
+    assert (run.path / "log.txt").read_text(encoding="utf-8") == "caf\\udce9.zip: 12 pictures\n"
+    run.describe("train", {"data": "caf\udce9.zip"}, ["train"], {})
+    assert run.described()["config"] == {"data": "caf\udce9.zip"}
+
+
 def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -> None:
     assert PROGRAM.is_file()
     launched = launch(["convert", "--source", "nowhere.pkl", "--dest", "x.png"])
