@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.flags import Parser, fail
+from cli.flags import Parser, fail, same_file
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.what == "planets":
             source = planets(options, width or 64, height or 64)
+        elif same_file(options.source, options.dest):
+            return fail(f"{options.dest} is the source itself; choose another --dest.")
         else:
             source = open_source(options.source, options.labels)
         report = prepare(source, options.dest, wish, progress)

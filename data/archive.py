@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
+import struct
 import threading
 import zipfile
 import zlib
@@ -14,6 +16,9 @@ from data.errors import DatasetError
 from data.pictures import is_picture
 
 _LARGEST_FILE = 1 << 30
+# What zipfile raises on damaged files, ValueError for names that are no text.
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
+            zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
 class Archive:
@@ -25,9 +30,9 @@ class Archive:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.is_zip = not self.path.is_dir()
-        if not self.path.exists():
+        if not exists(self.path):
             raise DatasetError(f"{self.path} does not exist: give a folder of pictures or a zip.")
+        self.is_zip = not self.path.is_dir()
         self._zips: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
         self._lock = threading.Lock()
         self._stamp = self._stamped()
@@ -45,15 +50,9 @@ class Archive:
             archive, turn = self._zip()
             with turn:  # a ZipFile counts its readers, and threads may miscount
                 return archive.read(name)
-        except (
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            KeyError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except DatasetError:
+            raise
+        except _DAMAGED as error:
             self._unchanged()
             raise DatasetError(
                 f"{name} in {self.path} cannot be read ({_brief(error)}): make the archive again."
@@ -68,7 +67,7 @@ class Archive:
                     return stream.read(length)
             with (self.path / name).open("rb") as stream:
                 return stream.read(length)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError):
+        except _DAMAGED:
             return self.read(name)  # which says what is wrong
 
     def json(self) -> Any:
@@ -159,6 +158,19 @@ class Archive:
     def _unchanged(self) -> None:
         if self._stamped() != self._stamp:
             raise DatasetError(f"{self.path} changed while it was being read: leave it unchanged, and begin again.")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder. Raises DatasetError where that may not be looked at."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path} cannot be looked at ({_brief(error)}): check the path and its permissions."
+        ) from None
+    return True
 
 
 def _brief(error: Exception) -> str:

@@ -7,12 +7,14 @@ import logging
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from data.errors import PictureError
+from data.errors import DatasetError, PictureError
 
 # Pillow warns of odd details in files whose pixels are whole; what is wrong with pixels is an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -35,6 +37,15 @@ _MODES = {  # what a mode is called in the report
     "I": "16-bit",
     "F": "floating point",
 }
+_UPRIGHT = {  # what undoes each orientation of EXIF
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MOST_PIXELS = 1 << 28
 
 
@@ -47,15 +58,12 @@ def is_picture(name: str) -> bool:
 
 def opened(data: bytes) -> Image.Image:
     """A picture whose header was read and whose pixels were not. Raises PictureError with the reason."""
-    try:
-        Image.init()
-        image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
-    except Image.UnidentifiedImageError:
-        raise PictureError("no picture" if data else "empty file") from None
-    except Image.DecompressionBombError:
-        raise PictureError("too large to be a picture of a dataset") from None
-    except _BROKEN as error:
-        raise PictureError(_reason(error)) from None
+    with explained():
+        try:
+            Image.init()
+            image = Image.open(io.BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+        except Image.UnidentifiedImageError:
+            raise PictureError("no picture" if data else "empty file") from None
     if image.width * image.height > _MOST_PIXELS:
         raise PictureError("too large to be a picture of a dataset")
     return image
@@ -63,12 +71,8 @@ def opened(data: bytes) -> Image.Image:
 
 def decoded(image: Image.Image) -> Image.Image:
     """The same with its pixels read. Raises PictureError where they are damaged or cut off."""
-    try:
+    with explained():
         image.load()
-    except Image.DecompressionBombError:
-        raise PictureError("too large to be a picture of a dataset") from None
-    except _BROKEN as error:
-        raise PictureError(_reason(error)) from None
     return image
 
 
@@ -93,8 +97,9 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture as the camera was held."""
-    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
+    """The picture as the camera was held. Nothing else in its EXIF is looked at: cameras write odd things there."""
+    turn = _UPRIGHT.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def flattened(image: Image.Image, channels: int, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
@@ -126,6 +131,19 @@ def png(image: Image.Image) -> bytes:
     image.info = {}
     image.save(buffer, format="png", compress_level=0, optimize=False)
     return buffer.getvalue()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what Pillow raises on a damaged or strange picture into a PictureError with the reason."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError("too large to be a picture of a dataset") from None
+    except _BROKEN as error:
+        raise PictureError(_reason(error)) from None
 
 
 # What Pillow's readers raise on damaged files.

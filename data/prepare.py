@@ -16,7 +16,7 @@ from PIL import Image
 from data.crew import Crew
 from data.errors import DatasetError, PictureError
 from data.labels import Label
-from data.pictures import decoded, flattened, is_grey, odd_mode, opened, orientation, png, upright
+from data.pictures import decoded, explained, flattened, is_grey, odd_mode, opened, orientation, png, upright
 from data.report import Report
 from data.shape import FILTERS, TRANSFORMS, shaped
 from data.sources import Source
@@ -140,19 +140,22 @@ def look(source: Source, index: int, parcel: Any) -> Made:
 
 def make(source: Source, index: int, parcel: Any, wish: Wish, channels: int) -> Made:
     """One picture as it should be, and what was odd about it."""
-    problems: list[tuple[str, str]] = []
     try:
-        found = source.read(index, parcel)
-        if isinstance(found, np.ndarray):
-            image = Image.fromarray(found)
-        else:
-            image = decoded(opened(found))
-            problems += _oddities(image, channels)
-            image = upright(image)
-    except PictureError as error:
-        return Made(index, None, problems=(("cannot be read", str(error)),))
+        with explained():
+            return _made(source, index, parcel, wish, channels)
     except DatasetError as error:
         return Made(index, None, problems=(("cannot be read", str(error)[:80]),))
+
+
+def _made(source: Source, index: int, parcel: Any, wish: Wish, channels: int) -> Made:
+    problems: list[tuple[str, str]] = []
+    found = source.read(index, parcel)
+    if isinstance(found, np.ndarray):
+        image = Image.fromarray(found)
+    else:
+        image = decoded(opened(found))
+        problems += _oddities(image, channels)
+        image = upright(image)
     width, height = wish.width or image.width, wish.height or image.height
     size = f"{image.width}x{image.height}"
     if wish.transform is None and image.width * height != image.height * width:
@@ -252,10 +255,13 @@ def _check_side(wish: Wish) -> None:
 
 def _check_room(dest: Path, needed: int) -> None:
     """Say before the work that a disk has no room for it."""
-    parent = dest.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    free = shutil.disk_usage(parent).free
+    try:
+        parent = dest.absolute().parent
+        while not parent.exists() and parent != parent.parent:
+            parent = parent.parent
+        free = shutil.disk_usage(parent).free
+    except OSError:
+        return  # a place that may not be looked at, or a drive that is missing: writing there will say so
     if needed > free:
         raise DatasetError(
             f"{dest} needs about {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free there: make room."

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data import labels as labelling
-from data.archive import Archive
+from data.archive import Archive, exists
 from data.errors import DatasetError
 from data.labels import Label
 
@@ -45,9 +45,9 @@ class Source:
 
 def open_source(path: Path, labels: str = "auto") -> Source:
     """The source at a path, by what it is. labels: auto, folders, json or none. Raises DatasetError."""
-    if not path.exists():
+    if not exists(path):
         raise DatasetError(f"{path} does not exist: give a folder, a zip, an LMDB, CIFAR-10 or MNIST.")
-    if path.is_dir() and (path.name.endswith("_lmdb") or (path / "data.mdb").exists()):
+    if path.is_dir() and (path.name.endswith("_lmdb") or exists(path / "data.mdb")):
         return Lmdb(path)
     if path.name == "cifar-10-python.tar.gz":
         return Cifar(path, labels)

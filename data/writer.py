@@ -33,13 +33,13 @@ class Writer:
         self._finished = False
 
     def __enter__(self) -> Writer:
-        if self.is_zip and self.dest.is_dir():
-            raise DatasetError(f"{self.dest} is a folder, but a zip should be written there: choose another name.")
-        if not self.is_zip and self.dest.suffix and not self.dest.is_dir():
-            raise DatasetError(f"{self.dest} should end in .zip, or be a folder.")
-        if not self.is_zip and self.dest.exists() and (not self.dest.is_dir() or any(self.dest.iterdir())):
-            raise DatasetError(f"{self.dest} is not empty: choose another folder.")
         try:
+            if self.is_zip and self.dest.is_dir():
+                raise DatasetError(f"{self.dest} is a folder, but a zip should be written there: choose another name.")
+            if not self.is_zip and self.dest.suffix and not self.dest.is_dir():
+                raise DatasetError(f"{self.dest} should end in .zip, or be a folder.")
+            if not self.is_zip and self.dest.exists() and (not self.dest.is_dir() or any(self.dest.iterdir())):
+                raise DatasetError(f"{self.dest} is not empty: choose another folder.")
             self.dest.parent.mkdir(parents=True, exist_ok=True)
             if self.is_zip:
                 self._file = self._part.open("wb")

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_makers import folder, picture, zipped
-from PIL import Image
+from PIL import Image, ImageOps
 
 import cli
 from data import Dataset, DatasetError
@@ -161,6 +161,59 @@ def test_odd_pictures_are_told_in_one_table_and_mended(tmp_path: Path, capsys: p
         assert all(part in line for part in rest), line
     assert "10 pictures of 16x16, RGB" in out
     assert len(Dataset(tmp_path / "a.zip")) == 10
+
+
+def exif(*entries: tuple[int, int, int]) -> bytes:
+    """EXIF of (tag, type, value), as a camera may write it."""
+    packed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in sorted(entries))
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright_as_other_programs_do(orientation: int, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture(size=(16, 16)))).save(buffer, "png", exif=exif((0x0112, 3, orientation)))
+    assert make(folder(tmp_path / "source", {"a.png": buffer.getvalue()}), tmp_path / "a.zip") == 0
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(buffer)))
+    assert (Dataset(tmp_path / "a.zip").image(0) == expected.transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [(296, 4, 70000), (271, 5, 0), (0x8769, 4, 99999), (282, 2, 5)],
+    ids=["unit", "maker", "pointer", "density"],
+)
+def test_odd_exif_costs_no_picture(odd: tuple[int, int, int], tmp_path: Path, capsys) -> None:
+    """Cameras and phones write EXIF that cannot be written again; only how the camera was held matters."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, "jpeg", exif=exif((0x0112, 3, 6), odd))
+    source = folder(tmp_path / "source", {"a.jpg": buffer.getvalue(), "b.png": picture()})
+    assert make(source, tmp_path / "a.zip") == 0
+    assert len(Dataset(tmp_path / "a.zip")) == 2
+    assert "turned upright" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+def test_names_that_the_terminal_has_no_letters_for_are_told_all_the_same(tmp_path: Path) -> None:
+    source = folder(tmp_path / "source", {**GOOD, "gr\u00f6\u00dfe.png": picture("L"), "caf\udce9.png": picture("L")})
+    command = [sys.executable, "visualizer.py", "dataset", "--source", source, "--dest", tmp_path / "a.zip"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gr\\xf6\\xdfe.png" in done.stdout and "caf\\udce9.png" in done.stdout
+
+
+@pytest.mark.parametrize("link", ["", "hard", "soft"])
+def test_a_source_is_never_written_over(link: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = zipped(tmp_path / "a.zip", GOOD)
+    dest, before = source, source.read_bytes()
+    if link:
+        dest = tmp_path / "b.zip"
+        dest.hardlink_to(source) if link == "hard" else dest.symlink_to(source)
+    assert make(source, dest) == 2
+    assert "is the source itself; choose another --dest." in capsys.readouterr().err
+    assert make(dest, source) == 2
+    assert source.read_bytes() == dest.read_bytes() == before
 
 
 def test_odd_pictures_are_left_out_if_asked(tmp_path: Path) -> None:
@@ -316,11 +369,15 @@ def test_places_that_cannot_be_written_are_said(tmp_path: Path, capsys: pytest.C
         tmp_path / "a.tar": "should end in .zip",
         tmp_path / "file" / "a.zip": "cannot be written",
         source / "in.png": "should end in .zip",
+        tmp_path / ("x" * 300) / "a.zip": "cannot be written, File name too long",
+        tmp_path / ("x" * 300): "cannot be written, File name too long",
     }
     for dest, words in cases.items():
         assert make(source, dest) == 2
         assert words in capsys.readouterr().err
     assert make(tmp_path / "nowhere", tmp_path / "a.zip") == 2
+    assert make(tmp_path / ("x" * 300), tmp_path / "a.zip") == 2
+    assert "cannot be looked at" in capsys.readouterr().err
     assert make(tmp_path / "file", tmp_path / "a.zip") == 2
     assert (tmp_path / "full" / "mine.txt").read_text() == "keep me"
     assert not list(tmp_path.glob("*.zip")) and not list(tmp_path.glob(".*"))
