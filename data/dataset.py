@@ -11,7 +11,7 @@ import numpy as np
 from data import labels as labelling
 from data.archive import Archive
 from data.errors import DatasetError, PictureError
-from data.pictures import channels_first, decoded, flattened, is_grey, opened
+from data.pictures import channels_first, decoded, explained, flattened, is_grey, opened
 
 _HEADERS_LOOKED_AT = 4000
 
@@ -24,6 +24,7 @@ class Dataset:
     xflip: doubles the length; the second half is the first half mirrored.
     max_size, random_seed: a subset of that many pictures, drawn with this seed, before doubling.
     resolution: refuse pictures of another size.
+    channels: 1 or 3 make all pictures grey or RGB; else they are RGB unless all are grey, as far as was looked.
 
     An object may be given to other processes (fork or spawn). Raises DatasetError, one sentence, for a folder or zip
     that is missing, empty, damaged, of mixed sizes, not square, not labelled, or changed while it was open.
@@ -38,6 +39,7 @@ class Dataset:
         max_size: int | None = None,
         random_seed: int = 0,
         resolution: int | None = None,
+        channels: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.resolve().stem
@@ -46,13 +48,14 @@ class Dataset:
         self._names = self._archive.pictures
         if not self._names:
             raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
-        self.channels, self.resolution = self._first_picture()
+        first_grey, self.resolution = self._first_picture()
         if resolution is not None and resolution != self.resolution:
             raise DatasetError(
                 f"{path} holds pictures of {self.resolution} pixels, but {resolution} are asked for: "
                 f"make one of that size with `visualizer.py dataset --resolution {resolution}x{resolution}`."
             )
-        self._check_sizes()
+        all_grey = self._check_headers(first_grey)
+        self.channels = channels or (1 if all_grey else 3)
         self.classes: tuple[str, ...] = ()
         self._labels = self._read_labels() if use_labels else None
         self._kept = np.arange(len(self._names))
@@ -154,13 +157,15 @@ class Dataset:
         name = self._names[raw]
         try:
             image = decoded(opened(self._archive.read(name)))
+            if image.size != (self.resolution, self.resolution):
+                raise self._mixed(name, image.size)
+            with explained():
+                return channels_first(flattened(image, self.channels))
         except PictureError as error:
             raise self._unreadable(name, error) from None
-        if image.size != (self.resolution, self.resolution):
-            raise self._mixed(name, image.size)
-        return channels_first(flattened(image, self.channels))
 
-    def _first_picture(self) -> tuple[int, int]:
+    def _first_picture(self) -> tuple[bool, int]:
+        """Whether it is grey, and its size."""
         name = self._names[0]
         try:
             image = decoded(opened(self._archive.read(name)))
@@ -171,24 +176,26 @@ class Dataset:
                 f"{name} in {self.path} is {image.width}x{image.height}, but pictures to train on are square: "
                 "make square ones with `visualizer.py dataset --transform center-crop`."
             )
-        return (1 if is_grey(image) else 3), image.width
+        return is_grey(image), image.width
 
-    def _check_sizes(self) -> None:
-        """Look at headers now, so that a wrong size is said before a training starts, not in its third hour."""
+    def _check_headers(self, all_grey: bool) -> bool:
+        """Whether all are grey, where the first is. A wrong size is said now, not in a training's third hour."""
         sizes = {self._archive.sizes[name] for name in self._names}
         if len(sizes) == 1 and self._archive.is_zip:
-            return  # uncompressed pictures of one size, as `dataset` writes them
+            return all_grey  # uncompressed pictures of one size and kind, as `dataset` writes them
         step = -(-len(self._names) // _HEADERS_LOOKED_AT)
         for name in self._names[::step]:
             try:
                 try:
-                    size = opened(self._archive.head(name)).size
+                    image = opened(self._archive.head(name))
                 except PictureError:  # a header longer than the head: camera pictures have them
-                    size = opened(self._archive.read(name)).size
+                    image = opened(self._archive.read(name))
             except PictureError as error:
                 raise self._unreadable(name, error) from None
-            if size != (self.resolution, self.resolution):
-                raise self._mixed(name, size)
+            if image.size != (self.resolution, self.resolution):
+                raise self._mixed(name, image.size)
+            all_grey = all_grey and is_grey(image)
+        return all_grey
 
     def _read_labels(self) -> np.ndarray:
         document = self._archive.json()

@@ -60,6 +60,7 @@ def preflight(
     names = f" ({listed(classes, 10)})" if classes else ""
     told = [
         f"Dataset      {config.data}: {pictures}, {config.resolution} pixels, "
+        f"{'grey' if config.channels == 1 else 'RGB'}, "
         f"{config.label_dim or 'no'} classes{names}",
         f"Networks     {config.cfg}: G {g:,} and D {d:,} parameters",
         f"Memory       {memory_gb:.1f} GB in a measured step of {config.batch_gpu} pictures at a time",

@@ -53,6 +53,7 @@ class Training:
             max_size=config.subset,
             random_seed=config.seed,
             resolution=config.resolution,
+            channels=config.channels,
         )
         self.fingerprint = self.dataset.fingerprint()
         self.classes: tuple[str, ...] = ()  # names, for the snapshots

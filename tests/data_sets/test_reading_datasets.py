@@ -98,6 +98,14 @@ def test_a_plain_folder_of_any_colour_pictures_is_rgb(mode: str, tmp_path: Path)
     assert (grey[0] == grey[1]).all()
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_one_colour_picture_among_grey_ones_keeps_its_colours(packed: bool, tmp_path: Path) -> None:
+    files = {"a.png": picture("L"), "b.png": picture("I;16"), "c.png": picture(seed=3)}
+    dataset = Dataset(zipped(tmp_path / "a.zip", files) if packed else folder(tmp_path / "a", files))
+    assert dataset.image_shape == (3, 16, 16)
+    assert (dataset.image(2) == Dataset(folder(tmp_path / "c", {"c.png": files["c.png"]})).image(0)).all()
+
+
 def test_sixteen_bits_become_eight_without_wrapping(tmp_path: Path) -> None:
     dataset = Dataset(folder(tmp_path, {"a.png": picture("I;16", seed=5), "b.png": picture("L", seed=5)}))
     assert dataset.image_shape == (1, 16, 16)
@@ -211,6 +219,8 @@ def test_a_broken_dataset_is_said_in_one_sentence(case: str, packed: bool, tmp_p
 def test_a_missing_dataset_and_a_broken_zip_are_said(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist"):
         Dataset(tmp_path / "nowhere.zip")
+    with pytest.raises(DatasetError, match="cannot be looked at .*: check the path"):
+        Dataset(tmp_path / ("x" * 300) / "a.zip")
     whole = (GOLDEN / "golden-32.zip").read_bytes()
     for content in (b"", b"PK", b"not a zip at all", whole[: len(whole) // 2]):
         (tmp_path / "a.zip").write_bytes(content)
@@ -229,6 +239,36 @@ def test_a_damaged_picture_in_a_good_zip_is_named(tmp_path: Path) -> None:
         dataset.image(7)
     with pytest.raises(DatasetError, match=r"img00000007\.png"):
         dataset.check()
+
+
+def damaged_zip(path: Path, kind: str) -> Path:
+    """A zip of two pictures of which the second cannot be unpacked."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA if kind == "packing" else zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", GOOD["a.png"])
+        archive.writestr("bä.png", GOOD["b.png"])
+    data = bytearray(path.read_bytes())
+    name = data.rindex("bä.png".encode(), 0, data.index(b"PK\x01\x02"))
+    if kind == "packing":
+        at = name + len("bä.png".encode()) + 4
+        data[at : at + 5] = b"\xff" * 5  # the properties of LZMA
+    else:
+        data[name : name + 3] = b"b\xff\xff"  # no UTF-8
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["packing", "name"])
+def test_what_a_damaged_zip_cannot_unpack_is_named(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"bä\.png in .* cannot be read .*: make the archive again") as caught:
+        Dataset(damaged_zip(tmp_path / "a.zip", kind)).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_colours_that_cannot_be_made_grey_are_named(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("LAB", (16, 16)).save(buffer, "tiff")
+    with pytest.raises(DatasetError, match=r"b\.tif in .* cannot be read \(damaged \(conversion from LAB"):
+        Dataset(folder(tmp_path, {"a.png": picture("L"), "b.tif": buffer.getvalue()}), channels=1).check()
 
 
 def test_a_cut_off_picture_is_named(tmp_path: Path) -> None:
