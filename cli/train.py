@@ -12,12 +12,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.flags import Parser, boolean, fail
 from session import fields
 from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.published import published_options
+
+if TYPE_CHECKING:
+    from training.team import Team
 
 STOPPING = "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
 
@@ -127,7 +131,7 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     import torch
 
     from data import DatasetError
-    from networks import CheckpointError, describe
+    from networks import CheckpointError
     from runs.rundir import RunError, RunFolder
     from training.building import network_configs
     from training.loop import Training
@@ -144,7 +148,7 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
             torch.cuda.set_device(config.device)
         network_configs(config)
         if given.run is None and config.resume is not None:
-            describe(config.resume)  # before there is a folder
+            config = replace(config, resume=_pinned(config.resume, team))  # before there is a folder
         folder = RunFolder(given.run) if given.run is not None else start(config, given.outdir, arguments, team)
         if team.leads:
             print(folder.path, flush=True)
@@ -157,6 +161,18 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     finally:
         leave()
     return 130 if outcome == "interrupted" else 0
+
+
+def _pinned(source: str, team: Team) -> str:
+    """What --resume names, still the same elsewhere and later: a whole path, of a run folder its newest snapshot.
+
+    In every process of a team the same. URLs stay. Raises CheckpointError where it is no network.
+    """
+    from networks import describe
+    from networks.download import is_url
+
+    file = describe(source).path
+    return team.agreed(source if is_url(source) else str(file.resolve()))
 
 
 def _check_device(device: str) -> None:

@@ -6,6 +6,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from training.feed import Feed, Round
 from training.losses import Batch
 from training.machine import memory_explained, prepare_torch, stopping_gently
 from training.opening import open_run
-from training.state import load_state, save_state
+from training.state import load_state, save_state, states
 from training.statistics import Statistics
 from training.step import Diverged, Phase, Trainer
 from training.team import Team
@@ -72,9 +73,13 @@ class Training:
         self.begin()
 
     def begin(self) -> None:
-        """Networks and all that moves them, as at the first step."""
+        """Networks and all that moves them, as at the first step.
+
+        Where there is a state, which holds every tensor, nothing is taken over: --resume may name what has gone since.
+        """
         config = self.config
-        G, D, G_ema, self.taken_over = build(config, self.device)
+        known = bool(states(self.folder.path / "state"))
+        G, D, G_ema, self.taken_over = build(replace(config, resume=None) if known else config, self.device)
         self.augmentation = None if config.aug == "noaug" else Augmentation(pipeline(config.augpipe), config.p)
         self.adaptation = (
             Adaptation(config.target, config.ada_kimg, config.ada_interval) if config.aug == "ada" else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from small_training import begin, make_pictures, small_config, train
 
 from cli.train import main
+from data import Dataset
 from networks import describe, load_network
 from runs.rundir import RunFolder
 from training.presets import PRESETS
@@ -54,6 +57,28 @@ def test_a_run_is_made_trained_and_begun_from(pictures: Path, tmp_path: Path, ca
 
     assert main(["--run", str(first)]) == 0  # done already
     assert "Continuing at 0.008 kimg" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_without_the_network_that_it_began_from(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Its states hold every tensor; before the first one, the source is known from any folder."""
+    config = small_config(pictures, kimg=0.008, tick=0.008)
+    source, _ = begin(tmp_path / "old", config)
+    train(source, config)
+    monkeypatch.chdir(tmp_path)
+    near = source.path.relative_to(tmp_path)
+    assert main(["--outdir=new", f"--data={pictures}", f"--resume={near}", *SMALL]) == 0
+    folder = next((tmp_path / "new").iterdir())
+    began_from = RunFolder.open(folder).described()["config"]["resume"]
+    assert began_from == str(source.path / "snapshots" / "network-snapshot-000000.safetensors")
+    shutil.rmtree(source.path)
+    capsys.readouterr()
+    assert main(["--run", str(folder)]) == 0
+    assert "Continuing at 0.008 kimg" in capsys.readouterr().out
+    shutil.rmtree(folder / "state")
+    assert main(["--run", str(folder)]) == 2
+    assert began_from in capsys.readouterr().err
 
 
 def with_names(folder: Path, names: list[str]) -> Path:
@@ -172,6 +197,27 @@ def test_pictures_of_every_mode_train(mode: str, tmp_path: Path) -> None:
     assert training.images == 24
     assert training.trainer.G.img_channels == (1 if mode in ("L", "I;16") else 3)
     assert any("Only 10 pictures" in line for line in said)
+
+
+def test_one_grey_picture_does_not_make_a_training_grey(tmp_path: Path) -> None:
+    pictures = make_pictures(tmp_path / "pictures", count=8)
+    write(pictures / "000.png", mode="L")
+    config = small_config(pictures, kimg=0.008)
+    assert config.channels == 3
+    folder, said = begin(tmp_path / "runs", config)
+    assert train(folder, config, said).trainer.G.img_channels == 3
+    assert any("16 pixels, RGB, no classes" in line for line in said)
+
+
+def test_a_run_that_was_begun_in_grey_goes_on_in_grey(tmp_path: Path) -> None:
+    """Runs of before took the kind of their first picture."""
+    pictures = make_pictures(tmp_path / "pictures", count=8)
+    write(pictures / "000.png", mode="L")
+    config = replace(small_config(pictures, kimg=0.008), channels=1)
+    folder, said = begin(tmp_path / "runs", config)
+    assert train(folder, config, said).dataset.image_shape == (1, 16, 16)
+    assert any("16 pixels, grey, no classes" in line for line in said)
+    assert Dataset(pictures, channels=3).image(0).shape == (3, 16, 16)
 
 
 def test_a_second_process_in_the_same_run_is_refused(pictures: Path, tmp_path: Path, capsys) -> None:
