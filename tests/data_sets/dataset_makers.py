@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import cli
+
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (16, 16), seed: int = 0, kind: str = "png") -> bytes:
     channels = {"RGB": 3, "L": 1, "RGBA": 4, "CMYK": 4, "P": 1, "I;16": 1, "1": 1, "LA": 2}[mode]
@@ -37,3 +39,18 @@ def zipped(path: Path, files: Mapping[str, bytes | str]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def make(source: Path, dest: Path, *arguments: object) -> int:
+    return cli.run("dataset", ["--source", str(source), "--dest", str(dest), *(str(word) for word in arguments)])
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data))).astype(int)
