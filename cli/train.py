@@ -136,7 +136,7 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     from training.building import network_configs
     from training.loop import Training
     from training.opening import start
-    from training.team import join, leave
+    from training.team import end, join, leave
 
     _check_device(config.device)
     try:
@@ -156,11 +156,13 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
                 outcome = Training(folder, config, team, lambda line: print(line, flush=True)).run()
         else:
             outcome = Training(folder, config, team).run()
+        status = 130 if outcome == "interrupted" else 0
+        end(team, status)
     except (RunError, DatasetError, CheckpointError, FieldError) as error:
         raise _OneSentence(str(error)) from None
     finally:
         leave()
-    return 130 if outcome == "interrupted" else 0
+    return status
 
 
 def _pinned(source: str, team: Team) -> str:
