@@ -50,7 +50,7 @@ def _picture(size: Sequence[int], row: int) -> Tensor:
     return pixels.as_strided((n, c, h, w), (h * w * row, 1, w * row, row))
 
 
-def row_of(x: Tensor) -> int | None:
+def pixel_stride(x: Tensor) -> int | None:
     """Numbers from one pixel to the next in channels_last memory, maybe with room between pixels; None in other."""
     n, c, h, w = x.shape
     row = x.stride(3)

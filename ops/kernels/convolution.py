@@ -32,7 +32,7 @@ class Job(ctypes.Structure):
         *((name, _pointer) for name in ("x", "scale", "gain", "weights", "out")),
         *(
             (name, _long)
-            for name in ("height", "width", "channels", "results", "x_row", "out_row", "padding", "threads")
+            for name in ("height", "width", "channels", "results", "x_stride", "out_stride", "padding", "threads")
         ),
     ]
 
@@ -82,7 +82,7 @@ class Convolution:
         out = picture([len(x), self.results, height, width])
         scales, gains = _factors(scale, len(x), self.channels), _factors(gain, len(x), self.results)
         job = Job(weights=self.weights.data_ptr(), channels=self.channels, results=self.results, padding=padding)
-        job.x_row, job.out_row = self.channels, self.results
+        job.x_stride, job.out_stride = self.channels, self.results
         job.height, job.width = x.shape[2:]
         job.threads = threads or torch.get_num_threads()
         for n in range(len(x)):

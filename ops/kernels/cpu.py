@@ -50,7 +50,10 @@ class Job(ctypes.Structure):
     filters: list[Tensor]
     _fields_ = [
         *((name, _pointer) for name in ("x", "v", "out", "bias", "scale", "gain")),
-        *((name, _long) for name in ("scale_step", "gain_step", "x_row", "v_row", "out_row", "samples", "channels")),
+        *(
+            (name, _long)
+            for name in ("scale_step", "gain_step", "x_stride", "v_stride", "out_stride", "samples", "channels")
+        ),
         *((name, _long) for name in ("dtype_in", "dtype_v", "dtype_out")),
         *((name, _Leg) for name in ("raise_", "before", "after")),
         ("slope", ctypes.c_float),
@@ -255,7 +258,7 @@ def _run(job: Job, x: Tensor, v: Tensor | None, out: Tensor, found: ctypes.CDLL 
     _check(out, (job.after.y.size_out, job.after.x.size_out), x)
     job.x, job.out, job.dtype_in, job.dtype_out = x.data_ptr(), out.data_ptr(), DTYPES[x.dtype], DTYPES[out.dtype]
     job.samples, job.channels = x.shape[:2]
-    job.x_row = job.v_row = job.out_row = job.channels
+    job.x_stride = job.v_stride = job.out_stride = job.channels
     if v is not None:
         _check(v, (job.before.y.size_in, job.before.x.size_in), x)
         job.v, job.dtype_v = v.data_ptr(), DTYPES[v.dtype]

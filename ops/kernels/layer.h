@@ -58,13 +58,13 @@ int run_layer(const Layer &layer) {
         Convolution convolution = layer.convolution;
         Job filter = layer.filter;
         const int64_t inside = convolution.channels, results = convolution.results, threads = convolution.threads;
-        const int64_t taken = convolution.height * convolution.width * convolution.x_row;
-        const int64_t given = filter.after.y.out * filter.after.x.out * filter.out_row;
+        const int64_t taken = convolution.height * convolution.width * convolution.x_stride;
+        const int64_t given = filter.after.y.out * filter.after.x.out * filter.out_stride;
         std::vector<float> styles(inside), squared(inside), demodulation(results);
         convolution.scale = styles.data();
         convolution.out = layer.between;
         filter.x = layer.between;
-        filter.x_row = convolution.out_row;
+        filter.x_stride = convolution.out_stride;
         filter.samples = 1;
         filter.scale = layer.squares ? demodulation.data() : nullptr;
         filter.scale_step = 0;

@@ -14,7 +14,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from ops.memory import aligned_picture, row_of
+from ops.memory import aligned_picture, pixel_stride
 
 from . import library
 from .convolution import Convolution
@@ -92,15 +92,22 @@ class Layer:
             )
         if w.shape != (samples, self.w_dim) or w.dtype != torch.float32:
             raise ValueError(f"The layer needs w {[samples, self.w_dim]} of float32, not {list(w.shape)} of {w.dtype}.")
-        x_row = row_of(x)
-        if x_row is None:
-            x, x_row = x.contiguous(memory_format=torch.channels_last), channels
+        x_stride = pixel_stride(x)
+        if x_stride is None:
+            x, x_stride = x.contiguous(memory_format=torch.channels_last), channels
         w = w.contiguous()
-        (between, between_row), (out, out_row) = aligned_picture(self._between), aligned_picture([samples, *self._out])
+        (between, between_stride), (out, out_stride) = (
+            aligned_picture(self._between),
+            aligned_picture([samples, *self._out]),
+        )
         job = _Job.from_buffer_copy(self._job)
         job.w, job.between, job.filter.samples = w.data_ptr(), between.data_ptr(), samples
         job.convolution.x, job.filter.out = x.data_ptr(), out.data_ptr()
-        job.convolution.x_row, job.convolution.out_row, job.filter.out_row = x_row, between_row, out_row
+        job.convolution.x_stride, job.convolution.out_stride, job.filter.out_stride = (
+            x_stride,
+            between_stride,
+            out_stride,
+        )
         job.convolution.threads = job.filter.threads = torch.get_num_threads()
         if self._library.bandlimit_layer(ctypes.byref(job)):
             raise MemoryError("There was not enough memory for a layer's tiles; close other programs.")

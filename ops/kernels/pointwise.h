@@ -42,9 +42,9 @@ inline void take(const Convolution &job, int64_t first, int64_t last, float *v) 
     for (int64_t c = 0; c < job.channels; c += LANES) {
         int count = (int)std::min<int64_t>(LANES, job.channels - c);
         Vec scale = factors(job.scale, c, count);
-        const float *from = job.x + first * job.x_row + c;
+        const float *from = job.x + first * job.x_stride + c;
         float *to = v + c;
-        for (int64_t p = first; p < last; p++, from += job.x_row, to += row) {
+        for (int64_t p = first; p < last; p++, from += job.x_stride, to += row) {
             Vec x = count == LANES ? load<true>(from, count) : load<false>(from, count);
             store<true>(to, x * scale, LANES);
         }
@@ -62,26 +62,26 @@ inline void some_pixels(void *context, int64_t task) {
         pixels.failed = true;
         return;
     }
-    float *out = job.out + first * job.out_row;
+    float *out = job.out + first * job.out_stride;
     // The next pixels come to the second cache meanwhile: those of the task that this thread will probably be given.
     const int64_t next = std::min(first + pixels.each * pixels.threads, pixels.all);
     const int64_t calls = pixels.halves ? strassen::calls(job, half) : blocks_of(last - first, job.channels, job.results);
-    Ahead ahead{(const char *)(job.x + next * job.x_row),
-                (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.x_row)};
+    Ahead ahead{(const char *)(job.x + next * job.x_stride),
+                (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.x_stride)};
     ahead.lines = (int)((ahead.end - ahead.at) / 64 / calls) + 1;
     if (pixels.halves) {
-        strassen::multiply_pixels(job, job.x + first * job.x_row, out, last - first, half, v, ahead);
+        strassen::multiply_pixels(job, job.x + first * job.x_stride, out, last - first, half, v, ahead);
         return;
     }
     take(job, first, last, v);
     Sums between{v + pixels.each * row, PANEL};
     for (int64_t o = 0; o < job.results; o += PANEL) {
         int64_t wide = std::min(PANEL, job.written() - o);
-        multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.out_row},
+        multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.out_stride},
                        last - first, wide, ahead);
         if (!job.gain) continue;
         for (int64_t p = 0; p < last - first; p++)
-            for (int64_t i = o; i < std::min(o + wide, job.results); i++) out[p * job.out_row + i] *= job.gain[i];
+            for (int64_t i = o; i < std::min(o + wide, job.results); i++) out[p * job.out_stride + i] *= job.gain[i];
     }
 }
 

@@ -9,20 +9,20 @@ INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multip
 
 constexpr int64_t STREAMED = 8 << 20; // bytes of results that will not be found in the caches, though read at once
 
-// One convolution of a picture in channels_last memory, as convolution.py fills it in. Rows are the numbers from one
+// One convolution of a picture in channels_last memory, as convolution.py fills it in. Strides are the numbers from one
 // pixel to the next: with room for whole vectors of results, their vectors are written whole.
 struct Convolution {
     const float *x, *scale, *gain; // x [height, width, channels]; scales of the channels and of the results, or null
     const float *weights;          // as `pack` writes them
     float *out;                    // [height + 2 padding - (kernel - 1), the same of the width, results]
-    int64_t height, width, channels, results, x_row, out_row, padding, threads;
+    int64_t height, width, channels, results, x_stride, out_stride, padding, threads;
 
-    int64_t written() const { return out_row >= up_to(results, LANES) ? up_to(results, LANES) : results; }
+    int64_t written() const { return out_stride >= up_to(results, LANES) ? up_to(results, LANES) : results; }
 
     // Whether results are written past the caches, which takes vectors that are whole cache lines.
     bool streams() const {
-        const bool lines = LANES * 4 == 64 && out_row % LANES == 0 && (uintptr_t)out % 64 == 0;
-        return lines && 4 * height * width * out_row > STREAMED;
+        const bool lines = LANES * 4 == 64 && out_stride % LANES == 0 && (uintptr_t)out % 64 == 0;
+        return lines && 4 * height * width * out_stride > STREAMED;
     }
 };
 
@@ -50,10 +50,15 @@ INLINE int64_t blocks_of(int64_t rows, int64_t channels, int64_t results) {
     return up_to(rows, ROWS_AT_ONCE) / ROWS_AT_ONCE * (up_to(channels, DEPTH) / DEPTH) * (up_to(results, PANEL) / PANEL);
 }
 
+// Up to LANES numbers; none where `count` is not positive.
+INLINE Vec load_up_to(const float *from, int64_t count) {
+    if (count >= LANES) return load<true>(from, LANES);
+    return count > 0 ? load<false>(from, (int)count) : Vec{};
+}
+
 // Of the channels or results from `first` on, 1 where there are none.
-INLINE Vec factors(const float *values, int64_t first, int count) {
-    if (!values) return splat(1.0f);
-    return count == LANES ? load<true>(values + first, count) : load<false>(values + first, count);
+INLINE Vec factors(const float *values, int64_t first, int64_t count) {
+    return values ? load_up_to(values + first, count) : splat(1.0f);
 }
 
 // Sums on their way, rows of one panel's width.

@@ -43,21 +43,15 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
     }
 }
 
-// Up to LANES numbers; none where `count` is not positive.
-INLINE Vec load_up_to(const float *from, int64_t count) {
-    if (count >= LANES) return load<true>(from, LANES);
-    return count > 0 ? load<false>(from, (int)count) : Vec{};
-}
-
 // The seven factors on the side of the pixels: x [rows, channels], scaled, to v [product, half, row].
 inline void take(const Convolution &job, const float *x, int64_t rows, int64_t half, float *v) {
     const int64_t inside = half_of(job.channels), row = spaced(inside);
     for (int64_t c = 0; c < inside; c += LANES) {
         const int64_t left = inside - c, right = job.channels - inside - c;
-        const Vec scale_left = job.scale ? load_up_to(job.scale + c, left) : splat(1.0f);
-        const Vec scale_right = job.scale ? load_up_to(job.scale + inside + c, right) : splat(1.0f);
+        const Vec scale_left = factors(job.scale, c, left);
+        const Vec scale_right = factors(job.scale, inside + c, right);
         for (int64_t p = 0; p < half; p++) {
-            const float *upper = x + p * job.x_row + c, *lower = upper + half * job.x_row;
+            const float *upper = x + p * job.x_stride + c, *lower = upper + half * job.x_stride;
             const bool both = p + half < rows;
             Vec a11 = load_up_to(upper, left) * scale_left, a12 = load_up_to(upper + inside, right) * scale_right;
             Vec a21 = both ? load_up_to(lower, left) * scale_left : Vec{};
@@ -99,18 +93,18 @@ inline void multiply_pixels(const Convolution &job, const float *x, float *out, 
         }
         for (int64_t r = o; r < o + panel; r += LANES) {
             const int64_t left = job.written() - r, right = left - wide;
-            const Vec gain_left = job.gain ? load_up_to(job.gain + r, job.results - r) : splat(1.0f);
-            const Vec gain_right = job.gain ? load_up_to(job.gain + wide + r, job.results - wide - r) : splat(1.0f);
+            const Vec gain_left = factors(job.gain, r, job.results - r);
+            const Vec gain_right = factors(job.gain, wide + r, job.results - wide - r);
             for (int64_t p = 0; p < half; p++) {
                 Vec m[PRODUCTS];
                 UNROLL for (int i = 0; i < PRODUCTS; i++)
                     m[i] = load<true>(products + (i * half + p) * PANEL + r - o, LANES);
                 Vec u2 = m[0] + m[5], u3 = u2 + m[6], u4 = u2 + m[4];
-                float *to = out + p * job.out_row + r;
+                float *to = out + p * job.out_stride + r;
                 put(to, (m[0] + m[1]) * gain_left, left);
                 put(to + wide, (u4 + m[2]) * gain_right, right);
                 if (p + half >= rows) continue;
-                to += half * job.out_row;
+                to += half * job.out_stride;
                 put(to, (u3 - m[3]) * gain_left, left);
                 put(to + wide, (u3 + m[4]) * gain_right, right);
             }

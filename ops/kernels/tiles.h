@@ -18,7 +18,7 @@ struct Job {
     void *out;
     const float *bias, *scale, *gain; // [C] or null; scale and gain may be [N][C]: then the steps are C
     int64_t scale_step, gain_step;
-    int64_t x_row, v_row, out_row; // numbers from one pixel to the next
+    int64_t x_stride, v_stride, out_stride; // numbers from one pixel to the next
     int64_t samples, channels, dtype_in, dtype_v, dtype_out; // dtypes: 0 float32, 1 bfloat16
     Leg raise, before, after;
     float slope, clamp; // a negative clamp is none
@@ -57,7 +57,7 @@ struct Plan {
         tile_width = std::min<int64_t>(x.out, round_up(ceiling(x.out, tiles_x), 8));
         tiles_x = ceiling(x.out, tile_width);
         int64_t size = job.dtype_out == 0 ? 4 : 2;
-        streams = job.out_row % LANES == 0 && round_up(job.channels, LANES) % 16 == 0 && (uintptr_t)job.out % 64 == 0 &&
+        streams = job.out_stride % LANES == 0 && round_up(job.channels, LANES) % 16 == 0 && (uintptr_t)job.out % 64 == 0 &&
                   job.samples * job.channels * y.out * x.out * size > LARGE;
         int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
         int64_t so_far = job.samples * stretches * tiles_x;
@@ -89,7 +89,7 @@ void Plan::tile(int64_t task) {
     int64_t rest = std::min<int64_t>((int64_t)blocks * LANES, job.channels - channel);
     Channels c = {(int)ceiling(rest, LANES), 0, 0};
     c.lanes = (int)rest - (c.blocks - 1) * LANES;
-    Channels written = {c.blocks, job.out_row >= round_up(job.channels, LANES) ? LANES : c.lanes, job.out_row};
+    Channels written = {c.blocks, job.out_stride >= round_up(job.channels, LANES) ? LANES : c.lanes, job.out_stride};
 
     Source x, v;
     x.lay_out(raise, first, raised);
@@ -118,7 +118,7 @@ void Plan::tile(int64_t task) {
         source.ring = take(c.blocks * source.ring_size());
         source.phases = take(c.blocks * source.phases_size());
     };
-    open(x, job.x, job.dtype_in, job.x_row);
+    open(x, job.x, job.dtype_in, job.x_stride);
     if (job.bias || job.scale) {
         x.from.affine = true;
         numbers(job.scale ? job.scale + sample * job.scale_step : nullptr, channel, c, 1, x.from.scale);
@@ -126,7 +126,7 @@ void Plan::tile(int64_t task) {
     }
     Vec gain[MOST_BLOCKS];
     numbers(job.gain ? job.gain + sample * job.gain_step : nullptr, channel, c, 1, gain);
-    if (job.v) open(v, job.v, job.dtype_v, job.v_row);
+    if (job.v) open(v, job.v, job.dtype_v, job.v_stride);
     Vec *raised_v = job.v ? take(raised_size) : nullptr;
     Vec *raised_x = lower.separable ? take(raised_size) : nullptr;
     Vec *ring = take(c.blocks * ring_size); // lowered rows, or raised rows where the filter wants them all
@@ -180,7 +180,7 @@ void Plan::tile(int64_t task) {
             }
         }
         for (int p = 0; p < made; p++) {
-            int64_t place = ((sample * ay.out + y + p) * ax.out + left) * job.out_row + channel;
+            int64_t place = ((sample * ay.out + y + p) * ax.out + left) * job.out_stride + channel;
             const Vec *row = result + p * wide;
             int64_t stride = lower.rows_at_once * wide;
             if (job.dtype_out == 0) store_row((float *)job.out + place, written, row, stride, width, gain, streams);

@@ -101,11 +101,11 @@ struct Block {
                 int count = (int)std::min<int64_t>(LANES, job.channels - c);
                 Vec d[PARTS], half[PARTS], part[SIDE], scale = factors(job.scale, c, count);
                 bool inside = y0 >= 0 && x0 >= 0 && y0 + SIDE <= job.height && x0 + SIDE <= job.width;
-                const float *corner = job.x + (y0 * job.width + x0) * job.x_row + c;
+                const float *corner = job.x + (y0 * job.width + x0) * job.x_stride + c;
                 for (int y = 0; y < SIDE; y++)
                     for (int x = 0; x < SIDE; x++) {
                         bool real = inside || (y0 + y >= 0 && y0 + y < job.height && x0 + x >= 0 && x0 + x < job.width);
-                        const float *from = corner + (y * job.width + x) * job.x_row;
+                        const float *from = corner + (y * job.width + x) * job.x_stride;
                         if (!real) d[y * SIDE + x] = Vec{};
                         else d[y * SIDE + x] = (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
                     }
@@ -149,8 +149,8 @@ struct Block {
                 }
                 for (int y = 0; y < rows; y++) {
                     together(half + y * SIDE, 1, made);
-                    float *to_out = job.out + ((y0 + y) * width + x0) * job.out_row + o;
-                    for (int x = 0; x < columns; x++, to_out += job.out_row) {
+                    float *to_out = job.out + ((y0 + y) * width + x0) * job.out_stride + o;
+                    for (int x = 0; x < columns; x++, to_out += job.out_stride) {
                         if (streams) stream(to_out, made[x] * gain);
                         else if (count == LANES) store<true>(to_out, made[x] * gain, count);
                         else store<false>(to_out, made[x] * gain, count);

@@ -21,7 +21,7 @@ from networks.plan import InputPlan
 from networks.plan_torch import TorchLayer
 from networks.stylegan3 import Generator, SynthesisLayer
 from ops.kernels.layer import Layer
-from ops.memory import row_of
+from ops.memory import pixel_stride
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -63,7 +63,7 @@ def test_pictures_keep_their_channels_together_from_the_first_layer_to_the_last(
     for kind in ("T", "R", "many channels"):
         network = make(kind)
         rows = []
-        network.synthesis.run(ws_for(network, 2), on_step=lambda _, state: rows.append(row_of(state.x)))  # noqa: B023
+        network.synthesis.run(ws_for(network, 2), on_step=lambda _, state: rows.append(pixel_stride(state.x)))  # noqa: B023
         assert None not in rows
 
 

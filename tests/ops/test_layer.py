@@ -15,7 +15,7 @@ from ops.filtered_lrelu import Kink, legs
 from ops.kernels.convolution import Convolution
 from ops.kernels.cpu import Fused
 from ops.kernels.layer import Layer
-from ops.memory import aligned_picture, row_of
+from ops.memory import aligned_picture, pixel_stride
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
@@ -41,7 +41,7 @@ def test_neither_threads_nor_other_pictures_change_a_bit(side, inside, results, 
     x, w = torch.randn(3, inside, size, size), torch.randn(3, 8)
     torch.set_num_threads(1)
     made = layer(x, w)
-    assert row_of(made) is not None and bool(made.isfinite().all())
+    assert pixel_stride(made) is not None and bool(made.isfinite().all())
     for threads in (2, 3, 5):
         torch.set_num_threads(threads)
         assert torch.equal(layer(x, w), made)
@@ -69,10 +69,10 @@ def test_room_between_pixels_changes_no_bit(side, inside, results):
     by_parts = fused(convolve(x, styles, padding=padding), bias, demodulation)
     assert relative_error(expected, by_parts) < 1e-5
     with_room, row = aligned_picture(x.shape)
-    assert row > inside and row == row_of(with_room)
+    assert row > inside and row == pixel_stride(with_room)
     with_room.as_strided((2, row, 110, 110), with_room.stride()).fill_(torch.nan)
     assert torch.equal(layer(with_room.copy_(x), w), expected)
-    assert expected.stride(3) > results and row_of(expected) == expected.stride(3)
+    assert expected.stride(3) > results and pixel_stride(expected) == expected.stride(3)
 
 
 def test_what_does_not_fit_is_refused():
