@@ -13,8 +13,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Threads that wait for work must not spin: with the window and the renderer on few cores that costs 20 times the speed.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from renderer.waiting import waiting
+
+os.environ.update(waiting(os.environ))  # before torch is loaded
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from renderer.waiting import waiting
+
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "RESULT "
 TURN = 0.02  # seconds that a turn lasts at least
@@ -127,7 +129,7 @@ def apart(where: str, *, keep: bool = False, torch_only: bool = False, timeout: 
     Raises RuntimeError with the last words of a process that failed or took longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "benchmarks.measure", where, json.dumps(arguments), str(int(keep))]
-    env = {"OMP_WAIT_POLICY": "passive", **os.environ, "STARTED": str(time.time())}
+    env = {**waiting(os.environ), **os.environ, "STARTED": str(time.time())}
     if torch_only:
         env["BANDLIMIT_KERNELS"] = "torch"
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer.frames import Arena, FrameReader
+from renderer.waiting import waiting
 
 
 class Running:
@@ -62,8 +63,7 @@ def _start(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[
     command = [sys.executable, "-P", "-m", "renderer.server", str(channel), arena.handle]
     if threads:
         command += ["--threads", str(threads)]
-    # Threads that wait for work must not spin: the window needs the same cores.
-    env = {"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": paths}
+    env = {**waiting(os.environ), **os.environ, "PYTHONPATH": paths}
     options: dict[str, Any] = {"env": env, "stdin": subprocess.DEVNULL}
     if sys.platform == "win32":
         os.set_handle_inheritable(channel, True)
