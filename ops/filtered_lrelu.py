@@ -7,6 +7,7 @@ compute it again block by block instead of keeping it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import product
 from math import ceil, sqrt
 from typing import Any
@@ -68,7 +69,10 @@ def filtered_lrelu(
     if fu is None and fd is None and _resamples_nothing(up, down, padding):
         return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
     raise_, lower = legs(x, fu, fd, up, down, padding, gain, flip_filter)
-    return _FilteredLrelu.apply(x, b, raise_, lower, Kink(float(slope), clamp))
+    kink = Kink(float(slope), clamp)
+    if not torch.is_grad_enabled():
+        return backends.pick("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
+    return _FilteredLrelu.apply(x, b, raise_, lower, kink)
 
 
 def _resamples_nothing(up: Scaling, down: Scaling, padding: Padding) -> bool:
@@ -86,19 +90,33 @@ def legs(
     flip_filter: bool = False,
 ) -> tuple[Leg, Leg]:
     """The way up and the way down for pictures like x (its size, device and dtype), with the gain in the first."""
-    (up_x, up_y), (down_x, down_y) = parse_scaling(up, "up"), parse_scaling(down, "down")
-    x0, x1, y0, y1 = parse_padding(padding)
-    up_taps, down_taps = filter_size(fu), filter_size(fd)
-    up_y_span = Span.padded(x.shape[2], up_taps[1], up_y, 1, y0, y1)
-    up_x_span = Span.padded(x.shape[3], up_taps[0], up_x, 1, x0, x1)
+    ups, downs = parse_scaling(up, "up"), parse_scaling(down, "down")
     # A positive gain commutes with the leaky ReLU, and costs nothing in the filter.
-    raise_ = Leg(prepare(fu, x, up_x * up_y * gain, flip_filter), up_y_span, up_x_span)
+    f_up, f_down = prepare(fu, x, ups[0] * ups[1] * gain, flip_filter), prepare(fd, x, 1, flip_filter)
+    return _legs(x.shape[2], x.shape[3], f_up, f_down, ups, downs, parse_padding(padding))
+
+
+@lru_cache(maxsize=1024)
+def _legs(
+    height: int,
+    width: int,
+    f_up: Tensor,
+    f_down: Tensor,
+    ups: tuple[int, int],
+    downs: tuple[int, int],
+    padding: tuple[int, int, int, int],
+) -> tuple[Leg, Leg]:
+    """`legs` of filters that are prepared: the same objects for the same layer."""
+    (up_x, up_y), (down_x, down_y), (x0, x1, y0, y1) = ups, downs, padding
+    up_taps, down_taps = filter_size(f_up), filter_size(f_down)
+    up_y_span = Span.padded(height, up_taps[1], up_y, 1, y0, y1)
+    up_x_span = Span.padded(width, up_taps[0], up_x, 1, x0, x1)
     lower = Leg(
-        prepare(fd, x, 1, flip_filter),
+        f_down,
         Span.padded(up_y_span.size_out, down_taps[1], 1, down_y, 0, 0),
         Span.padded(up_x_span.size_out, down_taps[0], 1, down_x, 0, 0),
     )
-    return raise_, lower
+    return Leg(f_up, up_y_span, up_x_span), lower
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +128,11 @@ class Leg:
     x: Span
 
     def adjoint(self) -> Leg:
+        """The transposed operation, made once."""
+        return self._adjoint
+
+    @cached_property
+    def _adjoint(self) -> Leg:
         return Leg(flipped(self.f), self.y.adjoint(), self.x.adjoint())
 
     def reach(self) -> float:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -158,15 +159,18 @@ def filtered_lrelu(
 def upfirdn2d(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
     """Resampling is filtered leaky ReLU with one leg and a slope of 1."""
     found = library.library()
-    leg = Leg(f, y_span, x_span)
-    point = torch.ones(1, 1)
-    if y_span.up == x_span.up == 1:
-        raise_, after = Leg(point, *(Span(s.size_in, s.size_in) for s in (y_span, x_span))), leg
-    else:
-        raise_, after = leg, Leg(point, *(Span(s.size_out, s.size_out) for s in (y_span, x_span)))
+    raise_, after = _resampling(f, y_span, x_span)
     if found is None or not takes(raise_, after):
         return whole_image(x, f, y_span, x_span)
     return compute(found, x, None, None, raise_, None, after, Kink(1.0, None))
+
+
+@lru_cache(maxsize=1024)
+def _resampling(f: Tensor, y_span: Span, x_span: Span) -> tuple[Leg, Leg]:
+    leg, point = Leg(f, y_span, x_span), torch.ones(1, 1)
+    if y_span.up == x_span.up == 1:
+        return Leg(point, *(Span(s.size_in, s.size_in) for s in (y_span, x_span))), leg
+    return leg, Leg(point, *(Span(s.size_out, s.size_out) for s in (y_span, x_span)))
 
 
 def compute(
@@ -186,7 +190,8 @@ def compute(
     out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
     if out.numel() == 0:
         return out.to(dtype)
-    job = _job(raise_, before, after, kink)
+    filled = _filled(raise_, before, after, kink)
+    job = Job.from_buffer_copy(filled)
     bias = None if b is None else b.to(torch.float32).contiguous()
     job.bias = None if bias is None else bias.data_ptr()
     _run(job, x, v, out, found, threads)
@@ -238,6 +243,12 @@ def _stored(picture: Tensor) -> Tensor:
     """As the kernel reads it."""
     dtype = picture.dtype if picture.dtype in DTYPES else torch.float32
     return picture.to(dtype=dtype, memory_format=torch.channels_last).contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=1024)
+def _filled(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> Job:
+    """`_job`, made once for a layer; copies of it need it for the filters."""
+    return _job(raise_, before, after, kink)
 
 
 def _job(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> Job:

@@ -20,6 +20,21 @@ namespace {
 int64_t ceiling(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 int round_up(int64_t a, int64_t b) { return (int)(ceiling(a, b) * b); }
 
+// The taps of `raise_quickly` and `lower_quickly`: `rows` of `phases` filters of 6 taps each, of which they see
+// [row][tap][phase].
+std::vector<float> quick_taps(const float *taps, int rows, int phases) {
+    std::vector<float> table(rows * phases * QUICK_TAPS);
+    for (int f = 0; f < rows * phases; f++)
+        for (int k = 0; k < 3; k++) {
+            const float *even = taps + f / phases * 6 * phases + f % phases + 2 * k * phases, *odd = even + phases;
+            float *to = &table[f * QUICK_TAPS + k];
+            to[0] = *even + *odd;
+            to[3] = *even;
+            to[6] = *odd;
+        }
+    return table;
+}
+
 // How one leg raises: outputs come in groups of `up` that need the same `reach` inputs.
 struct Raiser {
     int up_y, up_x, reach_y, reach_x;
@@ -56,11 +71,13 @@ struct Raiser {
                     std::copy(row.begin(), row.end(), along.begin() + (u * reach_y + k) * up_x * reach_x);
                 }
         }
+        bool quick = QUICK && separable && reach_x == 6 && (up_x == 2 || up_x == 4);
+        if (quick) along = quick_taps(along.data(), up_x, 1);
         pass_across = choose_raise_across(up_y, reach_y);
-        pass[PLAIN] = choose_raise<PLAIN>(up_x, reach_x);
-        pass[GENTLY] = choose_raise<GENTLY>(up_x, reach_x);
-        pass[BENT] = choose_raise<BENT>(up_x, reach_x);
-        pass[CLAMPED] = choose_raise<CLAMPED>(up_x, reach_x);
+        pass[PLAIN] = choose_raise<PLAIN>(up_x, reach_x, quick);
+        pass[GENTLY] = choose_raise<GENTLY>(up_x, reach_x, quick);
+        pass[BENT] = choose_raise<BENT>(up_x, reach_x, quick);
+        pass[CLAMPED] = choose_raise<CLAMPED>(up_x, reach_x, quick);
     }
 
     // The tap that output u of a group gives to the group's k-th input, or -1.
@@ -118,30 +135,14 @@ struct Lowerer {
         }
         rows_at_once = separable ? ROWS : 2;
         pass = choose_lower(down_x, taps_x, folds, even);
-        // It takes the registers of AVX-512.
-        if (LANES == 16 && folds && down_x == 2 && taps_x == 12) {
-            along = quick(along, taps_y / 2);
+        if (QUICK && folds && down_x == 2 && taps_x == 12) {
+            along = quick_taps(along.data(), taps_y / 2, 2);
             pass = lower_quickly;
         }
         pass_across[0] = choose_lower_across<1>(down_y, taps_y, even);
         pass_across[1] = choose_lower_across<2>(down_y, taps_y, even);
         pass_across[2] = choose_lower_across<3>(down_y, taps_y, even);
         pass_across[3] = choose_lower_across<4>(down_y, taps_y, even);
-    }
-
-    // What `lower_quickly` reads of so many rows of 12 taps.
-    static std::vector<float> quick(const std::vector<float> &taps, int rows) {
-        std::vector<float> table(rows * QUICK_TAPS);
-        for (int r = 0; r < rows; r++)
-            for (int phase = 0; phase < 2; phase++)
-                for (int k = 0; k < 3; k++) {
-                    const float *even = &taps[r * 12 + 4 * k + phase], *odd = even + 2;
-                    float *to = &table[r * QUICK_TAPS + phase * 9 + k];
-                    to[0] = *even + *odd;
-                    to[3] = *even;
-                    to[6] = *odd;
-                }
-        return table;
     }
 
     // Designed filters are even up to rounding: each row of taps becomes the mean of it and of its mirror image, which
