@@ -1,6 +1,6 @@
 // One resampling each: how a leg raises, how a leg lowers; the tables that the inner loops read.
 #pragma once
-#include "passes.h"
+#include "lowering.h"
 #include <algorithm>
 #include <cstdint>
 #include <vector>
