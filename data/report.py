@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from data.errors import one_line
+
 _REMARKS = {"turned upright", "stretched"}  # told, but no reason to leave a picture out
 _MENDED = {
     "duplicate": "kept",
@@ -43,7 +45,7 @@ class Report:
             self.counts[key] = self.counts.get(key, 0) + 1
             examples = self.found.setdefault(key, [])
             if len(examples) < 3:
-                examples.append(f"{name} ({detail})" if detail else name)
+                examples.append(one_line(f"{name} ({detail})" if detail else name))
         return kept
 
     def first(self) -> str:

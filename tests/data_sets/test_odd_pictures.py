@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_makers import contents, folder, make, picture
+from dataset_makers import contents, folder, make, picture, zipped
 from PIL import Image, ImageOps
 
-from data import Dataset
+from data import Dataset, DatasetError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -142,3 +142,23 @@ def test_too_small_pictures_are_never_letterboxed(tmp_path: Path) -> None:
     dataset = Dataset(tmp_path / "a.zip")
     assert len(dataset) == 1
     assert not dataset.image(0)[:, :8].any() and not dataset.image(0)[:, 24:].any()
+
+
+STRANGE = "a\n\x1b[2Jb.png"  # clears a terminal that it is printed to
+
+
+def test_strange_names_cannot_break_a_line_or_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = zipped(tmp_path / "source.zip", {STRANGE: b"no picture", "b.png": picture()})
+    assert make(source, tmp_path / "a.zip", "--resolution", "16x16") == 0
+    assert "a\\n\\x1b[2Jb.png" in capsys.readouterr().out
+    broken = zipped(tmp_path / "broken.zip", {STRANGE: b"no picture"})
+    assert make(broken, tmp_path / "b.zip", "--resolution", "16x16") == 2
+    said = capsys.readouterr().err
+    assert "a\\n\\x1b[2Jb.png" in said and said.count("\n") == 1 and "\x1b" not in said
+
+
+def test_a_sentence_about_a_strangely_named_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a\\nb does not exist"):
+        Dataset(tmp_path / "a\nb")
