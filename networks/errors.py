@@ -18,7 +18,7 @@ class CheckpointError(Exception):
     """
 
     def __init__(self, sentence: str, kind: Kind) -> None:
-        super().__init__(sentence)
+        super().__init__(plain(sentence, 1000))
         self.kind: Kind = kind
 
 

@@ -14,7 +14,7 @@ from networks.api import DEMO
 from networks.checkpoint import Generator, Network, load_network
 from networks.contents import Role
 from networks.download import forget, is_url
-from networks.errors import CheckpointError
+from networks.errors import CheckpointError, plain
 from networks.graphs import Graphs
 from networks.locate import locate
 from networks.steps import Step
@@ -156,7 +156,7 @@ class Models:
             raise
 
     def _load(self, wish: Wish, stamp: Stamp | None, tell: Tell) -> Loaded:
-        name = short_name(wish.path)
+        name = plain(short_name(wish.path))
         source: str | Path = wish.path or DEMO
         if is_url(wish.path):
             source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))

@@ -118,6 +118,12 @@ def test_a_file_that_is_not_there_is_told_as_such(tmp_path):
         load_network("~nosuchuser/x.pkl")
 
 
+def test_a_strange_name_cannot_break_a_sentence_or_reach_the_terminal(tmp_path):
+    with pytest.raises(CheckpointError, match="There is no file") as caught:
+        load_network(tmp_path / "a\n\x1b[2Jb.pkl")
+    assert str(caught.value).isprintable()
+
+
 def test_a_place_that_cannot_be_written_is_told_as_such(tmp_path):
     for place in (tmp_path / ("x" * 300) / "x.safetensors", "~nosuchuser/x.safetensors"):
         with pytest.raises(CheckpointError, match="cannot be written|no home folder"):
