@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from networks.plan_torch import TorchLayer
 from networks.planning import Affine, demodulating_squares, layer_affine, layer_legs
 from ops import kernels, square_weight
-from ops.kernels.convolution import Convolution
+from ops.kernels.convolution import KERNELS, Convolution
 from ops.kernels.cpu import Fused, takes
 from ops.kernels.layer import Layer
 from ops.modulated_conv import EPSILON
@@ -103,7 +103,7 @@ def _listened_to(module: nn.Module) -> bool:
 def layer_plan(module: SynthesisLayer) -> Layer | TorchLayer:
     """A `SynthesisLayer`, prepared: x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
     raise_, lower, kink = layer_legs(module)
-    if kernels.why_not() is not None or not takes(raise_, lower):
+    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNELS or not takes(raise_, lower):
         return TorchLayer(module)
     affine, bias, padding = layer_affine(module), module.bias.detach(), module.spec.conv_kernel - 1
     squares = None if module.spec.is_torgb else demodulating_squares(module)

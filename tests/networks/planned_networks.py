@@ -19,6 +19,7 @@ KINDS = {
     "wide": replace(T, channel_base=2048, channel_max=90, margin_size=2, num_layers=6),
     "many channels": replace(T, channel_base=4096, channel_max=95, margin_size=2, num_layers=6),
     "same rate": replace(T, lrelu_upsampling=1, num_layers=6),
+    "wide kernel": replace(T, conv_kernel=5, num_layers=6),
 }
 
 
