@@ -65,7 +65,7 @@ class Mapping(nn.Module):
         if update_emas and has_average:
             assert self.w_avg_beta is not None
             with torch.no_grad():
-                self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
+                self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg.to(w.dtype), self.w_avg_beta))
         if self.num_ws is None:
             return w
         ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
@@ -103,7 +103,7 @@ def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
 
     Karras et al. 2019, Appendix B (the truncation trick in W).
     """
-    pulled = w_avg.lerp(ws[:, :cutoff], psi)
+    pulled = w_avg.to(ws.dtype).lerp(ws[:, :cutoff], psi)
     return torch.cat([pulled, ws[:, cutoff:]], dim=1) if cutoff < ws.shape[1] else pulled
 
 

@@ -257,7 +257,7 @@ class SynthesisInput(nn.Module):
         angle_x, angle_y, amplitudes = self.angles(self.affine(w))
         features = (angle_y[:, :, :, None] + angle_x[:, :, None, :]).sin()
         features = features * amplitudes[:, :, None, None]
-        weight = self.weight / math.sqrt(self.weight.shape[0])
+        weight = self.weight.to(features.dtype) / math.sqrt(self.weight.shape[0])
         return nn.functional.conv2d(features, weight[:, :, None, None])
 
     def angles(self, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -265,17 +265,18 @@ class SynthesisInput(nn.Module):
 
         `wanted` [N, 4] is a rotation (cos, sin) of any length and a translation (x, y) in units of that length.
         """
+        transform, base_freqs, base_phases = (t.to(wanted.dtype) for t in (self.transform, self.freqs, self.phases))
         turn, shift = wanted.split(2, dim=1)
         length = turn.norm(dim=1, keepdim=True)
         cos, sin = (turn / length).unbind(dim=1)
         # A point p of the grid shows what lies at turn @ (transform @ p - shift).
         rotation = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
-        matrix = rotation @ self.transform[:2, :2]  # [N, 2, 2]
-        offset = rotation @ (self.transform[:2, 2] - shift / length).unsqueeze(2)  # [N, 2, 1]
+        matrix = rotation @ transform[:2, :2]  # [N, 2, 2]
+        offset = rotation @ (transform[:2, 2] - shift / length).unsqueeze(2)  # [N, 2, 1]
 
         # sin(2 pi (f . (M p + t) + phase)) = sin(2 pi ((M^T f) . p + (phase + f . t))): phases move first.
-        phases = self.phases + (self.freqs @ offset).squeeze(2)  # [N, channels]
-        freqs = self.freqs @ matrix  # [N, channels, 2]
+        phases = base_phases + (base_freqs @ offset).squeeze(2)  # [N, channels]
+        freqs = base_freqs @ matrix  # [N, channels, 2]
         # What a zoom drives beyond the band fades out, and is gone where it would alias.
         beyond = (freqs.norm(dim=2) - self.bandwidth) / (self.sampling_rate / 2 - self.bandwidth)
         amplitudes = (1 - beyond).clamp(0, 1)
@@ -321,7 +322,8 @@ class SynthesisLayer(nn.Module):
         if update_emas:
             with torch.no_grad():
                 power = x.detach().to(torch.float32).square().mean()
-                self.magnitude_ema.copy_(power.lerp(self.magnitude_ema, self.magnitude_ema_beta))
+                before = self.magnitude_ema.to(power.dtype)
+                self.magnitude_ema.copy_(power.lerp(before, self.magnitude_ema_beta))
         styles = self.affine(w)
         if spec.is_torgb:  # not demodulated, so the weights' gain has to be given
             styles = styles / math.sqrt(spec.in_channels * spec.conv_kernel**2)

@@ -5,6 +5,7 @@ Plain torch on the CPU, with tensors stored as a GPU would store them: float16 w
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import pytest
@@ -78,3 +79,23 @@ def test_published_networks_in_half_precision_are_within_a_grey_level(name, half
     G, data = network(name).G_ema, numbers(name)
     ws = tensor(data["ws"])
     assert grey_levels(G.synthesis, ws, Stored(half=half, everywhere=True)) < 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("name", ["R", "StyleGAN2"])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_network_moved_to_another_precision_makes_the_same_picture(name, dtype, gradients):
+    kind = StyleGAN3 if name == "R" else StyleGAN2
+    torch.manual_seed(0)
+    generator = kind(replace(GENERATORS[name], img_resolution=16, channel_max=16)).eval().requires_grad_(False)
+    generator.mapping.w_avg.normal_()
+    z = torch.randn(2, 32)
+    with torch.set_grad_enabled(gradients):
+        expected = generator(z, truncation_psi=0.7)
+        moved = copy.deepcopy(generator).to(dtype)
+        made = moved(z, truncation_psi=0.7)
+        moved(z, update_emas=True)
+    assert made.dtype == torch.float32
+    tolerance = 1e-5 if dtype == torch.float64 else 1e-2  # float16 keeps 11 bits of each weight
+    assert float((made - expected).abs().max() / expected.abs().max()) < tolerance
+    assert all(buffer.isfinite().all() for buffer in moved.buffers())
