@@ -79,7 +79,10 @@ def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
     if not isinstance(synthesis, SynthesisNetwork) or synthesis.config.conv_kernel != 1:
         return None
     on_cpu = synthesis.input.weight.device.type == "cpu"
-    highest = synthesis.config.img_resolution // FACTOR
+    resolution = synthesis.config.img_resolution
+    if resolution & (resolution - 1):  # rates are powers of two, so there is none of half this size
+        return None
+    highest = resolution // FACTOR
     first, table = layer_table(synthesis.config, highest)
     if not on_cpu or first.size != synthesis.input.size or kernels.why_not() is not None:
         return None

@@ -73,8 +73,8 @@ def layer_table(config: StyleGAN3Config, highest_rate: int | None = None) -> tup
     """Work out every layer from the config: Karras et al. 2021, Section 3.2 and Appendix C, Figure 4c.
 
     Cutoff and stopband grow geometrically to the last two layers; the sampling rate is the next power of two above
-    twice the stopband, at most the picture's. With `highest_rate` no layer's rate is higher, the picture's neither:
-    bands beyond it are cut off there (see networks/preview.py).
+    twice the stopband or, where that is lower, the picture's. With `highest_rate`, a power of two, no layer's rate is
+    higher, the picture's neither: bands beyond it are cut off there (see networks/preview.py).
     """
     count, resolution = config.num_layers, config.img_resolution
     last_cutoff = resolution / 2
@@ -85,12 +85,12 @@ def layer_table(config: StyleGAN3Config, highest_rate: int | None = None) -> tup
     rates = np.exp2(np.ceil(np.log2(np.minimum(stopbands * 2, resolution)))).astype(int)
     channels = np.rint(np.minimum(config.channel_base / 2 / cutoffs, config.channel_max)).astype(int)
     channels[-1] = config.img_channels
-    highest = highest_rate or resolution
-    rates, cutoffs = np.minimum(rates, highest), np.minimum(cutoffs, highest / 2)
-    stopbands = np.minimum(stopbands, highest / 2 * config.last_stopband_rel)
+    if highest_rate is not None:
+        rates, cutoffs = np.minimum(rates, highest_rate), np.minimum(cutoffs, highest_rate / 2)
+        stopbands = np.minimum(stopbands, highest_rate / 2 * config.last_stopband_rel)
     half_widths = np.maximum(stopbands, rates / 2) - cutoffs
     sizes = rates + 2 * config.margin_size
-    sizes[-2:] = highest
+    sizes[-2:] = highest_rate or resolution
     if channels.min() < 1:
         raise ValueError(f"channel_base is {config.channel_base}, which leaves a layer without feature maps.")
 

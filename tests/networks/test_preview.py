@@ -87,3 +87,7 @@ def test_it_resumes_with_the_bits_of_a_whole_run():
 def test_networks_that_know_their_grid_have_none():
     assert preview_of(make(replace(R, conv_kernel=3, use_radial_filters=False))) is None
     assert preview_of(make(replace(R, img_resolution=16, num_layers=4, margin_size=2))) is None
+
+
+def test_pictures_whose_rates_are_beyond_them_have_none():
+    assert preview_of(make(replace(R, img_resolution=96))) is None

@@ -99,6 +99,18 @@ def test_sizes_that_are_no_power_of_two_work():
     assert image.isfinite().all() and image.std() > 0
 
 
+@pytest.mark.parametrize("resolution", [20, 48, 100])
+def test_sizes_that_are_no_power_of_two_have_the_published_rates(resolution):
+    """Karras et al. 2021, Section 3.2: every sampling rate is a power of two, so layers resample by whole factors."""
+    _, table = layer_table(replace(SMALL, img_resolution=resolution, num_layers=6))
+    for spec in table:
+        assert spec.out_sampling_rate.bit_count() == 1
+        assert spec.in_sampling_rate * spec.up_factor == spec.tmp_sampling_rate
+        assert spec.out_sampling_rate * spec.down_factor == spec.tmp_sampling_rate
+    assert table[-1].out_sampling_rate == 2 ** (resolution - 1).bit_length()
+    assert table[-1].out_size == resolution
+
+
 def test_running_averages_learn_only_when_asked():
     torch.manual_seed(0)
     G = Generator(replace(SMALL, c_dim=2, magnitude_ema_beta=0.9, w_avg_beta=0.9)).train()
