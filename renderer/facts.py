@@ -94,6 +94,11 @@ def _notes(loaded: Loaded, model: Model) -> list[str]:
     average = dict(loaded.network.mapping.named_buffers()).get("w_avg")
     if average is not None and not average.any():  # training moves it in its first step
         notes.append("Random weights: not trained yet.")
+    bounds = [bound for t in loaded.network.state_dict().values() if t.numel() for bound in t.aminmax()]
+    if not torch.stack(bounds).isfinite().all():
+        notes.append(
+            "Some of its weights are not numbers (NaN or infinite), so it may show plain grey: try another file."
+        )
     if model.digest and model.digest.lower() != loaded.file.digest:
         notes.append(
             "The file is not the one that this scene was made with, so the picture may differ: its SHA-256 is "

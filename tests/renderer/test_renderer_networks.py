@@ -62,6 +62,15 @@ def test_notes_say_what_is_worth_knowing(tmp_path: Path) -> None:
     assert Engine().render(Scene(model=Model(path=str(path), digest=info.digest))).model.note == info.note
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_note_says_why_a_network_without_numbers_is_grey(number: float, tmp_path: Path) -> None:
+    network = make_network(CONFIGS["T"])
+    with torch.no_grad():
+        network.mapping.get_parameter("fc1.bias")[3] = number
+    path = save_networks(tmp_path / "diverged.safetensors", {"G_ema": network})
+    assert "not numbers" in Engine().render(scene_of(path)).model.note
+
+
 def test_the_raw_generator_can_be_chosen(tmp_path: Path) -> None:
     raw, average = make_network(CONFIGS["T"], 1), make_network(CONFIGS["T"], 2)
     path = save_networks(tmp_path / "both.safetensors", {"G": raw, "G_ema": average})
