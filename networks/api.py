@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from networks import classes as class_names
-from networks.checkpoint import Generator, Network, load_network
+from networks.checkpoint import Generator, Network, load_network, usable
 from networks.contents import ChannelOrder
 from networks.download import Progress
 from networks.errors import CheckpointError, plain
@@ -61,8 +61,8 @@ class _Model:
         return self.network.classes
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the generator to another device."""
-        self.G.to(device)
+        """Move the generator to another device. Raises ValueError where there is none of that name."""
+        self.G.to(usable(device))
         return self
 
     @torch.no_grad()

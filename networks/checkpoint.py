@@ -96,7 +96,7 @@ def load_network(
     `progress` gets (bytes done, bytes in all) of a download. With `first_of` only the first of these networks that the
     file has takes memory. Raises CheckpointError.
     """
-    where = _usable(device)
+    where = usable(device)
     kernels.ready()  # a compiled kernel is taken up between networks only, so that a network's results stay the same
     problem: CheckpointError | None = None
     for path in locate(source, progress):
@@ -229,7 +229,7 @@ def _fits_half(weight: nn.Parameter) -> bool:
     return weight.ndim >= 2 and bool(weight.detach().abs().amax() < 65504) if weight.numel() else False
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def usable(device: str | torch.device) -> torch.device:
     """The device, or ValueError in one sentence where torch has none of that name."""
     try:
         where = torch.device(device)

@@ -133,6 +133,13 @@ def test_a_file_of_the_other_family_says_which_class_to_use():
         StyleGAN2(DATA / "sg3r_32_uncond.pkl")
 
 
+def test_a_device_that_is_not_there_is_said_in_a_sentence(classes):
+    for device in ("nope", "cuda:99"):
+        with pytest.raises(ValueError, match=rf"device '?{device}.*\.$"):
+            classes.to(device)
+    assert classes.to("cpu").device.type == "cpu"
+
+
 def test_a_batch_of_none_is_refused(classes):
     with pytest.raises(ValueError, match="batch_size is 0"):
         classes.generate(batch_size=0)
