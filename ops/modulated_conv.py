@@ -107,7 +107,7 @@ def _modulate(
     if fused is None:
         # One image: folding touches the weights once. A batch: where they are fewer than an image's samples.
         larger = x.shape[2] * x.shape[3] > w.shape[0] * w.shape[2] * w.shape[3]
-        fused = len(x) == 1 or (larger and not torch.is_grad_enabled())
+        fused = len(x) == 1 or (len(x) > 1 and larger and not torch.is_grad_enabled())
     if fused:
         return _each(x, w, scale_in, scale_out, convolve)
     if x.dtype in (torch.float16, torch.bfloat16):

@@ -36,6 +36,12 @@ def test_every_architecture_makes_pictures(architecture):
     assert ("b8.skip.weight" in dict(G.synthesis.named_parameters())) == (architecture == "resnet")
 
 
+@torch.no_grad()
+def test_of_no_w_there_are_no_pictures():
+    G = build().synthesis
+    assert G(torch.empty(0, G.num_ws, 8)).shape == (0, 3, 16, 16)
+
+
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 def test_each_step_reads_the_rows_of_w_it_says(architecture):
     G = build(architecture=architecture).synthesis
