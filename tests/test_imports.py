@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may imp
     "renderer.messages": {"session"},
     "renderer.frames": {"session", "renderer.messages"},
     "renderer.cuda_calls": set(),
-    "renderer.child": {"renderer.frames"},
+    "renderer.child": {"renderer.frames", "renderer.waiting"},
     "renderer.client": {"session", "renderer.messages", "renderer.frames", "renderer.child"},
     "renderer": {"renderer", "session", "networks", "ops"},
     "data": {"data", "session.fields"},
