@@ -8,9 +8,11 @@ Names in the cache end in the file's own digest, so that a damaged file is not l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,18 +48,33 @@ class BuildError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """Where built kernels are kept: $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels."""
-    own = os.environ.get("BANDLIMIT_CACHE")
-    return (Path(own) if own else Path.home() / ".cache" / "bandlimit") / "kernels"
+    """Where built kernels are kept: $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels. Raises OSError."""
+    if own := os.environ.get("BANDLIMIT_CACHE"):
+        return Path(own) / "kernels"
+    try:
+        return Path.home() / ".cache" / "bandlimit" / "kernels"
+    except RuntimeError as error:
+        raise OSError("there is no home folder to keep it in; set BANDLIMIT_CACHE to a folder") from error
 
 
-def compiler() -> str | None:
-    """The path of a C++ compiler: $CXX, or c++, g++, clang++."""
+def compiler() -> list[str]:
+    """The command of a C++ compiler: $CXX, which may have arguments, or c++, g++, clang++; empty if there is none."""
     wanted = os.environ.get("CXX")
     for name in [wanted] if wanted else COMPILERS:
         if found := shutil.which(name):
-            return found
-    return None
+            return [found]
+    try:
+        words = shlex.split(wanted or "", posix=os.name != "nt")
+    except ValueError:
+        return []
+    found = shutil.which(words[0]) if words else None
+    return [found, *words[1:]] if found else []
+
+
+def no_compiler() -> str:
+    """That there is none, and where it was looked for."""
+    wanted = os.environ.get("CXX")
+    return f"no C++ compiler was found ({f'CXX is {wanted}' if wanted else ', '.join(COMPILERS)})"
 
 
 def find() -> Path | None:
@@ -90,15 +107,18 @@ def prebuilt() -> list[Path]:
 def build() -> Path:
     """Compile the kernel for this processor and keep it. Raises BuildError saying why it cannot be."""
     cxx = compiler()
-    if cxx is None:
-        raise BuildError(f"no C++ compiler was found ({os.environ.get('CXX') or ', '.join(COMPILERS)})")
-    folder = cache_folder()
+    if not cxx:
+        raise BuildError(no_compiler())
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        raise BuildError(str(error)) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
             made = Path(room) / f"kernel{SUFFIX}"
-            compile_to(made, [cxx], native_flags(), _link_flags())
+            compile_to(made, cxx, native_flags(), _link_flags())
             target = folder / f"{_key()}-{_compiler_key(cxx)}-{digest_of(made)}{SUFFIX}"
             for old in folder.glob(f"{_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
                 if old != target and digest_of(old) != old.stem.rsplit("-", 1)[-1]:
@@ -118,7 +138,8 @@ def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Seq
     if ninja is None:
         commands = [compiling, linking]
     else:
-        (room / "build.ninja").write_text(_ninja_file(compiling, linking, room / "kernel.o", target), encoding="utf-8")
+        text = _ninja_file(compiling, linking, target.name)
+        (room / "build.ninja").write_text(text, encoding="utf-8", errors="surrogateescape")
         commands = [[ninja, "-C", str(room)]]
     for command in commands:
         try:
@@ -130,7 +151,7 @@ def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Seq
         if done.returncode:
             lines = (done.stderr + done.stdout).splitlines()
             complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
-            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {complaint.strip()[:300]}")
+            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {complaint.strip()[:300].rstrip('.')}")
 
 
 def native_flags() -> list[str]:
@@ -161,17 +182,14 @@ def _ninja() -> str | None:
     return str(Path(ninja.BIN_DIR) / "ninja")
 
 
-def _ninja_file(compiling: list[str], linking: list[str], middle: Path, target: Path) -> str:
+def _ninja_file(compiling: list[str], linking: list[str], target: str) -> str:
     def command(words: list[str]) -> str:
-        return subprocess.list2cmdline(words).replace("$", "$$")
+        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)  # elsewhere a shell reads it
+        return line.replace("$", "$$")
 
-    def path(of: Path) -> str:
-        return str(of).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
-
-    sources = " ".join(path(p) for p in HEADERS)
     return (
         f"rule compile\n  command = {command(compiling)}\nrule link\n  command = {command(linking)}\n"
-        f"build {path(middle)}: compile {path(SOURCE)} | {sources}\nbuild {path(target)}: link {path(middle)}\n"
+        f"build kernel.o: compile\nbuild {target}: link kernel.o\n"
     )
 
 
@@ -189,12 +207,12 @@ def _processor() -> str:
     return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *told[:2]])
 
 
-def _compiler_key(cxx: str) -> str:
+def _compiler_key(cxx: list[str]) -> str:
     try:
-        done = subprocess.run([cxx, "--version"], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([*cxx, "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return hashlib.sha256(done.stdout).hexdigest()[:8]
+    return hashlib.sha256(done.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def digest_of(path: Path) -> str:
@@ -207,5 +225,6 @@ def digest_of(path: Path) -> str:
 def _sweep(folder: Path) -> None:
     """Remove the folders of builds that were interrupted."""
     for left in folder.glob("building-*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its builder has just finished
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)

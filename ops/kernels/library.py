@@ -47,8 +47,8 @@ def ready(wait: bool = False) -> bool:
             return False
         if _state.building is None and _state.built is None:
             found = build.find()
-            if found is None and build.compiler() is None:
-                _state.built = build.BuildError("no C++ compiler was found, and no prebuilt library is there")
+            if found is None and not build.compiler():
+                _state.built = build.BuildError(f"{build.no_compiler()}, and no prebuilt library is there")
             elif found is None:
                 _state.building = threading.Thread(target=_build, name="kernel build", daemon=True)
                 _state.building.start()
@@ -63,8 +63,10 @@ def ready(wait: bool = False) -> bool:
             _state.building = None
         if isinstance(_state.built, Path):
             _adopt(_state.built)
-        elif _state.built is not None:
-            _state.reason = str(_state.built)
+        else:
+            _state.reason = str(
+                _state.built or "its build was broken off; the next network to be loaded starts another"
+            )
         return _state.library is not None
 
 

@@ -6,6 +6,7 @@ Each test has a cache of its own and processes of its own; building takes about 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,19 +23,19 @@ pytestmark = pytest.mark.skipif(not build.compiler(), reason="there is no C++ co
 SAY = "import ops; print(ops.describe()); print(ops.kernels.serving())"
 
 
-def run(code: str, cache: Path, **environment: str) -> str:
+def run(code: str, cache: Path | None, **environment: str) -> str:
     done = start(code, cache, **environment)
     out, err = done.communicate(timeout=200)
     assert done.returncode == 0, err
     return out.strip()
 
 
-def start(code: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
+def start(code: str, cache: Path | None, **environment: str) -> subprocess.Popen[str]:
     variables = {k: v for k, v in os.environ.items() if not k.startswith("BANDLIMIT_")}
     return subprocess.Popen(
         [sys.executable, *(["-m", "ops.kernels"] if code == "build" else ["-c", code])],
         cwd=ROOT,
-        env={**variables, "BANDLIMIT_CACHE": str(cache), **environment},
+        env={**variables, **({"BANDLIMIT_CACHE": str(cache)} if cache else {}), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -110,6 +111,27 @@ def test_a_compiler_that_fails_or_a_cache_that_cannot_be_written_leave_plain_tor
     assert "fatal error: no headers" in said
     (tmp_path / "file").write_text("in the way")
     assert run("build", tmp_path / "file").startswith("Plain torch serves the CPU: the kernel could not be built")
+
+
+def test_a_cache_folder_of_any_name_serves(tmp_path):
+    cache = tmp_path / ("o'brien (x86) & $HOME | é" + ("\udce9" if sys.platform == "linux" else ""))
+    assert run("build", cache).startswith("The CPU kernel is ready")
+
+
+def test_a_compiler_may_be_a_command_with_arguments(monkeypatch):
+    monkeypatch.setenv("CXX", f"{shlex.quote(sys.executable)} -m ziglang 'c++'")
+    assert build.compiler() == [sys.executable, "-m", "ziglang", "c++"]
+
+
+def test_a_cxx_that_is_no_compiler_is_named(tmp_path):
+    assert "no C++ compiler was found (CXX is nonsense -O2)" in run("build", tmp_path, CXX="nonsense -O2")
+    assert "no C++ compiler was found (CXX is g++ ')" in run("build", tmp_path, CXX="g++ '")
+
+
+def test_without_a_home_folder_plain_torch_serves_and_says_what_to_do():
+    said = run(f"{SAY}; from ops.kernels import ready; ready(wait=True); {SAY}", None, HOME="~", USERPROFILE="~")
+    assert "there is no home folder to keep it in; set BANDLIMIT_CACHE" in said
+    assert said.endswith("\nplain torch")
 
 
 def test_a_kernel_that_computes_something_else_is_refused(tmp_path):
