@@ -32,12 +32,19 @@ def is_url(text: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $BANDLIMIT_CACHE, or $DNNLIB_CACHE_DIR/downloads, or ~/.cache/bandlimit."""
+    """Where downloads are kept: $BANDLIMIT_CACHE, or $DNNLIB_CACHE_DIR/downloads, or ~/.cache/bandlimit.
+
+    Raises CheckpointError (download) where there is no home folder.
+    """
     if own := os.environ.get("BANDLIMIT_CACHE"):
         return Path(own)
     if published := os.environ.get("DNNLIB_CACHE_DIR"):
         return Path(published) / "downloads"
-    return Path.home() / ".cache" / "bandlimit"
+    try:
+        return Path.home() / ".cache" / "bandlimit"
+    except RuntimeError:
+        what = "There is no home folder to keep downloads in; set BANDLIMIT_CACHE to a folder."
+        raise CheckpointError(what, "download") from None
 
 
 def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, pause: float = 1.0) -> Path:

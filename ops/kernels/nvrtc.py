@@ -20,6 +20,8 @@ from pathlib import Path
 
 import torch
 
+from .build import cache_folder
+
 OPTIONS = ("--std=c++17",)
 PATTERNS = (
     "nvidia/cu*/lib/libnvrtc.so.*",  # CUDA 13 wheels
@@ -54,20 +56,14 @@ def compiled(source: str, architecture: str) -> bytes:
         )
     target = architecture if wanted in below else f"compute_{below[-1]}"
     text = "\n".join((compiler.version, target, *OPTIONS, source))
-    path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.cubin"
+    name = f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.cubin"
     with contextlib.suppress(OSError):
-        if kept := path.read_bytes():
+        if kept := (cache_folder() / name).read_bytes():
             return kept
     image = compiler.compile(source, target)
     with contextlib.suppress(OSError):  # a disk that is full or read-only costs time alone
-        _write(path, image)
+        _write(cache_folder() / name, image)
     return image
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept."""
-    own = os.environ.get("BANDLIMIT_CACHE")
-    return (Path(own) if own else Path.home() / ".cache" / "bandlimit") / "kernels"
 
 
 def _write(path: Path, image: bytes) -> None:

@@ -300,6 +300,14 @@ def test_what_the_published_programs_fetched_is_not_fetched_again(server, tmp_pa
     assert server.requests == []
 
 
+def test_that_there_is_no_home_folder_is_told(server, monkeypatch):
+    monkeypatch.delenv("BANDLIMIT_CACHE")
+    monkeypatch.setenv("HOME", "~")
+    monkeypatch.setenv("USERPROFILE", "~")
+    with pytest.raises(CheckpointError, match="set BANDLIMIT_CACHE"):
+        fetch(server.url)
+
+
 def test_a_full_or_forbidden_cache_is_told(server, cache):
     cache.write_bytes(b"a file where the folder should be")
     with pytest.raises(CheckpointError, match="could not be saved"):
