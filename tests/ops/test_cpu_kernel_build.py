@@ -109,6 +109,8 @@ def test_a_compiler_that_fails_or_a_cache_that_cannot_be_written_leave_plain_tor
     compiler.chmod(0o755)
     said = run("build", tmp_path, CXX=str(compiler))
     assert "fatal error: no headers" in said
+    said = run("from cli import doctor; print(doctor.kernels())", tmp_path, CXX=str(compiler))
+    assert "filtered_lrelu: plain torch (C++: broken refused the kernel: fatal error: no headers)" in said
     (tmp_path / "file").write_text("in the way")
     assert run("build", tmp_path / "file").startswith("Plain torch serves the CPU: the kernel could not be built")
 
