@@ -56,9 +56,10 @@ def once(f: Tensor, key: Hashable, make: Callable[[], T]) -> T:
     if kept is None or kept[0] != version:
         kept = _kept[f] = (version, {})
     made = kept[1]
-    if key not in made:
+    result = made.get(key)  # and not asked for again: another thread may clear it meanwhile
+    if result is None:
         if len(made) >= MOST:
             made.clear()
         with torch.inference_mode(False), torch.no_grad():
-            made[key] = make()
-    return made[key]
+            result = made[key] = make()
+    return result

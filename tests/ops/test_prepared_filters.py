@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 
 import torch
 
@@ -35,3 +37,26 @@ def test_what_is_kept_of_a_filter_goes_with_it_and_does_not_grow():
     del f
     gc.collect()
     assert len(prepared._kept) <= before
+
+
+def test_threads_may_ask_for_more_gains_of_a_filter_than_are_kept():
+    f, x, failures = torch.tensor([1.0, 1.0]), torch.ones(1, 1, 4, 4), []
+
+    def ask(first: int) -> None:
+        try:
+            for i in range(3000):
+                prepared.prepare(f, x, gain=1 + (first + i * 7) % 200)
+        except KeyError as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, args=(13 * k,)) for k in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures
