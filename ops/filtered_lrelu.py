@@ -245,7 +245,7 @@ def in_blocks(
         source = torch.empty_like(planes, dtype=wide, memory_format=layout)
         return torch.add(planes, bias, out=source), y, x
 
-    for n, c in product(range(x.shape[0]), range(0, x.shape[1], chunk)):
+    for n, c in product(range(x.shape[0]), range(0, x.shape[1], max(chunk, 1))):
         here = slice(n, n + 1), slice(c, c + chunk)
         for lo in range(0, size[2], rows):
             hi = min(size[2], lo + rows)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import ops
+from ops import backends
 
 x = torch.zeros(1, 3, 8, 8)
 f = torch.ones(4)
@@ -47,3 +48,10 @@ def test_a_mistake_is_named_in_one_sentence(mistake):
     message = str(caught.value)
     assert message.endswith(".")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("size", [(2, 0, 8, 8), (0, 3, 8, 8)])
+def test_pictures_without_channels_and_batches_without_pictures_are_taken(size):
+    with backends.plain():
+        assert ops.filtered_lrelu(torch.zeros(size), f, f, None, 2, 2, 3).shape == (*size[:2], 8, 8)
+    assert ops.filtered_lrelu(torch.zeros(size), f, f, None, 2, 2, 3).shape == (*size[:2], 8, 8)
