@@ -41,9 +41,10 @@ struct Raiser {
     int64_t height, width, before_y, before_x;
     bool separable;
     std::vector<float> across, along; // [up_y][reach_y]; [up_x][reach_x] or [up_y][reach_y][up_x][reach_x]
+    std::vector<float> quick;         // `quick_taps`, where there is a quick pass
     float bound;                      // no output is larger than this times the largest input
     RaiseAcrossPass pass_across;
-    RaisePass pass[HOWS];
+    RaisePass pass[HOWS], quick_pass[HOWS];
 
     explicit Raiser(const Leg &leg) {
         const Axis &y = leg.y, &x = leg.x;
@@ -71,13 +72,17 @@ struct Raiser {
                     std::copy(row.begin(), row.end(), along.begin() + (u * reach_y + k) * up_x * reach_x);
                 }
         }
-        bool quick = QUICK && separable && reach_x == 6 && (up_x == 2 || up_x == 4);
-        if (quick) along = quick_taps(along.data(), up_x, 1);
+        if (QUICK && separable && reach_x == 6 && (up_x == 2 || up_x == 4)) quick = quick_taps(along.data(), up_x, 1);
         pass_across = choose_raise_across(up_y, reach_y);
-        pass[PLAIN] = choose_raise<PLAIN>(up_x, reach_x, quick);
-        pass[GENTLY] = choose_raise<GENTLY>(up_x, reach_x, quick);
-        pass[BENT] = choose_raise<BENT>(up_x, reach_x, quick);
-        pass[CLAMPED] = choose_raise<CLAMPED>(up_x, reach_x, quick);
+        choose<PLAIN>();
+        choose<GENTLY>();
+        choose<BENT>();
+        choose<CLAMPED>();
+    }
+
+    template <int HOW> void choose() {
+        pass[HOW] = choose_raise<HOW>(up_x, reach_x);
+        quick_pass[HOW] = up_x == 2 ? raise_quickly<2, 4, HOW> : raise_quickly<4, 2, HOW>;
     }
 
     // The tap that output u of a group gives to the group's k-th input, or -1.

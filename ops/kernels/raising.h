@@ -35,9 +35,11 @@ template <int U, int K, int G, int HOW> void raise_along(const Raise &job) {
 // taps H what the other sees with the odd ones H', so that they share a part: with X and X' the even and odd samples,
 // y = (H + H') X' + H (X - X') and y' = (H + H') X' + H' (X[+1] - X'), a fast FIR algorithm (Parker and Parhi 1997,
 // "Low-area/power parallel FIR digital filter implementations"). It takes the registers of AVX-512.
-// The taps of each output are three of H + H', three of H and three of H'.
+// The taps of each output are three of H + H', three of H and three of H'. Differences of what is infinite are no numbers,
+// so that signals from QUICK_BELOW on take the usual way, and infinity is clamped.
 constexpr int QUICK_TAPS = 9;
 constexpr bool QUICK = LANES == 16;
+constexpr float QUICK_BELOW = 1e37f;
 
 template <int U, int G, int HOW> void raise_quickly(const Raise &job) {
     constexpr int PAIRS = G / 2;
@@ -86,9 +88,7 @@ constexpr int GROUPS = 4; // the groups of a row are rounded up to a multiple
 
 typedef void (*RaisePass)(const Raise &);
 
-template <int HOW> RaisePass choose_raise(int up, int reach, bool quick) {
-    if (quick && up == 2) return raise_quickly<2, 4, HOW>;
-    if (quick && up == 4) return raise_quickly<4, 2, HOW>;
+template <int HOW> RaisePass choose_raise(int up, int reach) {
     if (up == 2 && reach == 6) return raise_along<2, 6, 4, HOW>;
     if (up == 4 && reach == 6) return raise_along<4, 6, 2, HOW>;
     if (up == 2 && reach == 2) return raise_along<2, 2, 4, HOW>;

@@ -153,8 +153,10 @@ struct Source {
         bool gentle = kink.slope >= 0 && kink.slope <= 1;
         bool clamped = kink.clamps && !(bound < kink.clamp);
         int how = !bent ? PLAIN : clamped ? CLAMPED : !kink.bends ? PLAIN : gentle ? GENTLY : BENT;
-        int64_t taps = r.separable ? 0 : (int64_t)u * r.reach_y * r.up_x * r.reach_x;
-        r.pass[how]({rows, r.along.data() + taps, r.separable ? 1 : r.reach_y, r.up_x, r.reach_x, groups, to,
+        bool quick = !r.quick.empty() && bound < QUICK_BELOW;
+        int64_t skipped = r.separable ? 0 : (int64_t)u * r.reach_y * r.up_x * r.reach_x;
+        const float *taps = quick ? r.quick.data() : r.along.data() + skipped;
+        (quick ? r.quick_pass : r.pass)[how]({rows, taps, r.separable ? 1 : r.reach_y, r.up_x, r.reach_x, groups, to,
                      splat(kink.slope), splat(kink.clamp)});
     }
 };

@@ -178,6 +178,18 @@ def test_not_a_number_and_infinity_are_not_hidden():
     assert half[0, 0].isnan().any()
 
 
+@pytest.mark.parametrize("up", [2, 4])
+@pytest.mark.parametrize("large", [torch.inf, -torch.inf, 3e38])
+def test_the_clamp_limits_infinity_wherever_it_is(up, large):
+    f = torch.ones(6 * up) / 6
+    for column in 12, 13:
+        x = torch.zeros(1, 17, 24, 24)
+        x[0, 16, 12, column] = large
+        made = ops.filtered_lrelu(x, f, f, None, up, 2, 3 * up, clamp=256)
+        assert made.isfinite().all()
+        assert made[0, 16].any() and not made[0, :16].any()
+
+
 def test_a_plan_gets_scales_and_bias_folded_in_and_its_own_memory_filled():
     x, f = torch.randn(2, 21, 20, 20).contiguous(memory_format=torch.channels_last), torch.randn(12)
     bias, pre, post = torch.randn(21), torch.rand(2, 21), torch.rand(21)
