@@ -1,6 +1,6 @@
 """Builds the CPU kernel with whatever C++ compiler is there, and keeps it in the cache.
 
-    find()      the library that was built for this source, processor and compiler, or that came with a release
+    find()      the libraries that were built for this source, processor and compiler, or that came with a release
     build()     builds it; takes seconds; safe when several processes do it at once
 
 Names in the cache end in the file's own digest, so that a damaged file is not loaded but built again.
@@ -77,8 +77,8 @@ def no_compiler() -> str:
     return f"no C++ compiler was found ({f'CXX is {wanted}' if wanted else ', '.join(COMPILERS)})"
 
 
-def find() -> Path | None:
-    """A library that can be loaded without building, whole and unaltered."""
+def find() -> list[Path]:
+    """The libraries that can be loaded without building, whole and unaltered, best first."""
     cxx = compiler()
     # Without a compiler any compiler's work serves.
     pattern = f"{_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
@@ -86,10 +86,7 @@ def find() -> Path | None:
         kept = sorted(cache_folder().glob(pattern))
     except OSError:
         kept = []
-    for path in [*kept, *prebuilt()]:
-        if path.stem.rsplit("-", 1)[-1] == digest_of(path):
-            return path
-    return None
+    return [path for path in (*kept, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == digest_of(path)]
 
 
 def prebuilt() -> list[Path]:
@@ -209,7 +206,7 @@ def _processor() -> str:
 
 def _compiler_key(cxx: list[str]) -> str:
     try:
-        done = subprocess.run([*cxx, "--version"], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([*cxx, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return hashlib.sha256(done.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]

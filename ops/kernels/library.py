@@ -35,8 +35,8 @@ _state = _State()
 def ready(wait: bool = False) -> bool:
     """Whether the C++ kernel serves from now on.
 
-    Adopts a library that is in the cache or came with the release, after comparing it with plain torch. Where there is
-    none, builds one: in the background, to be adopted by a later call, or at once if `wait`. BANDLIMIT_KERNELS=torch
+    Adopts a library that is in the cache or came with the release, after comparing it with plain torch. Where none
+    serves, builds one: in the background, to be adopted by a later call, or at once if `wait`. BANDLIMIT_KERNELS=torch
     forbids it all. Never raises: `why_not()` has the reason.
     """
     with _state.lock:
@@ -45,15 +45,8 @@ def ready(wait: bool = False) -> bool:
         if os.environ.get("BANDLIMIT_KERNELS") == "torch":
             _state.reason = "BANDLIMIT_KERNELS=torch forbids it"
             return False
-        if _state.building is None and _state.built is None:
-            found = build.find()
-            if found is None and not build.compiler():
-                _state.built = build.BuildError(f"{build.no_compiler()}, and no prebuilt library is there")
-            elif found is None:
-                _state.building = threading.Thread(target=_build, name="kernel build", daemon=True)
-                _state.building.start()
-            else:
-                _state.built = found
+        if _state.building is None and _state.built is None and _found():
+            return True
         if _state.building is not None:
             if wait:
                 _state.building.join()
@@ -62,7 +55,7 @@ def ready(wait: bool = False) -> bool:
                 return False
             _state.building = None
         if isinstance(_state.built, Path):
-            _adopt(_state.built)
+            _state.reason = _adopt(_state.built)
         else:
             _state.reason = str(
                 _state.built or "its build was broken off; the next network to be loaded starts another"
@@ -97,6 +90,25 @@ def checked_by(check: Check) -> None:
     _state.check = check
 
 
+def _found() -> bool:
+    """Adopt what is there already, or else begin to build."""
+    reasons = []
+    for path in build.find():
+        reason = _adopt(path)
+        if reason is None:
+            return True
+        reasons.append(reason)
+        if path.parent != build.PREBUILT:  # this compiler would make the same again
+            _state.built = build.BuildError(reason)
+    if _state.built is None and build.compiler():
+        _state.building = threading.Thread(target=_build, name="kernel build", daemon=True)
+        _state.building.start()
+    elif _state.built is None:
+        reasons = reasons or [f"{build.no_compiler()}, and no prebuilt library is there"]
+        _state.built = build.BuildError(reasons[0])
+    return False
+
+
 def _build() -> None:
     try:
         _state.built = build.build()
@@ -104,18 +116,16 @@ def _build() -> None:
         _state.built = error
 
 
-def _adopt(path: Path) -> None:
+def _adopt(path: Path) -> str | None:
+    """Use this library from now on, or say why it cannot be."""
     try:
         found = ctypes.CDLL(str(path))
         version = found.bandlimit_version()
     except (OSError, AttributeError) as error:
-        _state.reason = f"{path.name} could not be loaded: {error}"
-        return
+        return f"{path.name} could not be loaded: {error}"
     if version != VERSION:
-        _state.reason = f"{path.name} is of another version ({version}, not {VERSION})"
-        return
+        return f"{path.name} is of another version ({version}, not {VERSION})"
     if _state.check is not None and (wrong := _state.check(found)):
-        _state.reason = f"it failed its self-check: {wrong}"
-        return
-    _state.library, _state.reason = found, None
-    _state.name = f"C++ {path.stem}"
+        return f"it failed its self-check: {wrong}"
+    _state.library, _state.name = found, f"C++ {path.stem}"
+    return None

@@ -5,6 +5,7 @@ Each test has a cache of its own and processes of its own; building takes about 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from ops import kernels
 from ops.kernels import build
+from ops.kernels.release import TARGETS
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.skipif(not build.compiler(), reason="there is no C++ compiler")
@@ -81,7 +83,7 @@ def test_a_damaged_library_is_not_loaded(cache, monkeypatch, harm):
         content = path.read_bytes()
         altered = content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
         path.write_bytes({"cut short": content[:9000], "altered": altered, "emptied": b""}[harm])
-    assert build.find() is None
+    assert build.find() == []
 
 
 def test_a_damaged_library_is_built_again(cache):
@@ -134,6 +136,15 @@ def test_without_a_home_folder_plain_torch_serves_and_says_what_to_do():
     said = run(f"{SAY}; from ops.kernels import ready; ready(wait=True); {SAY}", None, HOME="~", USERPROFILE="~")
     assert "there is no home folder to keep it in; set BANDLIMIT_CACHE" in said
     assert said.endswith("\nplain torch")
+
+
+def test_a_library_of_a_release_that_cannot_be_loaded_does_not_keep_a_compiler_from_building(built, tmp_path):
+    digest = hashlib.sha256(b"no library").hexdigest()[:16]
+    for target in TARGETS:
+        (tmp_path / f"{target.name}-{build.source_key()}-{digest}{target.suffix}").write_bytes(b"no library")
+    release = f"from pathlib import Path; from ops.kernels import build; build.PREBUILT = Path({str(tmp_path)!r});"
+    assert "filtered_lrelu: C++" in run(f"{release} {SAY}", built)
+    assert "filtered_lrelu: C++" in run(f"{release} import ops; ops.kernels.ready(wait=True); {SAY}", tmp_path)
 
 
 def test_a_kernel_that_computes_something_else_is_refused(tmp_path):
