@@ -101,8 +101,12 @@ def _found() -> bool:
         if path.parent != build.PREBUILT:  # this compiler would make the same again
             _state.built = build.BuildError(reason)
     if _state.built is None and build.compiler():
-        _state.building = threading.Thread(target=_build, name="kernel build", daemon=True)
-        _state.building.start()
+        building = threading.Thread(target=_build, name="kernel build", daemon=True)
+        try:
+            building.start()
+            _state.building = building
+        except RuntimeError as error:  # too little memory, or too many threads
+            _state.built = build.BuildError(f"its build could not begin: {error}")
     elif _state.built is None:
         reasons = reasons or [f"{build.no_compiler()}, and no prebuilt library is there"]
         _state.built = build.BuildError(reasons[0])
@@ -125,7 +129,11 @@ def _adopt(path: Path) -> str | None:
         return f"{path.name} could not be loaded: {error}"
     if version != VERSION:
         return f"{path.name} is of another version ({version}, not {VERSION})"
-    if _state.check is not None and (wrong := _state.check(found)):
+    try:
+        wrong = _state.check(found) if _state.check else None
+    except (MemoryError, RuntimeError) as error:  # torch's own word for too little memory is a RuntimeError
+        return f"its self-check was broken off ({str(error).partition(chr(10))[0]})"
+    if wrong:
         return f"it failed its self-check: {wrong}"
     _state.library, _state.name = found, f"C++ {path.stem}"
     return None

@@ -186,3 +186,21 @@ def test_this_process_can_say_what_serves():
     ready = kernels.ready(wait=True)
     assert ready == (kernels.why_not() is None)
     assert kernels.serving().startswith("C++" if ready else "plain torch")
+
+
+LIMIT = """
+import resource, ops
+from ops.kernels import check, library
+def limited(found=None):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used, used))
+    return found and check.wrong_with(found)
+"""
+ASK = "print(ops.kernels.ready(), ops.kernels.why_not())"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process so")
+def test_too_little_memory_to_build_or_to_check_the_kernel_leaves_plain_torch(built, tmp_path):
+    checked = run(f"{LIMIT}\nlibrary.checked_by(limited); {ASK}", built)
+    assert checked.startswith("False its self-check was broken off (")
+    assert run(f"{LIMIT}\nlimited(); {ASK}", tmp_path).startswith("False its build could not begin")
