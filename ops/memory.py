@@ -17,6 +17,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallop
 LARGE = 1 << 20  # bytes from which a picture has pages of its own
 PAGE = 2 << 20  # bytes of a huge page
 LINE = 16  # numbers of a cache line
+CROWDED = 256  # numbers: pixels so far apart, or a multiple of it, push each other out of the caches
 MOST_KEPT = 2 << 30  # bytes of free memory that are kept for later pictures: a network of 1024 pixels uses 1.7 GB
 SPARE = 160 << 20  # bytes that are kept beyond what was in use at once: the blocks of smaller layers
 WASTE = 2  # times what a picture asks for may be given to it
@@ -33,9 +34,12 @@ def picture(size: Sequence[int]) -> Tensor:
 def aligned_picture(size: Sequence[int]) -> tuple[Tensor, int]:
     """The same with room between pixels, so that each begins where a cache line does, unless that is much room.
 
+    Pixels do not lie 1024 bytes or a multiple apart, either: a few vectors of each would share few places of a cache.
     Returns the numbers from one pixel to the next, too.
     """
     row = -(-size[1] // LINE) * LINE
+    if row % CROWDED == 0:
+        row += LINE
     row = row if row * 16 <= size[1] * 17 else size[1]
     return _picture(size, row), row
 
