@@ -46,7 +46,9 @@ struct Plan {
         // Up to 64 channels, or 256 bytes, together; fewer where there would be too little for the threads to share.
         int64_t vectors = ceiling(job.channels, LANES), most = std::min(MOST_BLOCKS, 64 / LANES);
         int64_t most_tiles_y = std::max<int64_t>(1, y.out * lower.down_y / 64); // lower ones would share too many rows
-        while (most > 1 && job.samples * most_tiles_y * ceiling(vectors, most) < job.threads) most /= 2;
+        int64_t wanted = job.threads > 1 ? 4 * job.threads : 1; // tasks, so that a thread that comes late delays little
+        int64_t least = most_tiles_y > 1 ? job.threads : wanted; // small pictures are in the caches at any rate
+        while (most > 1 && job.samples * most_tiles_y * ceiling(vectors, most) < least) most /= 2;
         blocks = (int)std::min(vectors, most);
         stretches = ceiling(vectors, blocks);
         blocks = (int)ceiling(vectors, stretches);
@@ -59,7 +61,6 @@ struct Plan {
         int64_t size = job.dtype_out == 0 ? 4 : 2;
         streams = job.out_stride % LANES == 0 && round_up(job.channels, LANES) % 16 == 0 && (uintptr_t)job.out % 64 == 0 &&
                   job.samples * job.channels * y.out * x.out * size > LARGE;
-        int64_t wanted = job.threads > 1 ? 4 * job.threads : 1;
         int64_t so_far = job.samples * stretches * tiles_x;
         tiles_y = std::min(ceiling(wanted, so_far), most_tiles_y);
         tile_height = round_up(ceiling(y.out, tiles_y), lower.rows_at_once);
