@@ -20,7 +20,7 @@ LINE = 16  # numbers of a cache line
 CROWDED = 256  # numbers: pixels so far apart, or a multiple of it, push each other out of the caches
 MOST_KEPT = 2 << 30  # bytes of free memory that are kept for later pictures: a network of 1024 pixels uses 1.7 GB
 SPARE = 160 << 20  # bytes that are kept beyond what was in use at once: the blocks of smaller layers
-WASTE = 2  # times what a picture asks for may be given to it
+WASTE = 2  # times what a picture asks for may be given to it, unless it is needed for a brief time only
 
 
 def picture(size: Sequence[int]) -> Tensor:
@@ -28,29 +28,30 @@ def picture(size: Sequence[int]) -> Tensor:
 
     A large one is given the memory of one that nobody holds any more, or else huge pages where the system has them.
     """
-    return _picture(size, size[1])
+    return _picture(size, size[1], False)
 
 
-def aligned_picture(size: Sequence[int]) -> tuple[Tensor, int]:
+def aligned_picture(size: Sequence[int], brief: bool = False) -> tuple[Tensor, int]:
     """The same with room between pixels, so that each begins where a cache line does, unless that is much room.
 
     Pixels do not lie 1024 bytes or a multiple apart, either: a few vectors of each would share few places of a cache.
-    Returns the numbers from one pixel to the next, too.
+    One that is needed for a `brief` time may take up memory of any size. Returns the numbers from one pixel to the
+    next, too.
     """
     row = -(-size[1] // LINE) * LINE
     if row % CROWDED == 0:
         row += LINE
     row = row if row * 16 <= size[1] * 17 else size[1]
-    return _picture(size, row), row
+    return _picture(size, row, brief), row
 
 
-def _picture(size: Sequence[int], row: int) -> Tensor:
+def _picture(size: Sequence[int], row: int, brief: bool) -> Tensor:
     n, c, h, w = size
     count = n * h * w * row
     if count * 4 < LARGE:
         pixels = torch.empty(count)
     else:
-        pixels = torch.frombuffer(_blocks.take(count * 4), dtype=torch.float32, count=count)
+        pixels = torch.frombuffer(_blocks.take(count * 4, brief), dtype=torch.float32, count=count)
     return pixels.as_strided((n, c, h, w), (h * w * row, 1, w * row, row))
 
 
@@ -78,9 +79,10 @@ class _Blocks:
         self._used = self._peak = 0  # bytes in use, and at most so far
         self._lock = threading.RLock()  # a block may come back while this thread is in here: garbage is collected
 
-    def take(self, size: int) -> ctypes.Array[ctypes.c_char]:
+    def take(self, size: int, brief: bool = False) -> ctypes.Array[ctypes.c_char]:
         with self._lock:
-            fitting = [block for block in self._free if size <= len(block) <= max(WASTE * size, PAGE)]
+            largest = sys.maxsize if brief else max(WASTE * size, PAGE)
+            fitting = [block for block in self._free if size <= len(block) <= largest]
             block = min(fitting, key=len) if fitting else _fresh(size)
             if fitting:
                 self._free.remove(block)

@@ -97,7 +97,7 @@ class Layer:
             x, x_stride = x.contiguous(memory_format=torch.channels_last), channels
         w = w.contiguous()
         (between, between_stride), (out, out_stride) = (
-            aligned_picture(self._between),
+            aligned_picture(self._between, brief=True),
             aligned_picture([samples, *self._out]),
         )
         job = _Job.from_buffer_copy(self._job)

@@ -14,13 +14,13 @@ constexpr int64_t NEAR = 192 << 10; // bytes of the pixels that one task works o
 
 // How many numbers `pack` writes.
 inline int64_t packed_size(int64_t results, int64_t channels) {
-    if (strassen::wins(results, channels)) return strassen::packed_size(results, channels);
+    if (strassen::levels(results, channels)) return strassen::packed_size(results, channels);
     return channels * up_to(results, LANES);
 }
 
 // weight [results, channels] to [panels, channels, a panel's results]; the last panel may be narrower.
 inline void pack(const float *weight, int64_t results, int64_t channels, float *packed) {
-    if (strassen::wins(results, channels)) return strassen::pack(weight, results, channels, packed);
+    if (strassen::levels(results, channels)) return strassen::pack(weight, results, channels, packed);
     const int64_t all = up_to(results, LANES);
     for (int64_t o = 0; o < all; o++) {
         int64_t first = o / PANEL * PANEL, wide = std::min(PANEL, all - first);
@@ -32,7 +32,7 @@ inline void pack(const float *weight, int64_t results, int64_t channels, float *
 struct Pixels {
     const Convolution &job;
     int64_t all, each, threads;
-    bool halves;
+    int levels; // of strassen.h
     std::atomic<bool> failed{false};
 };
 
@@ -55,8 +55,8 @@ inline void some_pixels(void *context, int64_t task) {
     Pixels &pixels = *(Pixels *)context;
     const Convolution &job = pixels.job;
     const int64_t first = task * pixels.each, last = std::min(first + pixels.each, pixels.all);
-    const int64_t row = spaced(job.channels), half = (last - first + 1) / 2;
-    const int64_t room = pixels.halves ? strassen::room(job.channels, half) : pixels.each * (row + PANEL);
+    const int64_t row = spaced(job.channels), rows = last - first;
+    const int64_t room = pixels.levels ? strassen::room(job, rows, pixels.levels) : pixels.each * (row + PANEL);
     float *v = (float *)scratch.get(room / LANES + 1);
     if (!v) {
         pixels.failed = true;
@@ -65,12 +65,12 @@ inline void some_pixels(void *context, int64_t task) {
     float *out = job.out + first * job.out_stride;
     // The next pixels come to the second cache meanwhile: those of the task that this thread will probably be given.
     const int64_t next = std::min(first + pixels.each * pixels.threads, pixels.all);
-    const int64_t calls = pixels.halves ? strassen::calls(job, half) : blocks_of(last - first, job.channels, job.results);
+    const int64_t calls = pixels.levels ? strassen::calls(job, rows, pixels.levels) : blocks_of(rows, job.channels, job.results);
     Ahead ahead{(const char *)(job.x + next * job.x_stride),
                 (const char *)(job.x + std::min(next + pixels.each, pixels.all) * job.x_stride)};
     ahead.lines = (int)((ahead.end - ahead.at) / 64 / calls) + 1;
-    if (pixels.halves) {
-        strassen::multiply_pixels(job, job.x + first * job.x_stride, out, last - first, half, v, ahead);
+    if (pixels.levels) {
+        strassen::multiply_pixels(job, job.x + first * job.x_stride, out, rows, pixels.levels, v, ahead);
         return;
     }
     take(job, first, last, v);
@@ -78,9 +78,9 @@ inline void some_pixels(void *context, int64_t task) {
     for (int64_t o = 0; o < job.results; o += PANEL) {
         int64_t wide = std::min(PANEL, job.written() - o);
         multiply_panel(v, row, job.weights + o * job.channels, job.channels, between, {out + o, job.out_stride},
-                       last - first, wide, ahead);
+                       rows, wide, ahead);
         if (!job.gain) continue;
-        for (int64_t p = 0; p < last - first; p++)
+        for (int64_t p = 0; p < rows; p++)
             for (int64_t i = o; i < std::min(o + wide, job.results); i++) out[p * job.out_stride + i] *= job.gain[i];
     }
 }
@@ -88,14 +88,14 @@ inline void some_pixels(void *context, int64_t task) {
 // Whether there was enough memory.
 inline bool run(const Convolution &job) {
     const int64_t all = job.height * job.width, threads = std::max<int64_t>(1, job.threads);
-    const bool halves = strassen::wins(job.results, job.channels);
+    const int levels = strassen::levels(job.results, job.channels);
     int64_t each = strassen::TOGETHER;
-    if (!halves) {
+    if (!levels) {
         const int64_t most = std::max<int64_t>(1, NEAR / (4 * spaced(job.channels)));
         const int64_t tasks = up_to((all + most - 1) / most, threads);
         each = up_to((all + tasks - 1) / tasks, ROWS_AT_ONCE);
     }
-    Pixels pixels{job, all, each, threads, halves};
+    Pixels pixels{job, all, each, threads, levels};
     Pool::shared().run(some_pixels, &pixels, (all + each - 1) / each, (int)threads);
     return !pixels.failed;
 }

@@ -78,14 +78,16 @@ struct Ahead {
 };
 
 // v [M rows, count] times the panel u [count, N vectors], and `so_far` if there is any, to `to`; of the last vector
-// `lanes` are wanted.
+// `lanes` are wanted. The weights that come next in memory, `next`, are fetched meanwhile.
 template <int M, int N>
 INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t count, Sums so_far, Sums to, int lanes) {
+    const float *next = u + count * N * LANES;
     Vec sum[M][N] = {};
     UNROLL for (int i = 0; i < M; i++) // what is written to comes to the caches meanwhile
         UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(to.at + i * to.row + j * LANES, 1, 3);
     for (int64_t c = 0; c < count; c++) {
         Vec w[N];
+        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(next + (c * N + j) * LANES, 0, 2);
         UNROLL for (int j = 0; j < N; j++) w[j] = load<true>(u + (c * N + j) * LANES, LANES);
         UNROLL for (int i = 0; i < M; i++) {
             Vec x = splat(v[i * v_row + c]);

@@ -91,6 +91,14 @@ INLINE Halves narrow(Vec v) {
     return __builtin_convertvector(rounded, Halves);
 }
 
+#if defined(__AVX__) && !defined(__AVX512F__)
+// All bits of the first `count` lanes.
+INLINE __m256i first_lanes(int count) {
+    static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(lanes + 8 - count));
+}
+#endif
+
 template <bool WHOLE> INLINE Vec load(const float *from, int count) {
     Vec v;
     if (WHOLE) {
@@ -99,6 +107,8 @@ template <bool WHOLE> INLINE Vec load(const float *from, int count) {
     }
 #if defined(__AVX512F__)
     return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+#elif defined(__AVX__)
+    return (Vec)_mm256_maskload_ps(from, first_lanes(count));
 #else
     alignas(64) float part[LANES] = {};
     copy_part(part, from, count);
@@ -126,6 +136,8 @@ template <bool WHOLE> INLINE void store(float *to, Vec v, int count) {
     }
 #if defined(__AVX512F__)
     _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)v);
+#elif defined(__AVX__)
+    _mm256_maskstore_ps(to, first_lanes(count), (__m256)v);
 #else
     alignas(64) float part[LANES];
     std::memcpy(part, &v, sizeof v);

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ops import memory
-from ops.memory import picture
+from ops.memory import aligned_picture, picture
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -113,6 +113,14 @@ def test_a_small_picture_does_not_hold_a_large_ones_memory():
     again = [picture((1, 64, 290, 300)) for _ in range(2)]
     assert {one.data_ptr() for one in again} == places
     assert small.data_ptr() not in places
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_picture_that_is_soon_gone_makes_do_with_a_large_ones_memory():
+    large = picture((1, 64, 300, 300))
+    place = large.data_ptr()
+    del large
+    assert aligned_picture(SIZE, brief=True)[0].data_ptr() == place
 
 
 @pytest.mark.usefixtures("fresh")
