@@ -41,7 +41,8 @@ struct Raiser {
     int64_t height, width, before_y, before_x;
     bool separable;
     std::vector<float> across, along; // [up_y][reach_y]; [up_x][reach_x] or [up_y][reach_y][up_x][reach_x]
-    std::vector<float> quick;         // `quick_taps`, where there is a quick pass
+    std::vector<float> quick;         // `quick_taps` of `along`, where there is a quick pass
+    std::vector<float> quick_across;  // the same of `across`: two groups of rows are then raised together
     float bound;                      // no output is larger than this times the largest input
     RaiseAcrossPass pass_across;
     RaisePass pass[HOWS], quick_pass[HOWS];
@@ -73,6 +74,7 @@ struct Raiser {
                 }
         }
         if (QUICK && separable && reach_x == 6 && (up_x == 2 || up_x == 4)) quick = quick_taps(along.data(), up_x, 1);
+        if (QUICK && separable && reach_y == 6 && up_y == 2) quick_across = quick_taps(across.data(), up_y, 1);
         pass_across = choose_raise_across(up_y, reach_y);
         choose<PLAIN>();
         choose<GENTLY>();
@@ -84,6 +86,10 @@ struct Raiser {
         pass[HOW] = choose_raise<HOW>(up_x, reach_x);
         quick_pass[HOW] = up_x == 2 ? raise_quickly<2, 4, HOW> : raise_quickly<4, 2, HOW>;
     }
+
+    // Groups of rows that are raised together, and the rows that they need.
+    int groups_y() const { return quick_across.empty() ? 1 : 2; }
+    int held_y() const { return reach_y + groups_y() - 1; }
 
     // The tap that output u of a group gives to the group's k-th input, or -1.
     static int64_t tap_at(const Axis &axis, int u, int k) {

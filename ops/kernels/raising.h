@@ -136,6 +136,30 @@ template <int U, int K> void raise_across(const RaiseAcross &job) {
 
 typedef void (*RaiseAcrossPass)(const RaiseAcross &);
 
+// The same of 6 taps and 2 phases for two groups, the second of which begins a row later, as quickly as `raise_quickly`:
+// even rows go together, and odd ones. out: the phases of the first group, then those of the second.
+inline void raise_across_quickly(const RaiseAcross &job) {
+    for (int x = 0; x < job.columns; x += COLUMNS) {
+        Vec both[2 * COLUMNS] = {}, even[2 * COLUMNS] = {}, odd[2 * COLUMNS] = {};
+        UNROLL for (int k = 0; k < 3; k++)
+            UNROLL for (int i = 0; i < COLUMNS; i++) {
+                Vec middle = held(job.rows[2 * k + 1][x + i]);
+                Vec falls = job.rows[2 * k][x + i] - middle, rises = job.rows[2 * k + 2][x + i] - middle;
+                UNROLL for (int u = 0; u < 2; u++) {
+                    const float *taps = job.taps + u * QUICK_TAPS + k;
+                    both[u * COLUMNS + i] += splat(taps[0]) * middle;
+                    even[u * COLUMNS + i] += splat(taps[3]) * falls;
+                    odd[u * COLUMNS + i] += splat(taps[6]) * rises;
+                }
+            }
+        UNROLL for (int j = 0; j < 2 * COLUMNS; j++) {
+            Vec *to = job.out + j / COLUMNS * job.stride + x + j % COLUMNS;
+            to[0] = both[j] + even[j];
+            to[2 * job.stride] = both[j] + odd[j];
+        }
+    }
+}
+
 inline RaiseAcrossPass choose_raise_across(int up, int reach) {
     if (up == 2 && reach == 6) return raise_across<2, 6>;
     if (up == 4 && reach == 6) return raise_across<4, 6>;

@@ -86,12 +86,12 @@ struct Source {
     int64_t dtype;
     int64_t first_group; // of the tile's columns
     int groups, columns, offset;
-    Vec *ring;   // for each block: reach_y rows of `columns`
-    Vec *phases; // separable, for each block: the rows of the present group, raised across
-    int slots[64];
-    float most[64];        // the largest magnitude in each row of the ring
-    int64_t group, loaded; // the group that `phases` and `slots` are for; the next row to load
-    float bound;           // nothing in the present group is raised higher
+    Vec *ring;   // for each block: held_y rows of `columns`
+    Vec *phases; // separable, for each block: the rows of the present groups, raised across
+    int slots[65];
+    float most[65];        // the largest magnitude in each row of the ring
+    int64_t group, loaded; // the first group that `phases` and `slots` are for; the next row to load
+    float bound;           // nothing in the present groups is raised higher
 
     void lay_out(const Raiser &with, int64_t first_column, int column_count) {
         raiser = &with;
@@ -101,23 +101,29 @@ struct Source {
         columns = round_up(groups + with.reach_x - 1, COLUMNS);
         offset = with.phase_x(first_column);
     }
-    int64_t ring_size() const { return (int64_t)raiser->reach_y * columns; }
-    int64_t phases_size() const { return raiser->separable ? (int64_t)raiser->up_y * columns : 0; }
+    int64_t ring_size() const { return (int64_t)raiser->held_y() * columns; }
+    int64_t phases_size() const { return raiser->separable ? (int64_t)raiser->groups_y() * raiser->up_y * columns : 0; }
     int64_t raised_size() const { return (int64_t)groups * raiser->up_x; }
 
     void begin(int64_t first_row) {
         group = INT64_MIN;
-        loaded = raiser->group_y(first_row);
+        loaded = first_of(first_row);
+    }
+
+    // The first of the groups that are raised together with that of a row: the same for every tile.
+    int64_t first_of(int64_t row) const {
+        const int64_t own = raiser->group_y(row);
+        return raiser->groups_y() == 2 ? own & ~(int64_t)1 : own;
     }
 
     // Load what the row needs, for all blocks.
     void advance(int64_t row) {
         const Raiser &r = *raiser;
-        int64_t wanted = r.group_y(row);
+        const int64_t wanted = first_of(row), held = r.held_y();
         if (wanted == group) return;
         group = wanted;
-        auto slot_of = [&r](int64_t k) { return (int)(((k % r.reach_y) + r.reach_y) % r.reach_y); };
-        for (loaded = std::max(loaded, group); loaded < group + r.reach_y; loaded++) {
+        auto slot_of = [held](int64_t k) { return (int)(((k % held) + held) % held); };
+        for (loaded = std::max(loaded, group); loaded < group + held; loaded++) {
             int slot = slot_of(loaded);
             Vec *target = ring + (int64_t)slot * columns;
             if (loaded < 0 || loaded >= r.height) {
@@ -130,16 +136,20 @@ struct Source {
             }
         }
         float largest_input = 0;
-        for (int k = 0; k < r.reach_y; k++) {
+        for (int k = 0; k < held; k++) {
             slots[k] = slot_of(group + k);
             largest_input = std::max(largest_input, most[slots[k]]);
         }
         bound = largest_input * r.bound;
         if (!r.separable) return;
+        const bool quick = !r.quick_across.empty() && bound < QUICK_BELOW;
         for (int b = 0; b < from.channels.blocks; b++) {
-            const Vec *rows[64];
-            for (int k = 0; k < r.reach_y; k++) rows[k] = ring + b * ring_size() + (int64_t)slots[k] * columns;
-            r.pass_across({rows, r.across.data(), r.up_y, r.reach_y, columns, phases + b * phases_size(), columns});
+            const Vec *rows[65];
+            for (int k = 0; k < held; k++) rows[k] = ring + b * ring_size() + (int64_t)slots[k] * columns;
+            Vec *to = phases + b * phases_size();
+            if (quick) raise_across_quickly({rows, r.quick_across.data(), r.up_y, r.reach_y, columns, to, columns});
+            else for (int g = 0; g < r.groups_y(); g++)
+                r.pass_across({rows + g, r.across.data(), r.up_y, r.reach_y, columns, to + g * r.up_y * columns, columns});
         }
     }
 
@@ -148,7 +158,7 @@ struct Source {
         const Raiser &r = *raiser;
         int u = r.phase_y(row);
         const Vec *rows[64];
-        if (r.separable) rows[0] = phases + b * phases_size() + (int64_t)u * columns;
+        if (r.separable) rows[0] = phases + b * phases_size() + ((r.group_y(row) - group) * r.up_y + u) * columns;
         else for (int k = 0; k < r.reach_y; k++) rows[k] = ring + b * ring_size() + (int64_t)slots[k] * columns;
         bool gentle = kink.slope >= 0 && kink.slope <= 1;
         bool clamped = kink.clamps && !(bound < kink.clamp);
