@@ -96,7 +96,7 @@ template <int I> INLINE Vec pixel_factor(Vec a11, Vec a12, Vec a21, Vec a22) {
     return I == 5 ? s2 : a12 - s2;
 }
 
-// Picture and channels as they are, scaled: what a level takes its four quarters from.
+// The picture as it is, scaled: what a level takes its four quarters from.
 struct Picture {
     const Convolution &job;
     const float *x;
