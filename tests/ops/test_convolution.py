@@ -1,7 +1,7 @@
 """The compiled 1x1 and 3x3 convolutions are convolution, for any shape, memory and number of threads.
 
 Float64 is the measure: direct convolution in float32 is within 1e-6 of the largest value, that with a fourth of the
-products within 3e-6, and that of many channels, with 49 products for 64, within 1e-5.
+products within 3e-6, and that of a thousand channels, with 49 products for 64, within 6e-6.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from networks.stylegan3 import layer_table
 from ops.kernels.convolution import Convolution
 
 pytestmark = pytest.mark.usefixtures("kernel")
-TOLERANCE, MANY = 5e-6, 1e-5
+TOLERANCE = 5e-6
 T = StyleGAN3Config(img_resolution=128, channel_base=8192, channel_max=128)
 R = replace(T, conv_kernel=1, channel_base=16384, channel_max=256, use_radial_filters=True)
 LAYERS = [pytest.param(s, id=f"{kind} {s.name}") for kind, c in (("T", T), ("R", R)) for s in layer_table(c)[1]]
@@ -53,14 +53,20 @@ def test_any_number_of_channels(channels, results, side):
 
 
 @pytest.mark.parametrize(
-    ("channels", "results"), [(256, 256), (255, 249), (193, 192), (512, 362), (1023, 130), (321, 257), (1021, 1023)]
+    ("channels", "results"), [(256, 256), (255, 249), (193, 192), (512, 362), (1023, 130), (321, 256)]
 )
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (5, 11), (7, 8), (3, 19), (13, 17)])
 def test_many_channels_of_any_number_of_pixels(channels, results, size):
     x, weight = torch.randn(1, channels, *size), torch.randn(results, channels, 1, 1)
     scale, gain = torch.rand(channels) + 0.5, torch.rand(results) + 0.5
     expected = exact(x, weight, scale) * gain[:, None, None]
-    assert relative_error(Convolution(weight)(x, scale, gain), expected) < MANY
+    assert relative_error(Convolution(weight)(x, scale, gain), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(1, 3), (7, 8), (13, 17)])
+def test_a_thousand_channels(size):
+    x, weight = torch.randn(1, 1021, *size), torch.randn(1023, 1021, 1, 1)
+    assert relative_error(Convolution(weight)(x), exact(x, weight)) < 1e-5
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 9, 31])
@@ -95,7 +101,7 @@ def test_threads_and_blocks_change_no_bit(channels, results, size, side):
     x, weight = torch.randn(1, channels, size, size + 3), torch.randn(results, channels, side, side)
     convolve = Convolution(weight)
     made = convolve(x, threads=1)
-    assert relative_error(made, exact(x, weight)) < MANY
+    assert relative_error(made, exact(x, weight)) < TOLERANCE
     for threads in (2, 3, 7):
         assert torch.equal(convolve(x, threads=threads), made)
     # The rows that do not see the lower half are the same whatever it is, and however many tiles there are.
