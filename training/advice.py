@@ -67,9 +67,21 @@ def preflight(
         f"Time         {seconds_per_image * 1000:.1f} s/kimg measured, {hours:.1f} hours for {config.kimg:g} kimg",
         f"Gamma        {config.gamma:g}; the rule of thumb for this resolution and batch is {rule:.4g}",
     ]
+    if config.vae_kimg > 0:
+        told.insert(4, f"Start        {_start(config)}")
     if config.pictures < 1000:
         told.append(f"Only {config.pictures} pictures: expect copies of them; --mirror and --resume help.")
     return told
+
+
+def _start(config: TrainingConfig) -> str:
+    """What a training that begins as an autoencoder does first."""
+    words = f"{config.vae_kimg:g} kimg as an autoencoder, at a little more than half of this time each"
+    if config.vae_d_kimg > 0:
+        words += f"; {config.vae_d_kimg:g} kimg D alone"
+    if config.vae_fade_kimg > 0:
+        words += f"; {config.vae_fade_kimg:g} kimg with a share of the autoencoder's loss that falls to nothing"
+    return words
 
 
 def out_of_memory(config: TrainingConfig) -> str:

@@ -13,7 +13,7 @@ from networks import CheckpointError, load_network, stylegan2, stylegan3
 from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config
 from networks.discriminator import Discriminator
 from networks.presets import preset
-from training.autoencoder import Encoder
+from training.autoencoder import Encoder, Start
 from training.config import TrainingConfig
 from training.losses import Generator, LossSettings
 from training.step import StepSettings
@@ -31,7 +31,7 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
     single: dict[str, Any] = {"num_fp16_res": 0, "conv_clamp": None} if config.fp32 else {}
     double = 2 if isinstance(base, StyleGAN3Config) and base.use_radial_filters else 1
     options: dict[str, Any] = {
-        "z_dim": config.latent,
+        "z_dim": z_dim(config),
         "w_dim": config.latent,
         "mapping_num_layers": config.map_depth,
         "channel_base": config.cbase * double,
@@ -55,6 +55,11 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
     return replace(base, **options), critic
 
 
+def z_dim(config: TrainingConfig) -> int:
+    """The length of z, which is that of w unless it was asked for."""
+    return config.latent if config.z_dim is None else config.z_dim
+
+
 def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
     """What the losses and the optimisers need to know."""
     return LossSettings(
@@ -64,7 +69,7 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         blur_init_sigma=config.blur,
         blur_fade_kimg=config.blur_fade_kimg,
         equivariance=config.equivariance,
-        vae_kimg=config.vae_kimg,
+        start=Start(config.vae_kimg, config.vae_d_kimg, config.vae_fade_kimg),
         recompute=config.gradient_checkpointing,
     ), StepSettings(
         batch=config.batch,
@@ -106,7 +111,7 @@ def build_encoder(config: TrainingConfig, device: torch.device) -> Encoder | Non
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Encoder(network_configs(config)[1], config.latent).to(device)
+        return Encoder(network_configs(config)[1], z_dim(config)).to(device)
 
 
 def _take_over(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:

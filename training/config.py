@@ -40,12 +40,19 @@ class Options(Part):
     vae_kimg: Annotated[
         float, Range(0, 1e9), "Thousand pictures to begin with as a variational autoencoder, before D judges"
     ] = 0.0
+    vae_d_kimg: Annotated[float, Range(0, 1e9), "Thousand pictures that D then trains alone with (with --vae-kimg)"] = (
+        0.0
+    )
+    vae_fade_kimg: Annotated[
+        float, Range(0, 1e9), "Thousand pictures over which the autoencoder's loss then fades out (with --vae-kimg)"
+    ] = 0.0
     freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
     freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
     cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
     cmax: Annotated[int | None, Whole, "Feature maps of a layer at most"] = None
     glr: Annotated[float | None, Range(0, 1), "Learning rate of G"] = None
     dlr: Annotated[float | None, Range(0, 1), "Learning rate of D"] = None
+    z_dim: Annotated[int | None, Whole, "Length of z (default that of w, which the preset says)"] = None
     map_depth: Annotated[int | None, Range(1, 256), "Layers of the mapping network"] = None
     mbstd_group: Annotated[int | None, Whole, "Pictures that D compares with each other"] = None
     desc: Annotated[str | None, "Words to add to the run's name"] = None
@@ -149,6 +156,9 @@ class TrainingConfig:
     offload_ema: bool = False
     equivariance: float = 0.0
     vae_kimg: float = 0.0
+    vae_d_kimg: float = 0.0
+    vae_fade_kimg: float = 0.0
+    z_dim: int | None = None  # as w_dim
     first_cutoff: float = 2.0
     first_stopband: float = 2**2.1
 
@@ -204,6 +214,8 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         )
     if options.resume is not None and options.vae_kimg > 0:
         raise FieldError("--vae-kimg is for networks that begin from nothing; leave it out with --resume.")
+    if options.vae_kimg == 0 and (options.vae_d_kimg > 0 or options.vae_fade_kimg > 0):
+        raise FieldError("--vae-d-kimg and --vae-fade-kimg say what follows on --vae-kimg, which is missing.")
     resumed = options.resume is not None
     fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
     lr = 0.002 if size >= 1024 else 0.0025  # of "auto"
@@ -270,6 +282,9 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         offload_ema=options.offload_ema,
         equivariance=options.equivariance,
         vae_kimg=options.vae_kimg,
+        vae_d_kimg=options.vae_d_kimg,
+        vae_fade_kimg=options.vae_fade_kimg,
+        z_dim=options.z_dim,
         first_cutoff=chosen.cutoff,
         # A wider input would need twice the samples at the published distance of its stopband, and four times the time.
         first_stopband=2**2.1 if chosen.cutoff == 2 else chosen.cutoff * 2**0.4,

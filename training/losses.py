@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from networks import stylegan2, stylegan3
 from networks.discriminator import Discriminator
 from ops import filter2d
-from training.autoencoder import Encoder, divergence, kl_weight, picture_distance
+from training.autoencoder import Encoder, Start, divergence, picture_distance
 from training.draws import Draws
 from training.equivariance import drawn_motion, equivariance_error
 from training.recompute import run_block, synthesise
@@ -39,7 +39,7 @@ class LossSettings:
     blur_fade_kimg: float = 0.0
     noise_mode: str = "random"  # of StyleGAN2's noise inputs
     equivariance: float = 0.0  # weight of our regulariser, StyleGAN3 only
-    vae_kimg: float = 0.0  # thousands of pictures that the training begins with as an autoencoder
+    start: Start = Start()  # as an autoencoder, or at once
     recompute: bool = False  # layers in the backward pass, to need less memory
 
 
@@ -69,7 +69,7 @@ class Losses:
         self.pl_mean = torch.zeros([], device=next(D.parameters()).device)
         # ADA's generators let w_avg learn in every pass, StyleGAN3's repository in the discriminator's alone.
         self.w_avg_always = G.config.w_avg_beta == 0.995
-        self.encoder: Encoder | None = None  # while the training begins as an autoencoder
+        self.encoder: Encoder | None = None  # while the autoencoder's loss counts
         self.scale = 1.0  # of the loss before the backward pass; see `GradientScale`
 
     def accumulate(self, phase: str, batch: Batch, gain: float, images_done: int) -> None:
@@ -86,7 +86,7 @@ class Losses:
             regularise = phase in ("Dreg", "Dboth") and settings.r1_gamma != 0
         if phase.startswith("G"):
             if main:
-                self._generator(batch, gain, sigma)
+                self._generator(batch, gain, sigma, images_done)
                 if settings.equivariance != 0:
                     self._equivariance(batch, gain)
             if regularise:
@@ -96,13 +96,36 @@ class Losses:
             if main or regularise:
                 self._reals(batch, gain, sigma, fake, regularise)
 
-    def _generator(self, batch: Batch, gain: float, sigma: float) -> None:
-        fakes, _ = self._generate(batch, len(batch.z), learn_averages=False)
+    def _generator(self, batch: Batch, gain: float, sigma: float, images_done: int) -> None:
+        weight = 0.0 if self.encoder is None else self.settings.start.fading_weight(images_done)
+        coded = max(len(batch.z) // 2, 1) if weight > 0 else 0
+        if coded > 0:
+            batch = self._with_codes(batch, coded)
+        fakes, _ = self._generate(batch, len(batch.z), learn_averages=False, unmixed=coded)
         logits = self._judge(fakes, batch.c, batch.draws, "fake", sigma)
         self._report_logits("fake", logits)
         loss = F.softplus(-logits)
         self.report("Loss/G/loss", loss)
-        self._backward(loss.mean() * gain)
+        total = loss.mean()
+        if coded > 0:
+            distance = picture_distance(fakes[:coded], batch.real[:coded])
+            self.report("Loss/VAE/distance", distance)
+            self.report("Loss/VAE/weight", torch.tensor(weight))
+            total = total + distance.mean() * weight
+        self._backward(total * gain)
+
+    def _with_codes(self, batch: Batch, count: int) -> Batch:
+        """The first `count` pictures are to be those reals: their codes, by the encoder as it is, and their classes."""
+        assert self.encoder is not None
+        with torch.no_grad():
+            mean, log_variance = self.encoder(batch.real[:count])
+        noise = batch.draws.normal("code", mean.shape[1])[:count]
+        codes = mean + noise * (log_variance / 2).exp()
+        return replace(
+            batch,
+            z=torch.cat([codes, batch.z[count:]]),
+            c=torch.cat([batch.real_c[:count], batch.c[count:]]),
+        )
 
     def _autoencode(self, batch: Batch, gain: float, images_done: int) -> None:
         """Each real picture to its code, and back by G; without noise inputs, which it could not foresee."""
@@ -114,7 +137,9 @@ class Losses:
         distance, nats = picture_distance(made, batch.real), divergence(mean, log_variance)
         self.report("Loss/VAE/distance", distance.detach())
         self.report("Loss/VAE/nats", nats.detach())
-        loss = distance + nats * kl_weight(images_done, self.settings.vae_kimg)
+        weight = self.settings.start.kl_weight(images_done)
+        self.report("Loss/VAE/nats_weight", torch.tensor(weight))
+        loss = distance + nats * weight
         self._backward(loss.mean() * gain)
 
     def _equivariance(self, batch: Batch, gain: float) -> None:
@@ -166,13 +191,15 @@ class Losses:
             loss = loss + r1[:, None]
         self._backward(loss.mean() * gain)
 
-    def _generate(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "") -> tuple[Tensor, Tensor]:
+    def _generate(
+        self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "", unmixed: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """The first `count` pictures [N,C,H,W] and their ws [N, num_ws, w_dim]."""
-        ws = self._styles(batch, count, learn_averages=learn_averages, purpose=purpose)
+        ws = self._styles(batch, count, learn_averages=learn_averages, purpose=purpose, unmixed=unmixed)
         return self._paint(batch, ws, learn_averages=learn_averages, purpose=purpose), ws
 
-    def _styles(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "") -> Tensor:
-        """ws [N, num_ws, w_dim] of the first `count` pictures, mixed."""
+    def _styles(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "", unmixed: int = 0) -> Tensor:
+        """ws [N, num_ws, w_dim] of the first `count` pictures, mixed but for the first `unmixed`."""
         draws, mapping = batch.draws, self.G.mapping
         z, c = batch.z[:count], batch.c[:count]
         ws = mapping(z, c, update_emas=learn_averages or self.w_avg_always)
@@ -180,6 +207,7 @@ class Losses:
             chance, place = draws.uniform(purpose + "mixing", 2)[:count].T
             cutoffs = 1 + np.floor(place * (ws.shape[1] - 1)).astype(int)
             cutoffs[chance >= self.settings.style_mixing_prob] = ws.shape[1]
+            cutoffs[:unmixed] = ws.shape[1]
             others = mapping(draws.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
             ws = mix_styles(ws, others, torch.from_numpy(cutoffs))
         return ws

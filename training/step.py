@@ -52,7 +52,7 @@ class StepSettings:
     grad_scale: bool = False  # scale losses so that half precision does not lose small gradients
 
 
-VAE = Phase("VAE", 1)  # the only one while the training begins as an autoencoder
+VAE = Phase("VAE", 1)  # the only one while the training is an autoencoder
 
 
 def phases(settings: StepSettings) -> tuple[Phase, ...]:
@@ -122,26 +122,33 @@ class Trainer:
         half = [step.dtype for step in G.synthesis.steps] + [torch.float32]
         self.half = torch.float16 in half and next(G.parameters()).device.type == "cuda"
 
-    def forget_encoder(self) -> None:
-        """Where the autoencoder ends: G and D go on without it."""
-        self.encoder = self.losses.encoder = None
+    def end_autoencoder(self) -> None:
+        """The encoder learns nothing any more; its codes may serve G for a while."""
         del self.trained["V"], self.optimisers["V"]
 
-    def due(self, index: int) -> list[Phase]:
+    def forget_encoder(self) -> None:
+        """G and D go on without it."""
+        self.encoder = self.losses.encoder = None
+
+    def due(self, index: int, images_done: int) -> list[Phase]:
         """The phases of step number `index`."""
-        if self.encoder is not None:
+        if "V" in self.optimisers:
             return [VAE]
-        return [phase for phase in self.phases if index % phase.interval == 0]
+        judged = images_done >= self.losses.settings.start.g_is_judged_from
+        return [p for p in self.phases if index % p.interval == 0 and (judged or p.network == "D")]
 
     def step(self, index: int, images_done: int, rounds: Callable[[Phase], Sequence[Batch]]) -> None:
         """Step number `index`, when `images_done` pictures have been seen; `rounds(phase)` are this process's batches.
 
         Raises Diverged where a gradient is not finite; G and D may then have taken a part of the step.
         """
-        if self.encoder is not None and images_done >= self.losses.settings.vae_kimg * 1000:
+        start = self.losses.settings.start
+        if self.encoder is not None and "V" in self.optimisers and images_done >= start.encoder_learns_until:
             self.encoder.give_to(self.D)
+            self.end_autoencoder()
+        if self.encoder is not None and images_done >= start.encoder_serves_until:
             self.forget_encoder()
-        for phase in self.due(index):
+        for phase in self.due(index, images_done):
             self.run(phase, rounds(phase), images_done)
         decay = ema_decay(self.settings.batch, self.settings.ema_kimg, self.settings.ema_rampup, images_done)
         update_average(self.G_ema, self.G, decay)

@@ -59,6 +59,8 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     for name, network in (("G", trainer.G), ("D", trainer.D), ("G_ema", trainer.G_ema)):
         network.load_state_dict(state["networks"][name])
     if trainer.encoder is not None:
+        if "V" not in state["optimisers"]:
+            trainer.end_autoencoder()
         if "encoder" in state["networks"]:
             trainer.encoder.load_state_dict(state["networks"]["encoder"])
         else:

@@ -11,12 +11,13 @@ from PIL import Image
 from small_training import begin, check_equal, make_pictures, small_config, train
 from torch.distributions import Normal, kl_divergence
 
+from networks import load_network
 from networks.config import DiscriminatorConfig
 from networks.discriminator import Discriminator
 from runs.launch import stop
 from runs.rundir import RunFolder, read_lines
 from session.fields import FieldError
-from training.autoencoder import Encoder, divergence, picture_distance
+from training.autoencoder import FADING_WEIGHT, Encoder, divergence, picture_distance
 from training.loop import Training
 
 SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
@@ -81,23 +82,65 @@ def test_a_distance_counts_what_is_large_more_than_what_is_fine() -> None:
     assert picture_distance(nothing, nothing + fine).item() == 1
 
 
-@pytest.mark.parametrize("stopped_at", [1, 2, 3])
-def test_a_stop_changes_nothing(stopped_at: int, pictures: Path, tmp_path: Path) -> None:
-    """Stopped while it is an autoencoder, where D begins to judge, and after that."""
-    config = small_config(pictures, cfg="cpu-t", **SIZES, vae_kimg=0.08, tick=0.04, kimg=0.16)
-    whole, _ = begin(tmp_path / "whole", config)
-    train(whole, config)
-    parted, _ = begin(tmp_path / "parted", config)
+FADING = {"cfg": "cpu-t", **SIZES, "cond": True, "vae_kimg": 0.048, "vae_d_kimg": 0.04, "vae_fade_kimg": 0.08,
+          "tick": 0.04, "kimg": 0.2}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run through all parts of such a start that was left alone."""
+    config = small_config(pictures, **FADING)
+    folder, _ = begin(tmp_path_factory.mktemp("whole"), config)
+    train(folder, config)
+    return folder.path
+
+
+def test_d_trains_alone_and_then_the_loss_of_the_autoencoder_fades_out(whole: Path) -> None:
+    lines = [line for line in read_lines(whole / "stats.jsonl") if line["Progress/tick"]["mean"] > 0]
+    assert ["Loss/D/loss" in line for line in lines] == [False, True, True, True, True]
+    assert ["Loss/G/loss" in line for line in lines] == [False, False, True, True, True]
+    weights = [line["Loss/VAE/weight"] for line in lines if "Loss/VAE/weight" in line]
+    assert [(weight["num"], weight["mean"] / FADING_WEIGHT) for weight in weights] == [
+        (10, pytest.approx(0.8)),
+        (10, pytest.approx(0.3)),
+    ]
+
+
+def test_what_d_learns_alone_leaves_g_as_it_is(whole: Path) -> None:
+    snapshots = sorted((whole / "snapshots").iterdir())
+    before, after = load_network(str(snapshots[1])), load_network(str(snapshots[2]))
+    for role, learns in (("G", False), ("D", True)):
+        pairs = zip(getattr(before, role).parameters(), getattr(after, role).parameters(), strict=True)
+        assert any(not torch.equal(one, other) for one, other in pairs) == learns
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 3, 4, 5])
+def test_a_stop_changes_nothing(stopped_at: int, pictures: Path, whole: Path, tmp_path: Path) -> None:
+    """Stopped while it is an autoencoder, where D begins, where G learns from it, while the autoencoder's loss fades,
+    and where it is gone."""
+    config = small_config(pictures, **FADING)
+    parted, _ = begin(tmp_path, config)
 
     def listen(line: str) -> None:
         if line.startswith(f"tick {stopped_at}"):
             stop(parted.path)
 
-    assert Training(parted, config, say=listen).run() == "stopped"
+    assert Training(parted, config, say=listen).run() == ("stopped" if stopped_at < 5 else "done")
     assert Training(RunFolder(parted.path), config, say=lambda line: None).run() == "done"
-    check_equal(whole.path, parted.path)
+    check_equal(whole, parted.path)
 
 
 def test_it_is_for_networks_that_begin_from_nothing(pictures: Path) -> None:
     with pytest.raises(FieldError, match="leave it out with --resume"):
         small_config(pictures, cfg="cpu-t", vae_kimg=1.0, resume="somewhere.safetensors")
+    with pytest.raises(FieldError, match="follows on --vae-kimg"):
+        small_config(pictures, cfg="cpu-t", vae_fade_kimg=1.0)
+
+
+def test_z_may_be_longer_than_w(pictures: Path, tmp_path: Path) -> None:
+    """As people's scripts draw 512 numbers."""
+    config = small_config(pictures, cfg="cpu-t", **SIZES, cond=True, z_dim=512, vae_kimg=0.008, kimg=0.016)
+    folder, _ = begin(tmp_path, config)
+    generator = train(folder, config).trainer.G_ema
+    assert (generator.z_dim, generator.w_dim) == (512, 64)
+    assert generator(torch.randn(1, 512), torch.eye(2)[:1]).shape == (1, 3, 16, 16)
