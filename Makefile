@@ -26,7 +26,7 @@ bench:
 kernels:
 	@$(PYTHON) tools/setup.py
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check $(ZIG)
-	$(VENV)/python -m ops.kernels.release
+	$(VENV)/python -m ops.kernels.cpu.cross_build
 
 format:
 	$(VENV)/ruff format .

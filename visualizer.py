@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from renderer.waiting import waiting
+from renderer.openmp_env import waiting
 
 os.environ.update(waiting(os.environ))  # before torch is loaded
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks.stylegan3 import SynthesisLayer, SynthesisNetwork
+from networks.architectures.stylegan3 import SynthesisLayer, SynthesisNetwork
 
 
 def generate(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:

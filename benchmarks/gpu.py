@@ -24,7 +24,7 @@ from benchmarks import gpu_frames, gpu_kernels, gpu_networks
 from benchmarks.gpu_timing import DEVICE, Wrong, copy_speed
 from benchmarks.measure import ROOT
 from benchmarks.report import Section
-from ops.kernels import nvrtc
+from ops.kernels.cuda import nvrtc
 
 
 @dataclass(frozen=True)

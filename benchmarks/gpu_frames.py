@@ -32,11 +32,11 @@ class _Way:
 
 def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patience: float = PATIENCE) -> Section:
     """A renderer's process and a window's pictures, off-screen. Where there is no OpenGL, the section says so."""
-    from gui.screen import ScreenError
+    from gui.backend.base import ScreenError
 
     title = "From network to texture"
     try:
-        from gui.headless import Headless
+        from gui.backend.headless import Headless
 
         screen = Headless(64, 64, cards_first=True)
     except (ScreenError, ImportError, OSError) as error:
@@ -62,7 +62,7 @@ def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patie
 
 def _measure(file: Path, pictures: int, patience: float) -> tuple[dict[str, _Way], str]:
     """Both ways, and what the window said of the way that it took."""
-    from gui.pictures import Pictures
+    from gui.canvas.views import Pictures
     from renderer.client import OtherProcess
 
     told: list[str] = []

@@ -13,10 +13,11 @@ import ops
 from benchmarks.gpu_timing import DEVICE, Wrong, seconds
 from benchmarks.networks import CASES
 from benchmarks.report import Section
+from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import LayerSpec, layer_table
+from ops import backends
 from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
-from ops.kernels import cuda, cuda_filtered_lrelu
+from ops.kernels.cuda import dispatch, filtered_lrelu_tiling
 
 NETWORKS = "T 1024", "R 1024"
 FAMILIES = "filtered_lrelu", "upfirdn2d", "bias_act"
@@ -75,7 +76,7 @@ def comparisons(networks: Iterable[str] = NETWORKS) -> Section:
         compare_resampling(found)
     except Exception as error:  # noqa: BLE001
         found.failed("upfirdn2d and bias_act", error)
-    reasons = {family: cuda.refuses(family, torch.empty(0, device=DEVICE)) for family in FAMILIES}
+    reasons = {family: dispatch.refuses(family, torch.empty(0, device=DEVICE)) for family in FAMILIES}
     return found.section([f"{family}: {why}" for family, why in reasons.items() if why is not None])
 
 
@@ -90,7 +91,7 @@ def compare_layer(found: Comparisons, name: str, spec: LayerSpec) -> None:
         made = form(x)(x, b, None, raise_, None, lower, kink)
         found.add(name, made, in_blocks(x.double(), b, None, wide[0], None, wide[1], kink))
         if DEVICE == "cuda":
-            made = cuda.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)
+            made = dispatch.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)
             scaled = x.double() * pre.double()[:, None, None]
             expected = in_blocks(scaled, b, None, wide[0], None, wide[1], kink) * post.double()[:, None, None]
             found.add(f"{name}, channels scaled", made, expected)
@@ -116,7 +117,7 @@ def compare_resampling(found: Comparisons) -> None:
 
 def form(x: Tensor):
     """What serves filtered_lrelu: the kernel on a GPU."""
-    return ops.backends.pick("filtered_lrelu", x)
+    return backends.pick("filtered_lrelu", x)
 
 
 def kernel_times(repeats: int, copy: float, networks: Iterable[str] = NETWORKS) -> Section:
@@ -161,11 +162,11 @@ def resampling_times(repeats: int, copy: float) -> list[list[str]]:
                 stored = x.to(dtype)
                 moved = (stored.numel() + work(stored).numel()) * stored.element_size()
                 ours = seconds(partial(work, stored), repeats, inside=10)
-                cuda.serve(False)
+                dispatch.serve(False)
                 try:
                     plain = seconds(partial(work, stored), repeats)
                 finally:
-                    cuda.serve(True)
+                    dispatch.serve(True)
             rows.append([name, "", str(dtype)[6:], *_row(moved, copy, ours, plain)])
     return rows
 
@@ -179,7 +180,7 @@ def _row(moved: float, copy: float, ours: float, plain: float, gradient: float |
 def tiles(repeats: int, count: int = 12) -> Section:
     """The tiles ranked first for the largest layers, timed: whether the planner's cost is a good guess."""
     rows: list[list[str]] = []
-    usual = cuda_filtered_lrelu._best_tile
+    usual = filtered_lrelu_tiling._best_tile
     try:
         for network in NETWORKS:
             for spec in layers(CASES[network].config)[-5:]:
@@ -189,8 +190,8 @@ def tiles(repeats: int, count: int = 12) -> Section:
                 names = [f"{network} {spec.name}", first[2], f"{first[0] * 1e6:.0f}", best[2], f"{best[0] * 1e6:.0f}"]
                 rows.append(names)
     finally:
-        cuda_filtered_lrelu._best_tile = usual
-        cuda_filtered_lrelu.filtered_lrelu.cache_clear()
+        filtered_lrelu_tiling._best_tile = usual
+        filtered_lrelu_tiling.filtered_lrelu.cache_clear()
     text = "Whether the tile that the planner ranks first is the quickest one."
     return Section("Tiles", text, ("layer", "ranked first", "µs", f"quickest of {count}", "µs"), rows)
 
@@ -201,17 +202,17 @@ def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, 
     x, kink = picture(spec, spec.out_channels, torch.float16), Kink(0.2, ACTIVATION_CLAMP)
     timed = []
     for rank in range(count):
-        cuda_filtered_lrelu.filtered_lrelu.cache_clear()
-        chosen: list[cuda_filtered_lrelu._Tile] = []
+        filtered_lrelu_tiling.filtered_lrelu.cache_clear()
+        chosen: list[filtered_lrelu_tiling._Tile] = []
 
         def ranked(*arguments, rank=rank, chosen=chosen):
-            found = cuda_filtered_lrelu.ranked(*arguments)
+            found = filtered_lrelu_tiling.ranked(*arguments)
             chosen.append(found[min(rank, len(found) - 1)])
             return chosen[-1]
 
-        cuda_filtered_lrelu._best_tile = ranked
+        filtered_lrelu_tiling._best_tile = ranked
         arguments = x, None, None, raise_, None, lower, kink
-        time = seconds(partial(cuda.filtered_lrelu, *arguments), repeats, inside=10)
+        time = seconds(partial(dispatch.filtered_lrelu, *arguments), repeats, inside=10)
         tile = chosen[0]
         timed.append((time, rank, f"{tile.height}x{tile.width}, runs {tile.raise_run} and {tile.after_run}"))
     return timed

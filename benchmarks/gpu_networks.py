@@ -13,10 +13,10 @@ from torch import Tensor
 from benchmarks.gpu_timing import DEVICE, Wrong, forget_peak, peak_gib, seconds
 from benchmarks.networks import CASES, TRAINING, make, ws_for
 from benchmarks.report import Section
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.graphs import WARM, Graphs, Record
-from networks.stylegan3 import Generator
-from ops.kernels import cuda
+from networks.inference.cuda_graphs import WARM, Graphs, Record
+from ops.kernels.cuda import dispatch
 
 NETWORKS = "T 1024", "R 1024"
 FORMS = "ours", "plain torch"
@@ -136,8 +136,8 @@ def training(repeats: int, names: Iterable[str] = CHECKED, batch: int = 8) -> Se
 @contextmanager
 def only(form: str) -> Iterator[None]:
     """Our kernels, or plain torch."""
-    cuda.serve(form == "ours")
+    dispatch.serve(form == "ours")
     try:
         yield
     finally:
-        cuda.serve(True)
+        dispatch.serve(True)

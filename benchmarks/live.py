@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from benchmarks.measure import apart, since_start
 from gui.app import App
-from gui.headless import Headless
+from gui.backend.headless import Headless
 from renderer.client import OtherProcess
 from renderer.messages import RenderRequest, RenderResult
 from session import Model, Scene, Session

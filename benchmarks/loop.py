@@ -14,13 +14,13 @@ from benchmarks import baseline
 from benchmarks.measure import load, timed
 from benchmarks.networks import TRAINING
 from benchmarks.speed import form
+from networks.architectures.discriminator import Discriminator
+from networks.architectures.stylegan3 import Generator
 from networks.config import DiscriminatorConfig
-from networks.discriminator import Discriminator
-from networks.stylegan3 import Generator
 from ops import backends, kernels
-from training.augment import Augmentation, pipeline
-from training.draws import KeyedDraws
-from training.losses import Batch, LossSettings
+from training.augmentation.pipeline import Augmentation, pipeline
+from training.engine.keyed_rng import KeyedDraws
+from training.objectives.losses import Batch, LossSettings
 from training.step import Phase, StepSettings, Trainer
 
 D_EVERY = 16  # steps between two regularisations of D

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from renderer.waiting import waiting
+from renderer.openmp_env import waiting
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "RESULT "

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from networks.architectures.stylegan3 import Generator, layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator, layer_table
 
 
 @dataclass(frozen=True)

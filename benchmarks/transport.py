@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import ROOT, pairs
-from renderer.frames import Arena, FrameReader, FrameWriter
+from renderer.transport.frames import Arena, FrameReader, FrameWriter
 
 SENDER = "from benchmarks.transport import send_slots; send_slots()"
 

@@ -20,8 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     import torch
 
     from networks import CheckpointError, convert, describe
-    from networks.classes import listed
-    from networks.locate import expanded
+    from networks.checkpoints.resolve_source import expanded
+    from networks.class_names import listed
 
     dtype = torch.float16 if options.half else torch.float32
     try:

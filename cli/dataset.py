@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def planets(options: argparse.Namespace, width: int, height: int):
     from data.errors import DatasetError
-    from data.synthetic import Planets
+    from data.planets.source import Planets
 
     if width != height:
         raise DatasetError(f"Planets are drawn on squares, not {width}x{height}: choose a square --resolution.")

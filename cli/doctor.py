@@ -61,11 +61,11 @@ def packages() -> str:
 
 
 def window() -> str:
-    from gui.platform import display_missing
+    from gui.platform_dirs import display_missing
 
     if missing := display_missing():
         return f"none: {missing}"
-    from gui.window import HiddenContext
+    from gui.backend.window import HiddenContext
 
     context = HiddenContext()
     try:
@@ -75,7 +75,7 @@ def window() -> str:
 
 
 def off_screen() -> str:
-    from gui.headless import Headless
+    from gui.backend.headless import Headless
 
     with Headless(64, 64):
         return opengl()
@@ -93,7 +93,7 @@ def pictures() -> str:
     """Which way pictures take from the renderer to the window."""
     import torch
 
-    from renderer.cuda_calls import Driver, GpuError
+    from renderer.transport.cuda_driver import Driver, GpuError
 
     if not torch.cuda.is_available() or torch.version.cuda is None:
         return "through main memory (no NVIDIA GPU)"
@@ -111,7 +111,7 @@ def video() -> str:
 
 
 def settings() -> str:
-    from gui.platform import config_folder
+    from gui.platform_dirs import config_folder
 
     return str(config_folder())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from session import Scene
+from session.field_paths import put
 from session.fields import Field, FieldError, leaves
-from session.slices import put
 
 
 class Parser(argparse.ArgumentParser):

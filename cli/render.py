@@ -89,7 +89,7 @@ def class_number(word: str, network: str) -> int:
     """The class that a number or a name means in this network."""
     from networks import CheckpointError, describe
     from networks.api import DEMO
-    from networks.classes import number_of
+    from networks.class_names import number_of
 
     try:
         return number_of(word, () if word.strip().isdecimal() else describe(network or DEMO).classes)
@@ -117,7 +117,7 @@ def pictures(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene,
 
 def projected_count(path: Path) -> int:
     """How many w a projection's file holds."""
-    from renderer.latents import LatentError, read_projected
+    from renderer.stages.latents import LatentError, read_projected
 
     try:
         return len(read_projected(path))
@@ -169,7 +169,7 @@ def shown_class(done: RenderResult) -> str:
 
 def remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
     """What a person should know of the network and the classes, once."""
-    from networks.classes import listed
+    from networks.class_names import listed
 
     model = done.model
     yield f"{model.name}: {model.family}, {model.resolution}x{model.resolution}, on {model.device_name}"

@@ -18,10 +18,10 @@ from cli.flags import Parser, boolean, fail
 from session import fields
 from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
-from training.published import published_options
+from training.run.options_json import published_options
 
 if TYPE_CHECKING:
-    from training.team import Team
+    from training.engine.distributed import Team
 
 STOPPING = "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
 
@@ -113,7 +113,7 @@ def _new(chosen: dict) -> TrainingConfig:
 
 
 def _continued(path: Path, chosen: dict) -> TrainingConfig:
-    from runs.rundir import RunError, RunFolder
+    from runs.run_folder import RunError, RunFolder
 
     try:
         described = RunFolder.open(path, "train").described()
@@ -132,11 +132,11 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
 
     from data import DatasetError
     from networks import CheckpointError
-    from runs.rundir import RunError, RunFolder
-    from training.building import network_configs
+    from runs.run_folder import RunError, RunFolder
+    from training.engine.distributed import end, join, leave
     from training.loop import Training
-    from training.opening import start
-    from training.team import end, join, leave
+    from training.networks import network_configs
+    from training.run.start import start
 
     _check_device(config.device)
     try:
@@ -171,7 +171,7 @@ def _pinned(source: str, team: Team) -> str:
     In every process of a team the same. URLs stay. Raises CheckpointError where it is no network.
     """
     from networks import describe
-    from networks.download import is_url
+    from networks.checkpoints.download import is_url
 
     file = describe(source).path
     return team.agreed(source if is_url(source) else str(file.resolve()))

@@ -11,9 +11,9 @@ from pathlib import Path
 from cli import COMMANDS
 from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail
 from session import Scene, Session, with_scene
+from session.bookmarks import bookmarks
 from session.codec import SessionError
 from session.codec import load as load_session
-from session.shelf import bookmarks
 from session.timeline import stopped
 
 DRIFT, SPIN = 0.2, 4.0  # of the greeting: seeds and degrees a second
@@ -60,8 +60,8 @@ def size(text: str) -> tuple[int, int]:
 
 def on_screen(options: argparse.Namespace) -> int:
     """Open the window; without a display, say so in one line and demonstrate off-screen."""
-    from gui.platform import display_missing
-    from gui.screen import NoDisplayError, ScreenError
+    from gui.backend.base import NoDisplayError, ScreenError
+    from gui.platform_dirs import display_missing
 
     missing = display_missing()
     if not missing:
@@ -78,8 +78,8 @@ def on_screen(options: argparse.Namespace) -> int:
 def window(options: argparse.Namespace) -> int:
     """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
     from gui.app import App
-    from gui.platform import config_folder, less_motion
-    from gui.window import Window
+    from gui.backend.window import Window
+    from gui.platform_dirs import config_folder, less_motion
     from renderer.client import OtherProcess
     from widgets import PANELS
 
@@ -104,13 +104,13 @@ def window(options: argparse.Namespace) -> int:
 
 def off_screen(options: argparse.Namespace) -> int:
     """The whole program without a display: some seconds of a hand at work, as a film and a screenshot."""
-    from film.encode import VideoError, VideoWriter
     from gui.app import App
-    from gui.headless import Headless
-    from gui.screen import ScreenError
-    from gui.script import demonstrate
+    from gui.backend.base import ScreenError
+    from gui.backend.headless import Headless
+    from gui.testing.demo_script import demonstrate
     from renderer.client import OtherProcess
     from session.png import save_png
+    from video.encode import VideoError, VideoWriter
     from widgets import PANELS
 
     width, height = options.size or (1280, 800)
@@ -141,7 +141,7 @@ def off_screen(options: argparse.Namespace) -> int:
 
 def starting_session(options: argparse.Namespace, folder: Path) -> tuple[Session | None, bool]:
     """What to start from (None: what was kept last time), and whether it greets by moving until it is touched."""
-    from gui.prefs import SESSION
+    from gui.preferences import SESSION
 
     kept = folder / SESSION
     flags = any(name.startswith("scene ") for name in vars(options))
@@ -164,7 +164,7 @@ def greeting_scene() -> Scene:
 
 def with_options(prefs, options: argparse.Namespace):
     """The preferences with what the command line says about window and folders."""
-    from gui.platform import expanded, here
+    from gui.platform_dirs import expanded, here
 
     if options.size:
         prefs = replace(prefs, width=options.size[0], height=options.size[1])
@@ -178,8 +178,8 @@ def with_options(prefs, options: argparse.Namespace):
 def open_paths(app, options: argparse.Namespace) -> None:
     """Open the first, whatever kind it is, with what the flags say of it; the others go to the recents."""
     from gui import actions
-    from gui.platform import expanded, here
-    from gui.prefs import with_recent
+    from gui.platform_dirs import expanded, here
+    from gui.preferences import with_recent
 
     absolute = [path if "://" in path else str(here() / expanded(path)) for path in options.paths]
     for path in reversed(absolute[1:]):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DatasetError
-from data.pictures import is_picture
+from data.image_decoding import is_picture
 
 _LARGEST_FILE = 1 << 30
 # What zipfile raises on damaged files, ValueError for names that are no text.

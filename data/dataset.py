@@ -11,7 +11,7 @@ import numpy as np
 from data import labels as labelling
 from data.archive import Archive
 from data.errors import DatasetError, PictureError
-from data.pictures import channels_first, decoded, explained, flattened, is_grey, opened
+from data.image_decoding import channels_first, decoded, explained, flattened, is_grey, opened
 
 _HEADERS_LOOKED_AT = 4000
 

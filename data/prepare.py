@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.crew import Crew
+from data.crop_resize import FILTERS, TRANSFORMS, shaped
 from data.errors import DatasetError, PictureError
+from data.image_decoding import decoded, explained, flattened, is_grey, odd_mode, opened, orientation, png, upright
 from data.labels import Label
-from data.pictures import decoded, explained, flattened, is_grey, odd_mode, opened, orientation, png, upright
+from data.parallel_map import Crew
 from data.report import Report
-from data.shape import FILTERS, TRANSFORMS, shaped
 from data.sources import Source
 from data.writer import Writer
 

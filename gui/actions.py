@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gui import dialogs, platform, prefs, viewport
+from gui import platform_dirs, preferences
+from gui.canvas import viewport
+from gui.chrome import file_dialog
 from session import Capture, Model, Scene, Session, codec, png
 from session.fields import FieldError, check, describe
 from session.scene import moved
@@ -38,12 +40,12 @@ def open_network(app: App, path: str = "") -> None:
     """Open a network by path, URL or run folder; without one, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(dialogs.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen))
+        app.browser.open(file_dialog.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen))
         return
     if "://" not in path:
-        path = str(platform.here() / platform.expanded(path))
+        path = str(platform_dirs.here() / platform_dirs.expanded(path))
         app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
-    app.prefs = prefs.with_recent(app.prefs, path)
+    app.prefs = preferences.with_recent(app.prefs, path)
     put_network(app, path)
 
 
@@ -82,7 +84,7 @@ def open_session(app: App, path: str = "") -> None:
     """Read a session from a YAML file or from a picture that was saved here; without a path, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(dialogs.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
+        app.browser.open(file_dialog.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
         return
     place = Path(path)
     try:
@@ -91,7 +93,7 @@ def open_session(app: App, path: str = "") -> None:
         app.toasts.say(str(error), "error")
         return
     app.document.replace(session)
-    app.prefs = replace(app.prefs, browse_folder=str((platform.here() / place).parent))
+    app.prefs = replace(app.prefs, browse_folder=str((platform_dirs.here() / place).parent))
     app.toasts.say(f"Opened {place.name}.")
 
 
@@ -99,7 +101,7 @@ def save_session(app: App, path: str = "") -> None:
     """Write the session to a file; without a path, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(dialogs.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
+        app.browser.open(file_dialog.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
         return
     try:
         codec.save(Path(path), app.document.present)
@@ -147,7 +149,7 @@ def theme(app: App) -> None:
 
 
 def layout(app: App) -> None:
-    defaults = prefs.Prefs()
+    defaults = preferences.Prefs()
     kept = ("closed", "floating", "drawer", "drawer_height", "layout")
     app.prefs = replace(app.prefs, **{name: getattr(defaults, name) for name in kept})
     app.rebuild_layout = True
@@ -192,7 +194,7 @@ def about(app: App) -> None:
 
 def set_preference(app: App, name: str, value: Any) -> None:
     """Change one preference by name."""
-    known = describe(prefs.Prefs)
+    known = describe(preferences.Prefs)
     try:
         app.prefs = replace(app.prefs, **{name: check(known[name], value, name)})
     except (KeyError, FieldError) as error:
@@ -202,13 +204,13 @@ def set_preference(app: App, name: str, value: Any) -> None:
 def drop(app: App, path: str) -> None:
     """Open whatever was dropped on the window."""
     place, suffix = Path(path), Path(path).suffix.lower()
-    if "://" in path or platform.is_folder(place) or suffix in dialogs.NETWORKS:
+    if "://" in path or platform_dirs.is_folder(place) or suffix in file_dialog.NETWORKS:
         open_network(app, path)
-    elif suffix in dialogs.SESSIONS:
+    elif suffix in file_dialog.SESSIONS:
         open_session(app, path)
     elif suffix in (".npz", ".npy"):
         scene = app.document.scene
-        latent = replace(scene.latent, projected=str(platform.here() / place), projected_index=0)
+        latent = replace(scene.latent, projected=str(platform_dirs.here() / place), projected_index=0)
         app.document.edit(replace(scene, latent=latent))
     else:
         app.toasts.say(

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import actions, columns, dialogs, guard, keys, menu, overlay, status, toasts, tools, ui
-from gui import prefs as preferences
-from gui.canvas import Canvas
+from gui import actions, preferences
+from gui.autosave import Keeper
+from gui.canvas import drag_tools, overlays
+from gui.canvas.canvas import Canvas
+from gui.canvas.views import Client, Pictures, rate
+from gui.chrome import docking, error_boundary, file_dialog, menu_bar, shortcuts, status_bar, toasts
+from gui.controls import ui
 from gui.document import Document
-from gui.keeping import Keeper
 from gui.panel import Now, Panel
-from gui.pictures import Client, Pictures, rate
 from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec
 
@@ -53,7 +55,7 @@ class App:
         self.canvas = Canvas()
         self.toasts = toasts.Toasts()
         self.keeper = Keeper(folder, self.prefs, kept, self.toasts.say)
-        self.browser = dialogs.Browser()
+        self.browser = file_dialog.Browser()
         self.pictures = Pictures(client, self._hear)
         self.untouched = first_touch_stops
         if first_touch_stops and not self.prefs.greet:
@@ -153,9 +155,9 @@ class App:
         self._tick(max(seconds - self._ahead, 0.0))
         self._ahead = 0.0
         now = self._now()
-        for name in keys.pressed():
+        for name in shortcuts.pressed():
             self.ask(name)
-        if keys.left():  # a mode is left, never the program
+        if shortcuts.left():  # a mode is left, never the program
             self.bare, self.canvas.tool = False, "latent"
         self._windows(now, seconds)
         if not imgui.internal.get_active_id() and not any(imgui.is_key_down(key) for key in ARROWS):
@@ -215,25 +217,25 @@ class App:
         return {**settings, "capture_folder": str(self.prefs.captures), "last_saved": self.keeper.last_saved}
 
     def _windows(self, now: Now, seconds: float) -> None:
-        ticked = {f"tool.{name}": self.canvas.tool == name for name in tools.TOOLS}
+        ticked = {f"tool.{name}": self.canvas.tool == name for name in drag_tools.TOOLS}
         ticked |= {"view.play": self.document.playing, "view.panels": not self.bare}
         off = {name for name, can in self._possible().items() if not can}
-        top = menu.draw(now, [panel.title for panel in self.panels], ticked, off)
+        top = menu_bar.draw(now, [panel.title for panel in self.panels], ticked, off)
         self._host(now, top)
         if not self.bare:
             draw = self._draw_panel(now)
             for side in ("left", "right"):
-                self.prefs = columns.column(side, self.panels, self.prefs, draw, self._differs)
-            self.prefs = columns.floating(self.panels, self.prefs, draw)
+                self.prefs = docking.column(side, self.panels, self.prefs, draw, self._differs)
+            self.prefs = docking.floating(self.panels, self.prefs, draw)
         box = self.canvas.box
         foot = ui.em(5.2) if now.progress else 0.0
         self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3] - foot), seconds)
-        if (error := guard.caught(self.browser.draw)) is not None:
+        if (error := error_boundary.caught(self.browser.draw)) is not None:
             self.browser.leave()
             self.went_wrong(error)
-        if self.showing == "keys" and not overlay.keys(True):
+        if self.showing == "keys" and not overlays.keys(True):
             self.showing = ""
-        if self.showing == "about" and not overlay.about(True, now, VERSION):
+        if self.showing == "about" and not overlays.about(True, now, VERSION):
             self.showing = ""
 
     def prepare(self) -> None:
@@ -257,7 +259,7 @@ class App:
         imgui.begin("host", None, flags | imgui.WindowFlags_.no_nav_focus)
         imgui.pop_style_var()
         line = imgui.get_font_size() + ui.em(0.4)
-        below = line if self.bare else line + columns.drawer_height(self.panels, self.prefs)
+        below = line if self.bare else line + docking.drawer_height(self.panels, self.prefs)
         size = (view.size.x, max(view.size.y - top - below, 1.0))
         if self.bare:
             imgui.begin_child("bare", size)
@@ -265,24 +267,24 @@ class App:
             imgui.end_child()
         else:
             self._follow_text()
-            columns.dock(size, self.rebuild_layout)
+            docking.dock(size, self.rebuild_layout)
             self.rebuild_layout = False
             imgui.pop_style_var()
-            self.prefs = columns.drawer(self.panels, self.prefs, self._draw_panel(now), below - line)
+            self.prefs = docking.drawer(self.panels, self.prefs, self._draw_panel(now), below - line)
             imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
         imgui.set_cursor_pos((0, size[1] + below - line))
-        status.draw(now)
+        status_bar.draw(now)
         imgui.pop_style_var()
         imgui.end()
         if not self.bare:
-            with columns.canvas_window():
+            with docking.canvas_window():
                 self._canvas(now)
 
     def _follow_text(self) -> None:
         """Where text has become larger or smaller (another scale, another display), so do the columns."""
         em = imgui.get_font_size()
         if self._em and em != self._em and not self.rebuild_layout:
-            columns.rescale(em / self._em)
+            docking.rescale(em / self._em)
         self._em = em
 
     def _canvas(self, now: Now) -> None:
@@ -290,12 +292,12 @@ class App:
         self.canvas.draw(self.pictures.canvas, self.pictures.stale, self.document.scene, self.document.edit, ground)
         shown = now.result.scene if now.result else now.scene
         another = (shown.model, shown.compute) != (now.scene.model, now.scene.compute)
-        overlay.waiting(self.canvas.box, now, self.cancel if another else None)
+        overlays.waiting(self.canvas.box, now, self.cancel if another else None)
         if self.untouched and now.progress is None:
-            overlay.hint(self.canvas.box)
+            overlays.hint(self.canvas.box)
         self.canvas.toolbar(self.ask)
 
-    def _draw_panel(self, now: Now) -> columns.DrawPanel:
+    def _draw_panel(self, now: Now) -> docking.DrawPanel:
         """How a panel is drawn: it gets its slice, and what it returns goes into the document."""
 
         def draw(panel: Panel) -> None:
@@ -305,7 +307,7 @@ class App:
                 with ui.panel(panel.title):
                     return panel.draw(before, now)
 
-            after = guard.guarded(panel.title, inside, before)
+            after = error_boundary.guarded(panel.title, inside, before)
             if after != before:
                 self.touched()
                 active = imgui.internal.get_active_id()
@@ -340,7 +342,7 @@ class App:
     def went_wrong(self, error: Exception) -> None:
         """Something failed that should not: say so, and let the program go on."""
         said = f"That could not be done ({type(error).__name__}: {error}): copy the details into a report."
-        self.toasts.say(said, "error", guard.details(error))
+        self.toasts.say(said, "error", error_boundary.details(error))
 
     def _hear(self, answer: RenderFailure | RendererLost) -> None:
         """The renderer has trouble: say so once, quietly where it mends itself."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from session import Scene, Session, history, timeline, with_scene
-from session.slices import get, place_of, put
+from session.field_paths import get, place_of, put
 
 
 class Document:

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.checkpoint import Generator
-from networks.stylegan2 import SynthesisNetwork as StyleGAN2
-from networks.stylegan3 import SynthesisNetwork as StyleGAN3
+from networks.architectures.stylegan2 import SynthesisNetwork as StyleGAN2
+from networks.architectures.stylegan3 import SynthesisNetwork as StyleGAN3
+from networks.checkpoints.checkpoint import Generator
 from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate, translate_whole
 
 FARTHEST = 0.125  # image widths that a translation reaches, each way

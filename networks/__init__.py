@@ -4,7 +4,7 @@
 """
 
 from networks.api import StyleGAN2, StyleGAN3
-from networks.checkpoint import Facts, Network, convert, describe, load_network, save_networks
+from networks.checkpoints.checkpoint import Facts, Network, convert, describe, load_network, save_networks
 from networks.errors import CheckpointError
 
 __all__ = [

@@ -9,10 +9,10 @@ from typing import ClassVar, Self, cast
 import torch
 from torch import Tensor
 
-from networks import classes as class_names
-from networks.checkpoint import Generator, Network, load_network, usable
-from networks.contents import ChannelOrder
-from networks.download import Progress
+from networks import class_names
+from networks.checkpoints.checkpoint import Generator, Network, load_network, usable
+from networks.checkpoints.contents import ChannelOrder
+from networks.checkpoints.download import Progress
 from networks.errors import CheckpointError, plain
 from networks.sampling import SEEDS, class_vectors, draw_latents, seeded_noise
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from networks.mapping import Mapping
-from networks.steps import Noise
+from networks.architectures.layerwise import Noise
+from networks.architectures.mapping import Mapping
 
 SEEDS = 2**32
 

@@ -1,14 +1,14 @@
 """The arithmetic of alias-free networks in plain torch: resampling filters, activations, modulated convolution."""
 
-from . import kernels, warp
-from .backends import describe
-from .bias_act import ACTIVATIONS, bias_act
-from .conv_resample import conv2d_resample
-from .filtered_lrelu import filtered_lrelu
-from .filters import design_lowpass_filter, setup_filter
-from .modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3, square_weight
-from .spectrum import power_spectrum, radial_profile
-from .upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
+from ops import kernels, warp
+from ops.backends import describe
+from ops.bias_act import ACTIVATIONS, bias_act
+from ops.conv_resample import conv2d_resample
+from ops.filtered_lrelu import filtered_lrelu
+from ops.filters import design_lowpass_filter, setup_filter
+from ops.modulated_conv import modulated_conv2d_stylegan2, modulated_conv2d_stylegan3, square_weight
+from ops.spectrum import power_spectrum, radial_profile
+from ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 __all__ = [
     "ACTIVATIONS",

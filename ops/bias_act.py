@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import backends
+from ops import backends
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .upfirdn2d import Padding, aligned_padding, check_filter, check_images, parse_padding, upfirdn2d
+from ops.upfirdn2d import Padding, aligned_padding, check_filter, check_images, parse_padding, upfirdn2d
 
 
 def conv2d_resample(

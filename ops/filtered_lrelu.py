@@ -16,19 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import backends
-from .bias_act import bias_act
-from .fir import Span, fir
-from .prepared import flipped, prepare
-from .upfirdn2d import (
-    Padding,
-    Scaling,
-    check_filter,
-    check_images,
-    filter_size,
-    parse_padding,
-    parse_scaling,
-)
+from ops import backends
+from ops.bias_act import bias_act
+from ops.filter_cache import flipped, prepare
+from ops.polyphase import Span, fir
+from ops.upfirdn2d import Padding, Scaling, check_filter, check_images, filter_size, parse_padding, parse_scaling
 
 # What a block's raised signal may take, and the rows of it that one row of results is made of. The channels are so many
 # that these rows stay in a core's own cache, in vectors of AVX-512; measured with 2 threads on x86.

@@ -8,9 +8,9 @@ from math import prod, sqrt
 import torch
 from torch import Tensor
 
-from .channels import scale_channels
-from .conv_resample import conv2d_resample
-from .upfirdn2d import Padding, check_images
+from ops.channel_scale import scale_channels
+from ops.conv_resample import conv2d_resample
+from ops.upfirdn2d import Padding, check_images
 
 EPSILON = 1e-8
 

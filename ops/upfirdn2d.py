@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import backends
-from .fir import Span, fir
-from .prepared import flipped, prepare
+from ops import backends
+from ops.filter_cache import flipped, prepare
+from ops.polyphase import Span, fir
 
 Scaling = int | Sequence[int]
 Padding = int | Sequence[int]

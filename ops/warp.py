@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .upfirdn2d import check_images, filter2d, upfirdn2d
+from ops.upfirdn2d import check_images, filter2d, upfirdn2d
 
 LOBES = 3  # of the Lanczos windows
 FINENESS = 4  # samples per pixel between which an affine warp interpolates

@@ -21,8 +21,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from renderer.child import Running
-from renderer.frames import Place
 from renderer.messages import (
     Answer,
     GpuOffer,
@@ -33,6 +31,8 @@ from renderer.messages import (
     RenderRequest,
     RenderResult,
 )
+from renderer.renderer_process import Running
+from renderer.transport.frames import Place
 
 TRIES = 3  # times that the renderer may die on one request, or while it starts, before that is taken as the cause
 AnyPlace = Place | GpuPlace

@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from networks.memory import free_memory
+from networks.architectures.layerwise import State, Step
+from networks.checkpoints.free_memory import free_memory
 from networks.sampling import seeded_noise
-from networks.steps import State, Step
 from ops import kernels
-from renderer.boundaries import Inputs, Run, budget, bytes_of, most_useful
-from renderer.facts import model_info
-from renderer.finished import Finished
 from renderer.inspectors import inspect
-from renderer.maps import captured_step, look_at, map_of, stats_of, whole_stats
-from renderer.models import Loaded, Models, Tell
-from renderer.moving import move_input, moved, moves_of
-from renderer.previews import enlarged, previewed
+from renderer.models.model_cache import Loaded, Models, Tell
+from renderer.models.model_info import model_info
+from renderer.preview_policy import enlarged, previewed
+from renderer.stages.activation_cache import Inputs, Run, budget, bytes_of, most_useful
+from renderer.stages.feature_maps import captured_step, look_at, map_of, stats_of, whole_stats
+from renderer.stages.render_output import Finished
+from renderer.stages.transforms import move_input, moved, moves_of
 from session import Scene
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from renderer.carrier import Carrier
 from renderer.client import AnyPlace, Client, located, returned
-from renderer.frames import FrameWriter
 from renderer.messages import RenderFailure, RenderRequest
 from renderer.server import Inbox, serve
+from renderer.transport.frame_transport import Carrier
+from renderer.transport.frames import FrameWriter
 
 
 class InProcess(Client):

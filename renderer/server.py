@@ -20,10 +20,10 @@ from collections.abc import Callable
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
-from renderer.carrier import Carrier
-from renderer.frames import Arena, FrameWriter, Place
+from renderer.errors import failure, is_fatal, is_memory
 from renderer.messages import Answer, GpuPlace, RenderProgress, RenderRequest
-from renderer.problems import failure, is_fatal, is_memory
+from renderer.transport.frame_transport import Carrier
+from renderer.transport.frames import Arena, FrameWriter, Place
 
 if TYPE_CHECKING:
     from renderer.engine import Engine
@@ -229,7 +229,7 @@ def _engine(threads: int | None) -> Engine:
     """The engine, once torch has arrived; the channel is being listened to meanwhile."""
     import torch
 
-    from ops.memory import keep_freed_pages
+    from ops.image_allocator import keep_freed_pages
     from renderer.engine import Engine
 
     keep_freed_pages()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runs.rundir import RunFolder
+from runs.run_folder import RunFolder
 
 PROGRAM = Path(__file__).resolve().parent.parent / "visualizer.py"
 

@@ -12,16 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIGHT = {
     "renderer.messages",
-    "renderer.frames",
+    "renderer.transport.frames",
     "renderer.client",
-    "renderer.cuda_calls",
+    "renderer.transport.cuda_driver",
 }  # of the renderer, what the window may import
 OURS = {
     "session",
     "ops",
     "networks",
     "renderer",
-    "film",
+    "video",
     "gui",
     "widgets",
     "cli",
@@ -35,20 +35,20 @@ ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may imp
     "ops": {"ops"},
     "networks": {"networks", "session.fields", "ops"},
     "renderer.messages": {"session"},
-    "renderer.frames": {"session", "renderer.messages"},
-    "renderer.cuda_calls": set(),
-    "renderer.child": {"renderer.frames", "renderer.waiting"},
-    "renderer.client": {"session", "renderer.messages", "renderer.frames", "renderer.child"},
+    "renderer.transport.frames": {"session", "renderer.messages"},
+    "renderer.transport.cuda_driver": set(),
+    "renderer.renderer_process": {"renderer.transport.frames", "renderer.openmp_env"},
+    "renderer.client": {"session", "renderer.messages", "renderer.transport.frames", "renderer.renderer_process"},
     "renderer": {"renderer", "session", "networks", "ops"},
     "data": {"data", "session.fields"},
     "runs": {"runs"},
     "training.config": {"training.presets", "session.fields"},
     "training": {"training", "session.fields", "networks", "ops", "data", "runs"},
     "metrics": {"metrics", "session.fields", "networks", "ops", "data", "runs"},
-    "film.encode": set(),
-    "film": {"film", "session", "renderer"},
-    "gui": {"gui", "session", "film.encode", *LIGHT},
-    "widgets": {"widgets", "session", "renderer.messages", "gui.ui", "gui.panel", "gui.commands"},
+    "video.encode": set(),
+    "video": {"video", "session", "renderer"},
+    "gui": {"gui", "session", "video.encode", *LIGHT},
+    "widgets": {"widgets", "session", "renderer.messages", "gui.controls.ui", "gui.panel", "gui.commands"},
     "cli": OURS,
 }
 FILES = sorted(path for name in OURS for path in (ROOT / name).rglob("*.py"))
@@ -79,7 +79,7 @@ def within(name: str, packages: set[str]) -> bool:
 
 
 def test_the_window_starts_without_torch() -> None:
-    ours = "gui.app, gui.window, gui.headless, widgets, renderer.client"
+    ours = "gui.app, gui.backend.window, gui.backend.headless, widgets, renderer.client"
     code = f"import sys, {ours}; print({{'torch', 'cuda'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

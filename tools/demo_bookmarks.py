@@ -22,7 +22,7 @@ from cli.flags import numbers
 from networks import StyleGAN3
 from networks.sampling import to_uint8
 from session import Latent, Mixing, Scene, Session, Transform, Truncation, codec
-from session.shelf import SHIPPED
+from session.bookmarks import SHIPPED
 
 FONT = Path(__file__).resolve().parent.parent / "assets" / "fonts" / "Roboto-Regular.ttf"
 GAS, ROCKY, OCEAN, LAVA = range(4)

@@ -23,14 +23,14 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data.planets import CLASSES
+from data.planets.render import CLASSES
 from metrics.equivariance import picture
 from networks import StyleGAN2, StyleGAN3
 from networks.sampling import to_uint8
 from renderer.in_process import InProcess
 from renderer.messages import RenderFailure, RenderRequest, RenderResult
 from session import Latent, Mixing, Model, Scene, Truncation
-from session.shelf import bookmarks
+from session.bookmarks import bookmarks
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 FONT = ASSETS / "fonts" / "Roboto-Regular.ttf"

@@ -12,12 +12,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gui.app import App
-from gui.hand import Hand
-from gui.headless import Headless
+from gui.backend.headless import Headless
+from gui.testing.driver import Hand
 from renderer.client import OtherProcess
 from session import Capture, Inspect, Picture, Scene, Session
+from session.bookmarks import bookmarks
 from session.png import save_png
-from session.shelf import bookmarks
 from widgets import PANELS
 
 VIRIDIS = Picture(colormap="viridis", normalize=True)

@@ -13,25 +13,25 @@ import numpy as np
 import torch
 
 from data import Dataset
-from networks.classes import named
-from runs.rundir import RunError, RunFolder
-from training.adaptation import Adaptation
-from training.augment import Augmentation, pipeline
-from training.building import build, build_encoder, settings_of
+from networks.class_names import named
+from runs.run_folder import RunError, RunFolder
+from training.augmentation.ada import Adaptation
+from training.augmentation.pipeline import Augmentation, pipeline
 from training.config import TrainingConfig
-from training.control import Control
-from training.draws import KeyedDraws, keyed
-from training.events import Events
-from training.feed import Feed, Round
-from training.losses import Batch
-from training.machine import memory_explained, prepare_torch, stopping_gently
-from training.opening import open_run
-from training.state import load_state, save_state, states
-from training.statistics import Statistics
+from training.engine.data_loader import Feed, Round
+from training.engine.distributed import Team
+from training.engine.keyed_rng import KeyedDraws, keyed
+from training.networks import build, build_encoder, settings_of
+from training.objectives.losses import Batch
+from training.run.checkpoint_files import load_state, save_state, states
+from training.run.environment import memory_explained, prepare_torch, stopping_gently
+from training.run.live_control import Control
+from training.run.reporting import tell_tick
+from training.run.start import open_run
+from training.run.statistics import Statistics
+from training.run.tensorboard import Events
+from training.run.training_state import capture, restore
 from training.step import Diverged, Phase, Trainer
-from training.team import Team
-from training.ticks import tell_tick
-from training.whole import capture, restore
 
 HEARTBEAT = 5.0  # seconds between two signs of life
 RETRIES = 3  # times that a training goes back after it diverged, before it gives up

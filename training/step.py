@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from networks.discriminator import Discriminator
-from training.autoencoder import LEARNING_RATE, MOMENTUM, Encoder
-from training.ema import ema_decay, update_average
-from training.losses import Augment, Batch, Generator, Losses, LossSettings, Report
-from training.offload import OffloadedAdam
-from training.team import Team
+from networks.architectures.discriminator import Discriminator
+from training.engine.distributed import Team
+from training.engine.ema import ema_decay, update_average
+from training.engine.offload import OffloadedAdam
+from training.objectives.losses import Augment, Batch, Generator, Losses, LossSettings, Report
+from training.objectives.vae_warmup import LEARNING_RATE, MOMENTUM, Encoder
 
 
 class Diverged(Exception):

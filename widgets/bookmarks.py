@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Panel
 from session import Scene
-from session.shelf import Kept, bookmarks, presets, with_bookmark, with_preset
+from session.bookmarks import Kept, bookmarks, presets, with_bookmark, with_preset
 
 SIDE = 6.5  # em: of a picture
 BOOKMARK = "Goes there: network, seed, and everything that was set. Undo comes back."

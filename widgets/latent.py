@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Panel
 from session import Latent
 from session.scene import ROW, SEEDS, corners, moved

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Panel, View
 from renderer.messages import LayerInfo
 from session import Capture, Inspect, Picture, Scene, Spectrum

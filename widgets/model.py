@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Panel
 from renderer.messages import ModelInfo
 from session import Model, Scene

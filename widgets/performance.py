@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from imgui_bundle import imgui
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Pace, Panel
 from session import Scene
 from session.fields import Part, Range

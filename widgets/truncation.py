@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gui import ui
+from gui.controls import ui
 from gui.panel import Now, Panel
 from session import Truncation
 from session.fields import describe

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks import baseline
 from benchmarks.loop import Loop
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator
 from ops import backends
 
 SMALL = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=256, channel_max=20, conv_clamp=1.5)

@@ -96,8 +96,8 @@ def test_the_way_to_the_texture_is_measured_off_screen() -> None:
 
 
 def test_without_opengl_the_section_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gui import headless
-    from gui.screen import ScreenError
+    from gui.backend import headless
+    from gui.backend.base import ScreenError
 
     def refuse(*_: object) -> None:
         raise ScreenError("EGL gives none here: install libegl1.")

@@ -14,8 +14,8 @@ from PIL import Image
 
 import cli
 from networks import load_network, save_networks
+from networks.architectures.stylegan2 import Generator
 from networks.config import StyleGAN2Config
-from networks.stylegan2 import Generator
 from session.png import read_session
 
 ROOT = Path(__file__).resolve().parent.parent.parent

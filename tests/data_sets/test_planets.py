@@ -10,8 +10,8 @@ from PIL import Image
 
 import cli
 from data import Dataset, DatasetError
-from data.planets import CLASSES, draw
-from data.synthetic import Planets
+from data.planets.render import CLASSES, draw
+from data.planets.source import Planets
 
 
 def planets(*arguments: object) -> int:

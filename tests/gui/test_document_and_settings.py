@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gui import prefs
+from gui import preferences
+from gui.chrome.shortcuts import chord, words
 from gui.document import Document
-from gui.keys import chord, words
 from session import Latent, Scene, Session, Truncation
 
 
@@ -81,34 +81,34 @@ def test_what_is_saved_is_what_is_seen():
 
 
 def test_settings_come_back_as_they_were(tmp_path):
-    kept = prefs.Prefs(theme="light", recents=("a.pkl", "https://x/y.pkl"), left=-5, layout="[Window]\nPos=1,2\n")
-    prefs.save(tmp_path, kept)
-    assert prefs.load(tmp_path) == (kept, None, [])
+    kept = preferences.Prefs(theme="light", recents=("a.pkl", "https://x/y.pkl"), left=-5, layout="[Window]\nPos=1,2\n")
+    preferences.save(tmp_path, kept)
+    assert preferences.load(tmp_path) == (kept, None, [])
 
 
 def test_one_wrong_setting_does_not_cost_the_others(tmp_path):
-    (tmp_path / prefs.SETTINGS).write_text("theme: light\nscale: 900\nunknown: 3\nrecents: [a.pkl]\n")
-    loaded, _session, notes = prefs.load(tmp_path)
-    assert loaded == prefs.Prefs(theme="light", recents=("a.pkl",))
+    (tmp_path / preferences.SETTINGS).write_text("theme: light\nscale: 900\nunknown: 3\nrecents: [a.pkl]\n")
+    loaded, _session, notes = preferences.load(tmp_path)
+    assert loaded == preferences.Prefs(theme="light", recents=("a.pkl",))
     assert notes == []
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a list", b"{" * 5000, b"a: &x [*x]", b"\x00"])
 def test_damaged_settings_are_set_aside_and_never_lost(tmp_path, content):
     for number in (1, 2):
-        (tmp_path / prefs.SETTINGS).write_bytes(content)
-        loaded, _session, notes = prefs.load(tmp_path)
+        (tmp_path / preferences.SETTINGS).write_bytes(content)
+        loaded, _session, notes = preferences.load(tmp_path)
         if notes:
-            assert loaded == prefs.Prefs()
+            assert loaded == preferences.Prefs()
             assert (tmp_path / f"settings.yaml.damaged-{number}").read_bytes() == content
 
 
 def test_a_network_opened_again_moves_to_the_head_of_the_recents():
-    remembered = prefs.Prefs()
+    remembered = preferences.Prefs()
     for path in [*(f"{n}.pkl" for n in range(20)), "15.pkl"]:
-        remembered = prefs.with_recent(remembered, path)
+        remembered = preferences.with_recent(remembered, path)
     assert remembered.recents[:2] == ("15.pkl", "19.pkl")
-    assert len(remembered.recents) == prefs.RECENTS
+    assert len(remembered.recents) == preferences.RECENTS
 
 
 def test_every_command_has_keys_that_can_be_pressed():

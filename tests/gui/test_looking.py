@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from gui import listing, tools, viewport
+from gui.canvas import drag_tools, viewport
+from gui.chrome import directory_listing
 from session import Scene, Transform
 from session.scene import matrix
 
@@ -51,7 +52,7 @@ def test_a_moved_or_turned_picture_stays_under_the_hand():
         before = (centre[0] + chance.uniform(-200, 200), centre[1] + chance.uniform(-200, 200))
         after = (before[0] + chance.uniform(-60, 60), before[1] + chance.uniform(-60, 60))
         scene = replace(Scene(), transform=transform)
-        for drag in (tools.move, tools.turn):
+        for drag in (drag_tools.move, drag_tools.turn):
             turned = drag(scene, before, after, centre, width).transform
             if turned == transform:  # the hand was too near to the pivot
                 continue
@@ -79,16 +80,16 @@ def test_the_browser_lists_what_can_be_opened_in_an_order_that_people_expect(tmp
     for name in ("b.pkl", "snapshot-10.pkl", "snapshot-9.pkl", "notes.txt", ".hidden.pkl", "A.SAFETENSORS"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "zoo").mkdir()
-    found = [entry.name for entry in listing.entries(tmp_path, (".pkl", ".safetensors"))]
+    found = [entry.name for entry in directory_listing.entries(tmp_path, (".pkl", ".safetensors"))]
     assert found == ["zoo", "A.SAFETENSORS", "b.pkl", "snapshot-9.pkl", "snapshot-10.pkl"]
 
 
 def test_a_run_folder_is_known_by_its_newest_snapshot(tmp_path):
-    assert listing.newest_snapshot(tmp_path) == ""
+    assert directory_listing.newest_snapshot(tmp_path) == ""
     (tmp_path / "network-snapshot-000200.pkl").touch()
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "network-snapshot-001000.safetensors").touch()
-    assert listing.newest_snapshot(tmp_path) == "network-snapshot-001000.safetensors"
+    assert directory_listing.newest_snapshot(tmp_path) == "network-snapshot-001000.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -96,4 +97,4 @@ def test_a_run_folder_is_known_by_its_newest_snapshot(tmp_path):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (12_345_678, "12 MB"), (3e12, "3.0 TB")],
 )
 def test_sizes_read_as_people_write_them(size, words):
-    assert listing.size_in_words(int(size)) == words
+    assert directory_listing.size_in_words(int(size)) == words

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.planets import draw
+from data.planets.render import draw
 from metrics.classifier import looked_at, train
 from metrics.diversity import diversity_by_class, mean_distance, thumbnails
 from metrics.sliced_wasserstein import pyramid, sliced_wasserstein

@@ -23,10 +23,10 @@ import torch
 from torch import nn
 
 from networks import load_network, save_networks
+from networks.architectures.discriminator import Discriminator
+from networks.architectures.stylegan2 import Generator as Generator2
+from networks.architectures.stylegan3 import Generator as Generator3
 from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from networks.discriminator import Discriminator
-from networks.stylegan2 import Generator as Generator2
-from networks.stylegan3 import Generator as Generator3
 
 TINY3 = StyleGAN3Config(
     img_resolution=16, z_dim=6, w_dim=8, num_layers=3, channel_base=64, channel_max=4, margin_size=2, filter_size=4

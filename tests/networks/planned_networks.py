@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator
 
 T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
 # One channel more than a vector holds, and layers with far more weights than picture.

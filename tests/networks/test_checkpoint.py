@@ -30,10 +30,10 @@ from published_numbers import DATA, NAMES
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, convert, describe, load_network, save_networks
-from networks.contents import Role
-from networks.filebytes import FileBytes
-from networks.readers import read_contents
-from networks.stylegan2 import Generator
+from networks.architectures.stylegan2 import Generator
+from networks.checkpoints.contents import Role
+from networks.checkpoints.formats import read_contents
+from networks.safe_pickle.file_reader import FileBytes
 
 
 def test_loaded_networks_are_ready_to_run(tmp_path):

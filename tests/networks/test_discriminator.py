@@ -9,8 +9,8 @@ import pytest
 import torch
 from published_numbers import error, numbers, tensor
 
+from networks.architectures.discriminator import Discriminator, MinibatchStd
 from networks.config import DiscriminatorConfig
-from networks.discriminator import Discriminator, MinibatchStd
 
 SMALL = DiscriminatorConfig(img_resolution=16, channel_base=128, channel_max=8, mapping_num_layers=2)
 CASES = json.loads(str(numbers("minibatch_std")["cases"]))

@@ -16,7 +16,7 @@ import pytest
 from file_makers import TINY3, made, picture, tiny_safetensors
 
 from networks import CheckpointError, describe, load_network
-from networks.download import cache_folder, fetch
+from networks.checkpoints.download import cache_folder, fetch
 
 CONTENT = os.urandom(300_000)
 

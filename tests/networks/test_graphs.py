@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from networks import graphs as module
+from networks.architectures.layerwise import State, Step
+from networks.architectures.stylegan2 import Generator as StyleGAN2
+from networks.architectures.stylegan3 import Generator as StyleGAN3
 from networks.config import StyleGAN2Config, StyleGAN3Config
-from networks.graphs import KEPT, WARM, Graphs, Work
-from networks.steps import State, Step
-from networks.stylegan2 import Generator as StyleGAN2
-from networks.stylegan3 import Generator as StyleGAN3
+from networks.inference import cuda_graphs as module
+from networks.inference.cuda_graphs import KEPT, WARM, Graphs, Work
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available() or torch.version.cuda is None, reason="no NVIDIA GPU here")
 SMALL: dict[str, Any] = {

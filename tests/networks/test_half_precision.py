@@ -13,11 +13,11 @@ import torch
 from published_numbers import NAMES, network, numbers, tensor
 from torch import Tensor
 
+from networks.architectures.layerwise import Pass, State, Synthesis
+from networks.architectures.stylegan2 import Generator as StyleGAN2
+from networks.architectures.stylegan3 import Generator as StyleGAN3
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from networks.sampling import draw_latents
-from networks.steps import Pass, State, Synthesis
-from networks.stylegan2 import Generator as StyleGAN2
-from networks.stylegan3 import Generator as StyleGAN3
 
 HALVES = torch.float16, torch.bfloat16
 GREY = 2 / 255  # one grey level, of pictures from -1 to 1

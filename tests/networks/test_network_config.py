@@ -7,15 +7,9 @@ import json
 import pytest
 import torch
 
-from networks.config import (
-    ACTIVATIONS,
-    DiscriminatorConfig,
-    StyleGAN2Config,
-    StyleGAN3Config,
-    config_from_dict,
-)
+from networks.architectures.stylegan2 import Generator
+from networks.config import ACTIVATIONS, DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config, config_from_dict
 from networks.presets import PRESETS, preset
-from networks.stylegan2 import Generator
 from ops import ACTIVATIONS as OPS_ACTIVATIONS
 
 

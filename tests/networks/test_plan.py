@@ -16,12 +16,12 @@ from planned_networks import KINDS, make
 from torch import Tensor, nn
 
 from networks import load_network
-from networks.capture import listening
-from networks.plan import InputPlan
-from networks.plan_torch import TorchLayer
-from networks.stylegan3 import Generator, SynthesisLayer
-from ops.kernels.layer import Layer
-from ops.memory import pixel_stride
+from networks.architectures.activations import listening
+from networks.architectures.stylegan3 import Generator, SynthesisLayer
+from networks.inference.prepared import InputPlan
+from networks.inference.torch_layer import TorchLayer
+from ops.image_allocator import pixel_stride
+from ops.kernels.cpu.synthesis_layer import Layer
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.plan_gpu import GpuLayerPlan
-from networks.stylegan3 import Generator
+from networks.inference.cuda_layer import GpuLayerPlan
 
 T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24)
 KINDS = {

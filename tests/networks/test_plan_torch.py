@@ -10,7 +10,7 @@ import pytest
 import torch
 from planned_networks import KINDS, make
 
-from networks.plan_torch import TorchLayer
+from networks.inference.torch_layer import TorchLayer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -48,8 +48,8 @@ def test_pictures_of_a_batch_do_not_meet() -> None:
 LAYER = """
 import torch
 from networks.config import StyleGAN3Config
-from networks.plan_torch import TorchLayer
-from networks.stylegan3 import SynthesisNetwork
+from networks.inference.torch_layer import TorchLayer
+from networks.architectures.stylegan3 import SynthesisNetwork
 
 def highest():
     with open("/proc/self/status") as file:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from networks.architectures.stylegan3 import Generator, SynthesisNetwork
 from networks.config import StyleGAN3Config
-from networks.preview import FACTOR, preview_of
-from networks.stylegan3 import Generator, SynthesisNetwork
+from networks.inference.half_rate_preview import FACTOR, preview_of
 from ops import kernels
 
 R = StyleGAN3Config(

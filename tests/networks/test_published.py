@@ -10,10 +10,10 @@ from file_makers import TINY2, TINY3, TINY_D, made, opened, picture, write_nvidi
 from published_numbers import DATA, NAMES, error, network, numbers, tensor
 
 from networks import CheckpointError, describe
+from networks.architectures.stylegan3 import Generator
+from networks.checkpoints.openmmlab import config_of_shapes
 from networks.config import StyleGAN3Config
-from networks.openmmlab import config_of_shapes
 from networks.presets import preset
-from networks.stylegan3 import Generator
 
 IMAGE = 1e-4  # of the maximum; see published_numbers
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from published_numbers import ALIAS_FREE, NAMES, error, network, numbers, tensor
 
-from networks.capture import capture, listening
+from networks.architectures.activations import capture, listening
 from networks.sampling import draw_latents, to_uint8
 
 every_network = pytest.mark.parametrize("name", NAMES)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from published_numbers import DATA
 
-from networks import stylegan2, stylegan3
+from networks.architectures import stylegan2, stylegan3
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from networks.discriminator import Discriminator
 from networks.presets import preset
 
 PUBLISHED = json.loads(gzip.decompress((DATA / "state_shapes.json.gz").read_bytes()))

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from networks import stylegan2, stylegan3
-from networks.capture import capture, listening
+from networks.architectures import stylegan2, stylegan3
+from networks.architectures.activations import capture, listening
+from networks.architectures.layerwise import Synthesis
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from networks.sampling import seeded_noise
-from networks.steps import Synthesis
 
 SG2 = StyleGAN2Config(img_resolution=32, z_dim=8, w_dim=8, mapping_num_layers=2, channel_base=256, channel_max=8)
 SG3 = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=128, channel_max=8)

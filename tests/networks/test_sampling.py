@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from networks.architectures.mapping import mapping_of
 from networks.config import StyleGAN2Config
-from networks.mapping import mapping_of
 from networks.sampling import (
     blend_seeds,
     class_vectors,

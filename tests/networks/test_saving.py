@@ -19,7 +19,7 @@ from file_makers import (
 from published_numbers import NAMES, error, network, numbers, tensor
 
 from networks import CheckpointError, convert, describe, load_network, save_networks
-from networks.contents import Role
+from networks.checkpoints.contents import Role
 
 
 @pytest.mark.parametrize("name", NAMES)

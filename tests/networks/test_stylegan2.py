@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from networks.architectures.stylegan2 import Generator
 from networks.config import StyleGAN2Config
 from networks.sampling import seeded_noise
-from networks.stylegan2 import Generator
 
 SMALL = StyleGAN2Config(img_resolution=16, z_dim=8, w_dim=8, mapping_num_layers=2, channel_base=128, channel_max=8)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from published_numbers import error, numbers, tensor
 
+from networks.architectures.stylegan3 import Generator, LayerSpec, SynthesisInput, SynthesisNetwork, layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator, LayerSpec, SynthesisInput, SynthesisNetwork, layer_table
 
 SPECS = json.loads(str(numbers("sg3_layer_specs")["cases"]))
 INPUTS = json.loads(str(numbers("sg3_fourier_input")["cases"]))

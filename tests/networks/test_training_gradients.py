@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from networks import stylegan2, stylegan3
+from networks.architectures import stylegan2, stylegan3
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from networks.discriminator import Discriminator
 
 SG2 = StyleGAN2Config(
     img_resolution=16, z_dim=8, w_dim=8, c_dim=2, mapping_num_layers=2, channel_base=128, channel_max=8

@@ -1,4 +1,4 @@
-"""Runs the NVIDIA kernels' own source on the CPU: g++ compiles it behind ops/kernels/shim.h, a block as one thread."""
+"""Runs the NVIDIA kernels' own source on the CPU: g++ compiles it behind cuda_host_shim.h, a block as one thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ops.kernels.cuda_forms import Launch
-from ops.kernels.cuda_kernel import HERE, PARAMETERS, Kernel, shared_source
+from ops.kernels.cuda.kernel_source import PARAMETERS, Kernel, shared_source
+from ops.kernels.cuda.launch import Launch
 
 COMPILER = next(filter(None, map(shutil.which, ("g++", "c++", "clang++"))), None)
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to run the CUDA source on the CPU with")
@@ -42,7 +42,7 @@ def translation_unit(kernels: Sequence[Kernel]) -> tuple[str, list[str]]:
 
 def build(source: Path, result: Path, *options: str) -> None:
     assert COMPILER is not None
-    common = ["-std=c++20", "-O1", "-include", str(HERE / "shim.h"), *options]
+    common = ["-std=c++20", "-O1", "-include", str(Path(__file__).with_name("cuda_host_shim.h")), *options]
     subprocess.run([COMPILER, *common, str(source), "-o", str(result)], check=True)
 
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from naive_resampling import relative_error
 from torch import Tensor
 
+from networks.architectures.stylegan3 import layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import layer_table
-from ops.kernels.convolution import Convolution
+from ops.kernels.cpu.convolution import Convolution
 
 pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 5e-6

@@ -16,11 +16,11 @@ from test_ops_golden import cases, check
 from torch import Tensor
 
 import ops
+from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import LayerSpec, layer_table
-from ops.channels import scale_channels
+from ops.channel_scale import scale_channels
 from ops.filtered_lrelu import Kink, legs
-from ops.kernels.cpu import Fused
+from ops.kernels.cpu.filtered_lrelu import Fused
 
 pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 1e-5

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from ops import kernels
-from ops.kernels import build
-from ops.kernels.release import TARGETS
+from ops.kernels.cpu import build
+from ops.kernels.cpu.cross_build import TARGETS
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.skipif(not build.compiler(), reason="there is no C++ compiler")

@@ -20,14 +20,14 @@ from naive_resampling import relative_error
 from torch import Tensor
 
 import ops
+from networks.architectures.stylegan3 import layer_table
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import layer_table
 from ops.bias_act import without_gradients
 from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
-from ops.fir import Span
-from ops.kernels import cuda_filtered_lrelu, cuda_upfirdn2d
-from ops.kernels.cuda_forms import Forms, Wrong, _host
-from ops.kernels.cuda_kernel import Kernel
+from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
+from ops.kernels.cuda.kernel_source import Kernel
+from ops.kernels.cuda.launch import Forms, Wrong, _host
+from ops.polyphase import Span
 from ops.upfirdn2d import whole_image
 
 pytestmark = needs_compiler
@@ -50,7 +50,7 @@ class Case:
         before = None if self.before is None else _host(self.before)
         sample = str(self.dtype).removeprefix("torch.")
         made = _host(self.raise_), before, _host(self.after)
-        return cuda_filtered_lrelu.filtered_lrelu(sample, CHANNELS, *made, self.kink.slope, self.kink.clamp)
+        return filtered_lrelu_tiling.filtered_lrelu(sample, CHANNELS, *made, self.kink.slope, self.kink.clamp)
 
     def gradient(self) -> Case:
         return Case(f"{self.name}, gradient", self.raise_, self.after.adjoint(), self.raise_.adjoint(), self.kink)
@@ -153,7 +153,7 @@ def test_resampling_of_any_factor_and_filter(tmp_path):
         except ValueError:  # nothing would be left of it
             continue
         cases.append((x, naive_resampling.upfirdn2d(x, f, up, down, padding, False, 1)))
-        kernels.append(cuda_upfirdn2d.upfirdn2d("float32", _host(Leg(f, y_span, x_span))))
+        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Leg(f, y_span, x_span))))
     for (x, expected), run in zip(cases, compiled(kernels, tmp_path), strict=True):
         out = torch.full(expected.shape, torch.nan)
         assert relative_error(run.run(out, 2, x, out), expected) < TOLERANCE[torch.float32]
@@ -172,14 +172,14 @@ def test_activations(dtype, tmp_path):
 
 
 def bias_act(sample, count, step, channels, act, activation) -> Kernel:
-    return cuda_upfirdn2d.bias_act(sample, count, step, channels, act, activation.alpha, activation.gain, 3.0)
+    return upfirdn2d_tiling.bias_act(sample, count, step, channels, act, activation.alpha, activation.gain, 3.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_every_half_number_is_read_and_rounded_as_torch_does(dtype, tmp_path):
     x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
     third = 1 / 3
-    kernel = cuda_upfirdn2d.bias_act(str(dtype)[6:], len(x), 1, 1, "linear", 0.0, third, None)
+    kernel = upfirdn2d_tiling.bias_act(str(dtype)[6:], len(x), 1, 1, "linear", 0.0, third, None)
     out = torch.zeros_like(x)
     compiled([kernel], tmp_path)[0].run(out, 1, x, out, None)
     expected = (x.float() * torch.tensor(third)).to(dtype)
@@ -254,5 +254,5 @@ def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):
     cases = [layers(T)[4], layers(R)[3], layers(R)[4].gradient(), layers(R)[3].gradient(), layers(T)[4].gradient()]
     spans = Span.padded(20, 4, 2, 1, 2, 1), Span.padded(21, 4, 2, 1, 2, 1)
     kernels = [case.kernel() for case in cases]
-    kernels += [cuda_upfirdn2d.upfirdn2d("float32", _host(Leg(f, *spans))) for f in (random(4), random(4, 4))]
+    kernels += [upfirdn2d_tiling.upfirdn2d("float32", _host(Leg(f, *spans))) for f in (random(4), random(4, 4))]
     assert races(kernels, tmp_path) == ""

@@ -12,10 +12,10 @@ import torch
 from naive_resampling import relative_error
 
 from ops.filtered_lrelu import Kink, legs
-from ops.kernels.convolution import Convolution
-from ops.kernels.cpu import Fused
-from ops.kernels.layer import Layer
-from ops.memory import aligned_picture, pixel_stride
+from ops.image_allocator import aligned_picture, pixel_stride
+from ops.kernels.cpu.convolution import Convolution
+from ops.kernels.cpu.filtered_lrelu import Fused
+from ops.kernels.cpu.synthesis_layer import Layer
 
 pytestmark = pytest.mark.usefixtures("kernel")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ops import memory
-from ops.memory import aligned_picture, picture
+from ops import image_allocator
+from ops.image_allocator import aligned_picture, picture
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -72,10 +72,10 @@ def test_a_layer_of_1024_pixels_needs_little_beyond_its_result(kind, direction):
 def fresh():
     """No memory is kept from what ran before."""
     gc.collect()
-    memory.release()
+    image_allocator.release()
     yield
     gc.collect()
-    memory.release()
+    image_allocator.release()
 
 
 SIZE = 1, 24, 150, 151  # 2.2 MB
@@ -129,7 +129,7 @@ def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
     def resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-    monkeypatch.setattr(memory, "MOST_KEPT", 60 << 20)
+    monkeypatch.setattr(image_allocator, "MOST_KEPT", 60 << 20)
     before = resident()
     many = [picture((1, 64, 300, 300)).zero_() for _ in range(8)]
     assert resident() - before > 8 * 21
@@ -137,7 +137,7 @@ def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
     assert resident() - before < 80
     growing = [picture((1, 64, 100 * n, 100)).zero_().numel() * 4 >> 20 for n in range(1, 12)]
     assert resident() - before < 20 + 2 * max(growing), "what does not fit any more is not kept beside what does"
-    memory.release()
+    image_allocator.release()
     assert resident() - before < 20
 
 

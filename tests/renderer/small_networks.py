@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from networks import stylegan2, stylegan3
+from networks.architectures import stylegan2, stylegan3
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from session import Model, Scene
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.frames import SLOTS, Arena, FrameReader, FrameWriter, Place
+from renderer.transport.frames import SLOTS, Arena, FrameReader, FrameWriter, Place
 
 SHM = Path("/dev/shm")
 
@@ -71,7 +71,7 @@ def test_the_memory_has_no_name_that_could_be_left_behind() -> None:
     before = set(SHM.iterdir())
     code = (
         "import os, sys\n"
-        "from renderer.frames import Arena, FrameWriter\n"
+        "from renderer.transport.frames import Arena, FrameWriter\n"
         "writer = FrameWriter(Arena.create())\n"
         "writer.take('canvas', 512, 512)[1][:] = 3\n"
         "print(len(os.listdir('/dev/shm')), flush=True)\n"

@@ -17,8 +17,8 @@ from test_renderer_stages import pixels
 from networks import load_network
 from networks.sampling import class_vectors, draw_latent, draw_latents, to_uint8
 from renderer.engine import Engine
-from renderer.latents import LatentError, read_projected
-from renderer.problems import Problem
+from renderer.errors import Problem
+from renderer.stages.latents import LatentError, read_projected
 from session import Latent, Mixing, Noise, Scene, Truncation
 
 

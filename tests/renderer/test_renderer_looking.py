@@ -12,12 +12,13 @@ import torch
 from small_networks import scene_of
 from test_renderer_stages import pixels
 
-from networks import load_network, stylegan3
+from networks import load_network
+from networks.architectures import stylegan3
 from networks.sampling import draw_latents, to_uint8
 from renderer.engine import Engine
+from renderer.errors import Problem
 from renderer.inspectors import Look, inspect
 from renderer.inspectors.colormaps import paint
-from renderer.problems import Problem
 from session import Capture, Inspect, Model, Picture, Scene, Spectrum, Transform
 
 

@@ -17,7 +17,7 @@ from test_renderer_stages import pixels
 
 from networks import CheckpointError, save_networks
 from renderer.engine import Engine
-from renderer.problems import Problem, is_memory, sentence
+from renderer.errors import Problem, is_memory, sentence
 from session import Compute, Latent, Model, Scene
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from small_networks import FAMILIES, scene_of
 
-from renderer.boundaries import most_useful
 from renderer.engine import Engine
-from renderer.finished import Finished
+from renderer.stages.activation_cache import most_useful
+from renderer.stages.render_output import Finished
 from session import Capture, Inspect, Latent, Mixing, Noise, Picture, Scene, Spectrum, Transform, Truncation
 
 

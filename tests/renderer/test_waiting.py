@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from renderer.waiting import WAITING, waiting
+from renderer.openmp_env import WAITING, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 

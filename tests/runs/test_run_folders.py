@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runs.launch import PROGRAM, Launched, launch, stop
-from runs.rundir import RunError, RunFolder, append_line, read_lines
-from runs.tail import Tail, look, runs_in
+from runs.run_folder import RunError, RunFolder, append_line, read_lines
+from runs.run_status import Tail, look, runs_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -49,7 +49,7 @@ def test_what_is_no_run_is_said_in_one_sentence(run: RunFolder, tmp_path: Path) 
 
 def test_a_second_process_in_the_same_folder_is_refused_until_the_first_is_killed(run: RunFolder) -> None:
     code = (
-        "import sys, time; from runs.rundir import RunFolder\n"
+        "import sys, time; from runs.run_folder import RunFolder\n"
         "with RunFolder(sys.argv[1]).locked(): print('in', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, run.path], stdout=subprocess.PIPE, cwd=ROOT) as first:

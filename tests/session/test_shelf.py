@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from session import Compute, Latent, Model, Scene, Session, Transform, Truncation, codec
+from session.bookmarks import bookmarks, presets, with_bookmark, with_preset
 from session.codec import SessionError
-from session.shelf import bookmarks, presets, with_bookmark, with_preset
 
 HERE = Scene(Model("/x.pkl"), Compute("cpu"), Latent(seed=77, x=0.3, class_index=2), Truncation(psi=0.4))
 

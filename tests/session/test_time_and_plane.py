@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from session import Latent, Mixing, Noise, Scene, Session, Transform
+from session.field_paths import get, place_of, put
 from session.fields import FieldError
 from session.scene import SEEDS, corners, matrix, moved
-from session.slices import get, place_of, put
 from session.timeline import drifted, moving, scene_at, stopped
 
 MOVING = replace(

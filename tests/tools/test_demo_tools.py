@@ -13,10 +13,10 @@ from PIL import Image
 
 import cli
 from networks import save_networks
+from networks.architectures.stylegan2 import Generator as Generator2
+from networks.architectures.stylegan3 import Generator as Generator3
 from networks.config import StyleGAN2Config, StyleGAN3Config
-from networks.stylegan2 import Generator as Generator2
-from networks.stylegan3 import Generator as Generator3
-from session.shelf import bookmarks, presets
+from session.bookmarks import bookmarks, presets
 from tools import collect_run, demo_bookmarks, demo_figures, judge_demo
 
 SMALL3 = StyleGAN3Config(16, z_dim=8, w_dim=8, c_dim=4, num_layers=4, channel_base=64, channel_max=4)

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from data import Dataset
-from runs.rundir import RunFolder, read_lines
+from runs.run_folder import RunFolder, read_lines
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.loop import Training
-from training.opening import start
+from training.run.start import start
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL: dict[str, Any] = {

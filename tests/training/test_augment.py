@@ -10,7 +10,8 @@ import pytest
 import torch
 from recorded import DATA, tensor
 
-from training.augment import (
+from training.augmentation.grid_sample import sample, spread_in_order
+from training.augmentation.pipeline import (
     PIPELINES,
     Augmentation,
     Strengths,
@@ -20,9 +21,8 @@ from training.augment import (
     pipeline,
     reading,
 )
-from training.draws import KeyedDraws
-from training.sampler import sample, spread_in_order
-from training.wavelets import filter_bank, resampling_filter
+from training.augmentation.wavelets import filter_bank, resampling_filter
+from training.engine.keyed_rng import KeyedDraws
 
 NUMBERS = np.load(DATA / "augment" / "augment.npz")
 CASES = json.loads(str(NUMBERS["cases"]))

@@ -12,13 +12,13 @@ from small_training import begin, check_equal, make_pictures, small_config, trai
 from torch.distributions import Normal, kl_divergence
 
 from networks import load_network
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig
-from networks.discriminator import Discriminator
 from runs.launch import stop
-from runs.rundir import RunFolder, read_lines
+from runs.run_folder import RunFolder, read_lines
 from session.fields import FieldError
-from training.autoencoder import FADING_WEIGHT, Encoder, divergence, picture_distance
 from training.loop import Training
+from training.objectives.vae_warmup import FADING_WEIGHT, Encoder, divergence, picture_distance
 
 SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from small_training import begin, make_pictures, small_config, train
 
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator
-from runs.rundir import read_lines
+from runs.run_folder import read_lines
 from session.fields import FieldError
-from training.draws import KeyedDraws
-from training.equivariance import Motion, drawn_motion, equivariance_error
+from training.engine.keyed_rng import KeyedDraws
+from training.objectives.equivariance import Motion, drawn_motion, equivariance_error
 
 MOVE, TURN = Motion(x=0.1, y=-0.07), Motion(angle=0.7)
 

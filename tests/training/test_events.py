@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_training import begin, make_pictures, small_config, train
 
-from runs.rundir import read_lines
+from runs.run_folder import read_lines
 
 
 def test_events_hold_what_stats_hold(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from recorded import DATA, Recorded, recorded_networks, tensor
 
-from networks import stylegan2, stylegan3
+from networks.architectures import stylegan2, stylegan3
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config
-from networks.discriminator import Discriminator
-from training.draws import KeyedDraws
-from training.losses import PHASES, Batch, Losses, LossSettings, blur, blur_sigma, mix_styles, path_lengths
+from training.engine.keyed_rng import KeyedDraws
+from training.objectives.losses import PHASES, Batch, Losses, LossSettings, blur, blur_sigma, mix_styles, path_lengths
 
 NETWORKS = ("sg2_32_uncond", "sg3r_32_uncond", "sg3t_64_uncond")
 CASES = [(name, phase) for name in NETWORKS for phase in PHASES] + [("sg2_32_uncond", "Gmain_random_noise")]

@@ -10,14 +10,14 @@ import torch
 from small_training import begin, make_pictures, newest_snapshot, small_config, train
 from torch.profiler import ProfilerActivity, profile
 
-from networks import stylegan2, stylegan3
+from networks.architectures import stylegan2, stylegan3
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from networks.discriminator import Discriminator
-from training.draws import KeyedDraws
-from training.losses import PHASES, Batch, Generator, Losses, LossSettings
-from training.offload import OffloadedAdam, slices
+from training.engine.keyed_rng import KeyedDraws
+from training.engine.offload import OffloadedAdam, slices
+from training.objectives.losses import PHASES, Batch, Generator, Losses, LossSettings
+from training.run.reporting import write_sheet
 from training.step import lazy_adam
-from training.ticks import write_sheet
 
 SAVING = {"gradient_checkpointing": True, "offload_adam": True, "offload_ema": True}
 

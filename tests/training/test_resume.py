@@ -26,14 +26,14 @@ from small_training import (
 )
 from soak_report import record
 
-from gui import listing
+from gui.chrome import directory_listing
 from networks import load_network
 from runs.launch import stop
-from runs.rundir import RunError, RunFolder, read_lines
-from runs.tail import look
+from runs.run_folder import RunError, RunFolder, read_lines
+from runs.run_status import look
 from training.loop import Training
-from training.state import load_state, save_state, states
-from training.ticks import snapshot_label
+from training.run.checkpoint_files import load_state, save_state, states
+from training.run.reporting import snapshot_label
 
 FLAGS = (
     "--cfg=stylegan2", "--device=cpu", "--batch=8", "--batch-gpu=4", "--gamma=0.05", "--cbase=128", "--cmax=8",
@@ -364,7 +364,7 @@ def test_snapshots_within_one_kimg_all_stay_and_the_newest_is_found(pictures: Pa
     assert [path.stem for path in sorted(snapshots.iterdir())] == [f"network-snapshot-{label}" for label in labels]
     assert [path.stem for path in sorted(folder.path.glob("fakes0*.png"))] == [f"fakes{label}" for label in labels]
     assert load_network(folder.path).path.stem == "network-snapshot-000000_112"
-    assert listing.newest_snapshot(folder.path) == "network-snapshot-000000_112.safetensors"
+    assert directory_listing.newest_snapshot(folder.path) == "network-snapshot-000000_112.safetensors"
 
 
 def test_a_snapshot_has_the_published_name_unless_that_is_taken() -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from recorded import DATA, Recorded, recorded_networks, tensor
 
-from networks import stylegan2
+from networks.architectures import stylegan2
+from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config
-from networks.discriminator import Discriminator
 from networks.presets import preset
-from training.adaptation import Adaptation, next_p
-from training.ema import ema_decay
-from training.losses import Batch, LossSettings
+from training.augmentation.ada import Adaptation, next_p
+from training.engine.ema import ema_decay
+from training.objectives.losses import Batch, LossSettings
 from training.step import Diverged, GradientScale, Phase, StepSettings, Trainer, lazy_adam, phases
 
 FORMULAS = json.loads((DATA / "training" / "formulas.json").read_text())

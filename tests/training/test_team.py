@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_training import command, finished, make_pictures, newest_state, same, told_folder, wait_for_tick
 
-from runs.rundir import read_lines
+from runs.run_folder import read_lines
 
 FLAGS = (
     "--cfg=stylegan3-t", "--device=cpu", "--batch=8", "--batch-gpu=4", "--gamma=0.05", "--cbase=128", "--cmax=8",

@@ -15,7 +15,7 @@ from small_training import begin, make_pictures, small_config, train
 from cli.train import main
 from data import Dataset
 from networks import describe, load_network
-from runs.rundir import RunFolder
+from runs.run_folder import RunFolder
 from training.presets import PRESETS
 
 SMALL = (

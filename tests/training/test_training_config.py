@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 
 from session.fields import FieldError
-from training.config import (
-    PIPES,
-    DataFacts,
-    Options,
-    TrainingConfig,
-    next_number,
-    resolve,
-    suggested_gamma,
-)
+from training.config import PIPES, DataFacts, Options, TrainingConfig, next_number, resolve, suggested_gamma
 from training.presets import PRESETS
-from training.published import published_options
+from training.run.options_json import published_options
 
 FACTS = DataFacts("/d/ffhq-256.zip", "ffhq-256", 70000, 256, 3, 0)
 
@@ -155,10 +147,10 @@ def test_the_suggested_gamma_follows_pixels_and_batch() -> None:
 
 
 def test_the_names_of_pipelines_are_told_without_torch() -> None:
-    from training.augment import PIPELINES
+    from training.augmentation.pipeline import PIPELINES
 
     assert PIPES == PIPELINES
-    code = "import sys, training.config, runs.rundir, runs.tail, runs.launch; print('torch' in sys.modules)"
+    code = "import sys, training.config, runs.run_folder, runs.run_status, runs.launch; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "False"
 

@@ -16,7 +16,7 @@ from small_training import begin, make_pictures, newest_state, same, small_confi
 
 from cli.train import main
 from networks import load_network
-from training.state import states
+from training.run.checkpoint_files import states
 
 SMALL = (
     "--cfg=stylegan2", "--device=cpu", "--batch=4", "--gamma=0.05", "--cbase=128", "--cmax=8", "--map_depth=2",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from gui import fonts, theme, ui
+from gui.controls import ui
 from gui.panel import Now, Pace, Panel, View
+from gui.style import fonts, theme
 from renderer.messages import LayerInfo, MapStats, ModelInfo, RenderResult
 from session import Scene, Session
-from session.slices import get, place_of, put
+from session.field_paths import get, place_of, put
 
 DEFAULT = Scene()
 

@@ -7,8 +7,9 @@ import pytest
 from imgui_bundle import imgui
 from panel_stage import Room, Stage, now
 
-from gui import theme, ui
+from gui.controls import ui
 from gui.panel import Panel
+from gui.style import theme
 from session import Latent, Scene, Transform, Truncation
 from session.fields import Part, Range
 from widgets import PANELS

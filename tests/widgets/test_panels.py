@@ -10,8 +10,8 @@ import pytest
 from imgui_bundle import imgui
 from panel_stage import Room, Stage, alias_free, now, style2, view
 
-from gui import ui
-from gui.menu import heading
+from gui.chrome.menu_bar import heading
+from gui.controls import ui
 from gui.panel import Now
 from renderer.messages import ModelInfo, RenderProgress
 from session import Capture, Latent, Mixing, Model, Noise, Scene, Transform, Truncation

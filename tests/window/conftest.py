@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gui.app import App
-from gui.hand import Hand
-from gui.headless import Headless
-from ops.kernels import build
+from gui.backend.headless import Headless
+from gui.testing.driver import Hand
+from ops.kernels.cpu import build
 from renderer.client import OtherProcess
 from session import Model, Scene, Session
 from widgets import PANELS

@@ -18,10 +18,10 @@ import torch
 from OpenGL import GL
 from torch import Tensor
 
-from renderer.carrier import Carrier
-from renderer.cuda_calls import GpuError
 from renderer.in_process import InProcess
 from renderer.messages import GpuPlace
+from renderer.transport.cuda_driver import GpuError
+from renderer.transport.frame_transport import Carrier
 
 PATIENCE = 20.0  # seconds
 
@@ -122,7 +122,7 @@ class LoopbackBlock:
 
 
 class LoopbackCard:
-    """`gui.sharing.Opened` with real OpenGL textures. With `wrong` it mistakes red for blue, `broken` fails at once."""
+    """`gpu_interop.Opened` with real OpenGL textures. With `wrong` it mistakes red for blue, `broken` fails at once."""
 
     def __init__(self, gpu: Gpu, wrong: bool = False) -> None:
         self.gpu, self.wrong, self.broken, self.copies, self.closed = gpu, wrong, False, 0, False

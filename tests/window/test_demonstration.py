@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gui.script import demonstrate
+from gui.testing.demo_script import demonstrate
 from session import Latent, Model, Scene, Session, Transform
 
 

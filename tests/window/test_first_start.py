@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cli.window import SHELF, greeting_scene, open_paths, parser, starting_session
-from gui import platform, prefs
+from gui import platform_dirs, preferences
 from session import Scene, Session
-from session.shelf import bookmarks, presets, with_preset
+from session.bookmarks import bookmarks, presets, with_preset
 from session.timeline import moving, stopped
 
 
@@ -51,20 +51,20 @@ def test_the_first_touch_stops_it_and_is_no_edit(first, touch):
 def test_a_greeting_that_nobody_touched_is_not_kept_as_a_session(first, home):
     first.frames(5)
     first.app.close()
-    assert not (home / prefs.SESSION).exists()
+    assert not (home / preferences.SESSION).exists()
 
 
 def test_what_was_touched_is_kept(first, home):
     first.click("Canvas")
     first.app.close()
-    _, kept, _ = prefs.load(home)
+    _, kept, _ = preferences.load(home)
     assert kept is not None
     assert kept.scene == first.scene
     assert not moving(first.scene)
 
 
 def test_who_wants_no_motion_gets_none(start, home):
-    prefs.save(home, prefs.Prefs(greet=False))
+    preferences.save(home, preferences.Prefs(greet=False))
     app = start(Session((greeting_scene(),)), first_touch_stops=True)
     app.frames(10)
     assert app.scene == bookmarks()[0].scene
@@ -114,5 +114,5 @@ def test_a_preset_keeps_the_place(first):
 
 def test_where_the_system_says_nothing_of_motion_things_move(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert platform.less_motion() is False
+    assert platform_dirs.less_motion() is False
     assert Scene() != greeting_scene()

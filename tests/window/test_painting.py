@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from imgui_bundle import imgui
 
-from gui import ui
 from gui.app import App
-from gui.headless import Headless
-from gui.pace import FramePace
+from gui.backend.frame_scheduler import FramePace
+from gui.backend.headless import Headless
+from gui.controls import ui
 from renderer.client import Client
 from session import Model, Scene, Session
 from widgets import PANELS

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from gui import ui
+from gui.controls import ui
 from networks import save_networks
+from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.stylegan3 import Generator
 from ops import kernels
 from session import Model, Scene, Session, Transform
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gui import prefs
+from gui import preferences
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.skipif(
@@ -68,7 +68,7 @@ def test_the_window_works_under_the_hand_and_remembers(display, home, network):
     finally:
         program.kill()
         program.wait()
-    remembered, session, notes = prefs.load(home)
+    remembered, session, notes = preferences.load(home)
     assert notes == []
     assert (remembered.width, remembered.height) == (1000, 700)
     assert remembered.recents == (str(network),)

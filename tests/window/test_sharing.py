@@ -18,17 +18,17 @@ import pytest
 import torch
 from loopback_gpu import Gpu, LoopbackBlock, LoopbackCard, LoopbackClient, LoopbackMemory
 
-from gui import cuda_card
-from gui.headless import Headless
-from gui.pictures import Pictures
-from gui.sharing import Sharing
-from gui.texture import StreamTexture
-from renderer import cuda_calls, cuda_memory
+from gui.backend.headless import Headless
+from gui.canvas import cuda_gl
+from gui.canvas.gpu_interop import Sharing
+from gui.canvas.texture import StreamTexture
+from gui.canvas.views import Pictures
 from renderer.client import OtherProcess
-from renderer.cuda_calls import HANDLE, Driver, GpuError, _filled
-from renderer.frames import SLOTS, pattern
-from renderer.gpu_pool import SMALLEST, GpuPool
 from renderer.messages import GpuOffer, GpuPlace, RendererLost, RenderFailure
+from renderer.transport import cuda_driver, cuda_memory
+from renderer.transport.cuda_driver import HANDLE, Driver, GpuError, _filled
+from renderer.transport.frames import SLOTS, pattern
+from renderer.transport.gpu_pool import SMALLEST, GpuPool
 from session import Latent, Model, Scene
 
 
@@ -292,7 +292,7 @@ def test_a_renderer_on_the_cpu_offers_nothing(renderer: OtherProcess, screen: He
 
 
 def calls() -> dict[str, tuple[object, ...]]:
-    """The arguments of each call as renderer/cuda_memory.py and gui/cuda_card.py make it."""
+    """The arguments of each call as renderer/transport/cuda_memory.py and gui/canvas/cuda_gl.py make it."""
     api = pytest.importorskip("cuda.bindings.driver")
     event, stream, resource = api.CUevent(3), api.CUstream(4), api.CUgraphicsResource(5)
     memory, array, context, device = api.CUdeviceptr(6), api.CUarray(7), api.CUcontext(8), api.CUdevice(0)
@@ -319,13 +319,13 @@ def calls() -> dict[str, tuple[object, ...]]:
         "cuStreamDestroy": (stream,),
         "cuStreamSynchronize": (stream,),
         "cuStreamWaitEvent": (stream, event, 0),
-        "cuGLGetDevices": (cuda_card.MOST, api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL),
-        "cuGraphicsGLRegisterImage": (3, cuda_card.GL_TEXTURE_2D, 2),
+        "cuGLGetDevices": (cuda_gl.MOST, api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL),
+        "cuGraphicsGLRegisterImage": (3, cuda_gl.GL_TEXTURE_2D, 2),
         "cuGraphicsUnregisterResource": (resource,),
         "cuGraphicsMapResources": (1, resource, stream),
         "cuGraphicsUnmapResources": (1, resource, stream),
         "cuGraphicsSubResourceGetMappedArray": (resource, 0, 0),
-        "cuMemcpy2DAsync": (cuda_card.copy_job(api, memory, array, 48, 80), stream),
+        "cuMemcpy2DAsync": (cuda_gl.copy_job(api, memory, array, 48, 80), stream),
     }
 
 
@@ -335,7 +335,7 @@ def test_the_binding_takes_every_call_as_it_is_made() -> None:
         pytest.skip("there is a driver, which would believe these made-up handles")
     api = pytest.importorskip("cuda.bindings.driver")
     made = calls()
-    source = "".join(Path(module.__file__ or "").read_text() for module in (cuda_calls, cuda_memory, cuda_card))
+    source = "".join(Path(module.__file__ or "").read_text() for module in (cuda_driver, cuda_memory, cuda_gl))
     named = {word for word in source.replace('"', " ").split() if word.startswith("cu") and word[2:3].isupper()}
     assert named - {"cuGetErrorString"} <= set(made), "a call without a test"
     for name, arguments in made.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gui import keeping, prefs
+from gui import autosave, preferences
 from gui.commands import COMMANDS
 from gui.panel import Panel
 from session import Latent, Model, Scene, Session, Truncation, codec
@@ -68,8 +68,8 @@ def test_a_panel_that_raises_leaves_the_others_usable(start, network):
 
 def test_damaged_settings_and_session_are_set_aside_and_said(start, home):
     home.mkdir(parents=True)
-    (home / prefs.SETTINGS).write_text("theme: [dark\n  :::")
-    (home / prefs.SESSION).write_bytes(b"\x00\xff\x00garbage")
+    (home / preferences.SETTINGS).write_text("theme: [dark\n  :::")
+    (home / preferences.SESSION).write_bytes(b"\x00\xff\x00garbage")
     app = start()
     assert app.scene == Scene()
     assert len(app.told) == 2
@@ -189,7 +189,8 @@ def test_closing_while_a_network_loads_is_quick(start, network):
 
 def test_without_a_display_the_window_says_what_is_needed(tmp_path):
     code = (
-        "from gui.prefs import Prefs; from gui.window import Window; from gui.screen import ScreenError\n"
+        "from gui.preferences import Prefs; from gui.backend.window import Window\n"
+        "from gui.backend.base import ScreenError\n"
         "try: Window(Prefs())\n"
         "except ScreenError as error: print(error)"
     )
@@ -213,10 +214,10 @@ def test_a_session_from_the_hand_of_a_person_opens(app, tmp_path):
 
 def test_what_was_set_is_kept_while_no_frame_is_drawn(app, home, monkeypatch):
     """A minimised window only polls."""
-    monkeypatch.setattr(keeping, "EVERY", 0.05)
+    monkeypatch.setattr(autosave, "EVERY", 0.05)
     app.app.document.edit(replace(app.scene, latent=replace(app.scene.latent, seed=321)))
     end = time.monotonic() + 20
-    kept = home / prefs.SESSION
+    kept = home / preferences.SESSION
     while not kept.exists() or codec.load(kept).scene.latent.seed != 321:
         assert time.monotonic() < end
         app.app.poll()

@@ -1,0 +1,63 @@
+"""The built-in dataset: planets of four kinds, as many and as large as wanted, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+from data.errors import DatasetError
+from data.planets.render import CLASSES, draw
+from data.sources import Source
+
+Value = TypeVar("Value")
+
+
+class Planets(Source):
+    """`count` planets of `resolution` pixels; picture `index` of a seed depends on nothing else."""
+
+    classes = CLASSES
+
+    def __init__(self, count: int, resolution: int, seed: int = 0) -> None:
+        if not 8 <= resolution <= 4096:
+            raise DatasetError(f"Planets of {resolution} pixels cannot be drawn: choose 8 to 4096.")
+        if count < 1:
+            raise DatasetError(f"{count} planets are no dataset: choose at least one.")
+        if seed < 0:
+            raise DatasetError(f"The seed is {seed}, but must not be negative.")
+        self.resolution, self.seed = resolution, seed
+        self.names = _Each(count, "planet {}".format)
+        self.labels = _Each(count, self.kind)
+        self.known = (resolution, resolution, 3)
+
+    def kind(self, index: int) -> int:
+        """The class of a planet: one of CLASSES by number."""
+        return int(self._random(index).integers(len(CLASSES)))
+
+    def read(self, index: int, parcel: Any) -> np.ndarray:
+        """uint8 [H,W,3]."""
+        random = self._random(index)
+        return draw(random, int(random.integers(len(CLASSES))), self.resolution)
+
+    def _random(self, index: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, index])))
+
+
+class _Each(Sequence[Value], Generic[Value]):
+    """Values that are worked out when asked for: millions of planets cost nothing before they are drawn."""
+
+    def __init__(self, count: int, value: Callable[[int], Value]) -> None:
+        self._count, self._value = count, value
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Value: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Value]: ...
+    def __getitem__(self, index: int | slice) -> Value | Sequence[Value]:
+        if isinstance(index, slice):
+            return [self._value(place) for place in range(self._count)[index]]
+        return self._value(range(self._count)[index])

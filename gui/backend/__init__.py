@@ -1,0 +1,1 @@
+"""Windows, OpenGL contexts and the frame loop."""

@@ -1,0 +1,90 @@
+"""What a window and an off-screen picture share: the imgui context, its fonts and scale, and one guarded frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from imgui_bundle import imgui, implot
+
+from gui.style import fonts, theme
+
+GLSL = "#version 330"
+NEEDED = "Bandlimit needs OpenGL 3.3"
+
+
+class ScreenError(RuntimeError):
+    """Why nothing can be drawn here: one sentence that says what is needed."""
+
+
+class NoDisplayError(ScreenError):
+    """There is no display to open a window on."""
+
+
+class Drawn(Protocol):
+    """What a screen draws: the app, as far as a screen knows it."""
+
+    @property
+    def theme(self) -> str: ...
+    @property
+    def scale(self) -> float: ...
+    def prepare(self) -> None:
+        """Called before imgui's new_frame."""
+        ...
+
+    def draw(self) -> None:
+        """All of one frame, between imgui's new_frame and render."""
+        ...
+
+    def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
+        """Called once the frame is painted; `read_pixels()` gives it as uint8 [H, W, 3]."""
+        ...
+
+
+class Screen:
+    """Owns the imgui and implot contexts; close it to free them."""
+
+    def __init__(self) -> None:
+        self._imgui = imgui.create_context()
+        self._implot = implot.create_context()
+        Screen.make_current(self)
+        self._dressed: tuple[str, float] | None = None
+        io = imgui.get_io()
+        io.set_ini_filename("")  # the app keeps the layout among its settings
+        io.set_log_filename("")
+        io.config_flags |= imgui.ConfigFlags_.docking_enable | imgui.ConfigFlags_.nav_enable_keyboard
+        io.config_windows_move_from_title_bar_only = True
+        io.config_docking_with_shift = False
+        io.config_input_text_cursor_blink = True
+        # A panel that raises must not wedge the context: let imgui mend its stacks, and say so in its log only.
+        io.config_error_recovery_enable_assert = False
+        io.config_error_recovery_enable_tooltip = False
+        io.config_error_recovery_enable_debug_log = True
+        fonts.load()
+
+    def dress(self, name: str, scale: float) -> None:
+        """Put on a theme at a scale (the person's times the display's); between frames."""
+        if (name, scale) != self._dressed:
+            theme.apply(name, scale)
+            self._dressed = (name, scale)
+
+    def render(self, GL: Any, width: int, height: int) -> None:
+        """Paint what was drawn last into the bound framebuffer."""
+        GL.glViewport(0, 0, width, height)
+        GL.glClearColor(*theme.rgba(theme.palette().window))
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
+
+    def make_current(self) -> None:
+        """Make this screen's contexts the present ones, where a program has several."""
+        if self._imgui is not None:
+            imgui.set_current_context(self._imgui)
+            implot.set_current_context(self._implot)
+
+    def close(self) -> None:
+        """Free the contexts; the OpenGL backend must have been shut down before."""
+        if self._imgui is not None:
+            implot.destroy_context(self._implot)
+            imgui.destroy_context(self._imgui)
+            self._imgui = self._implot = None

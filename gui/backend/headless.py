@@ -1,0 +1,180 @@
+"""The window without a window: the same frames into memory, fed with real mouse and key events.
+
+with Headless(1280, 800) as screen:
+    screen.move(640, 400); screen.press(); screen.frame(app); screen.release()
+    picture = screen.screenshot()          # uint8 [H, W, 3]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+import numpy as np
+from imgui_bundle import imgui
+
+from gui.backend.base import GLSL, Drawn, Screen
+from gui.backend.egl import EglContext
+from gui.backend.frame_scheduler import FramePace, Paced, software
+from gui.chrome.shortcuts import chord
+
+STEP = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
+MODIFIERS = {
+    imgui.Key.mod_ctrl: imgui.Key.left_ctrl,
+    imgui.Key.mod_shift: imgui.Key.left_shift,
+    imgui.Key.mod_alt: imgui.Key.left_alt,
+}
+
+
+class Living(Drawn, Paced, Protocol):
+    """An app that says when it is to be drawn."""
+
+
+class Headless(Screen):
+    """Draws an app off-screen. Raises ScreenError where there is no OpenGL at all."""
+
+    def __init__(
+        self, width: int = 1280, height: int = 800, display_scale: float = 1.0, cards_first: bool = False
+    ) -> None:
+        """`cards_first`: draw with a graphics card rather than in software, where there is one."""
+        if sys.platform.startswith("linux"):
+            self._context = EglContext(cards_first)
+        else:
+            from gui.backend.window import HiddenContext  # no EGL there: a window that is never shown has a context too
+
+            self._context = HiddenContext()
+        super().__init__()
+        from OpenGL import GL
+
+        self._gl = GL
+        self.pace = FramePace(software(GL))
+        self._turned = time.perf_counter()
+        self.display_scale = display_scale
+        self._clipboard = ""
+        platform = imgui.get_platform_io()
+        platform.platform_get_clipboard_text_fn = lambda _context: self._clipboard
+        platform.platform_set_clipboard_text_fn = self._copy
+        imgui.backends.opengl3_init(GLSL)
+        imgui.get_io().add_focus_event(True)
+        self._framebuffer, self._colour = int(GL.glGenFramebuffers(1)), int(GL.glGenTextures(1))
+        self.width = self.height = 0
+        self._painted = True
+        self.resize(width, height)
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size in pixels; from the next frame on."""
+        GL = self._gl
+        self.width, self.height = width, height
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self._colour)
+        GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, None)
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._colour, 0)
+
+    def frame(self, app: Drawn, seconds: float = STEP) -> None:
+        """Draw one frame in which `seconds` have passed since the last."""
+        self.make_current()
+        self.dress(app.theme, app.scale * self.display_scale)
+        io = imgui.get_io()
+        io.display_size = imgui.ImVec2(self.width, self.height)
+        io.delta_time = max(seconds, 1e-6)
+        app.prepare()
+        imgui.backends.opengl3_new_frame()
+        imgui.new_frame()
+        app.draw()
+        imgui.render()
+        self._painted = False
+        app.after_drawing(self.screenshot)
+
+    def turn(self, app: Living) -> bool:
+        """What a window does again and again: draw a frame where one is due, and paint it or not. Whether it did."""
+        if not self.pace.due(app):
+            return False
+        before, self._turned = self._turned, time.perf_counter()
+        self.frame(app, self._turned - before)
+        if painted := self.pace.paints(app):
+            self.paint()
+        return painted
+
+    def screenshot(self) -> np.ndarray:
+        """What was drawn last, uint8 [H, W, 3]. Only now is it painted: most frames nobody looks at."""
+        self.paint()
+        return read_pixels(self._gl, self.width, self.height)
+
+    def paint(self) -> None:
+        """Paint what was drawn last, as a window does with every frame."""
+        GL = self._gl
+        self.make_current()
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
+        if not self._painted:
+            self._painted = True
+            self.render(GL, self.width, self.height)
+            GL.glFinish()
+
+    def make_current(self) -> None:
+        """Make this screen's contexts the present ones, where a program has several."""
+        self._context.make_current()
+        super().make_current()
+
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse to a place in pixels."""
+        self.pace.touched()
+        imgui.get_io().add_mouse_pos_event(x, y)
+
+    def press(self, button: int = 0) -> None:
+        """Hold a mouse button: 0 left, 1 right, 2 middle."""
+        self.pace.touched()
+        imgui.get_io().add_mouse_button_event(button, True)
+
+    def release(self, button: int = 0) -> None:
+        """Let a mouse button go."""
+        self.pace.touched()
+        imgui.get_io().add_mouse_button_event(button, False)
+
+    def wheel(self, steps: float) -> None:
+        """Turn the wheel; positive is away from the person."""
+        self.pace.touched()
+        imgui.get_io().add_mouse_wheel_event(0, steps)
+
+    def key(self, keys: str, down: bool) -> None:
+        """Hold or let go a key with its modifiers, as in "ctrl+shift+z"."""
+        self.pace.touched()
+        io, combined = imgui.get_io(), int(chord(keys))
+        for modifier, key in MODIFIERS.items():
+            if combined & int(modifier):
+                io.add_key_event(modifier, down)
+                io.add_key_event(key, down)
+        io.add_key_event(imgui.Key(combined & ~int(imgui.Key.mod_mask_)), down)
+
+    def text(self, typed: str) -> None:
+        """Type characters."""
+        self.pace.touched()
+        imgui.get_io().add_input_characters_utf8(typed)
+
+    def close(self) -> None:
+        """Free everything that was made."""
+        if self._framebuffer:
+            self._gl.glDeleteFramebuffers(1, [self._framebuffer])
+            self._gl.glDeleteTextures([self._colour])
+            self._framebuffer = 0
+            imgui.backends.opengl3_shutdown()
+        super().close()
+        self._context.close()
+
+    def __enter__(self) -> Headless:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _copy(self, _context: object, text: str) -> None:
+        self._clipboard = text
+
+
+def read_pixels(GL, width: int, height: int) -> np.ndarray:
+    """The bound framebuffer, upright, uint8 [H, W, 3]."""
+    GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+    data = GL.glReadPixels(0, 0, width, height, GL.GL_RGB, GL.GL_UNSIGNED_BYTE)
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()

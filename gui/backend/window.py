@@ -1,0 +1,226 @@
+"""The window on the desktop: our own loop on glfw and OpenGL, redrawn only when there is something to see.
+
+with Window(app.prefs) as window:
+    window.run(app)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from imgui_bundle import imgui  # before glfw: it says which libglfw both take
+
+import glfw  # isort: skip
+
+from gui.backend.base import GLSL, NEEDED, Drawn, NoDisplayError, Screen, ScreenError
+from gui.backend.frame_scheduler import IDLE, FramePace, Paced, software
+from gui.backend.headless import read_pixels
+from gui.platform_dirs import display_missing, prepare_window_gl
+from gui.preferences import Prefs
+
+
+class Shown(Drawn, Paced, Protocol):
+    """What a window shows: the app, as far as a window knows it."""
+
+    closing: bool
+
+    @property
+    def title(self) -> str: ...
+    def drop(self, paths: Sequence[str]) -> None: ...
+
+
+class Window(Screen):
+    """A window with an OpenGL 3.3 context. Raises ScreenError where there can be none."""
+
+    _open = False
+
+    def __init__(self, prefs: Prefs, title: str = "Bandlimit") -> None:
+        self._window: Any = _create(prefs.width, prefs.height, title, visible=True)
+        if prefs.left is not None and prefs.top is not None and _on_a_monitor(prefs.left, prefs.top):
+            glfw.set_window_pos(self._window, prefs.left, prefs.top)
+        super().__init__()
+        from OpenGL import GL
+
+        self._gl = GL
+        self._dropped: list[str] = []
+        self._pace = FramePace(software(GL))
+        self._title, self._vsync = title, None
+        self._listen()
+        address = ctypes.cast(self._window, ctypes.c_void_p).value
+        imgui.backends.glfw_init_for_opengl(address or 0, True)  # chains to the callbacks set before
+        imgui.backends.opengl3_init(GLSL)
+        Window._open = True
+
+    def run(self, app: Shown) -> None:
+        """Draw the app until it is closed."""
+        while not (app.closing or glfw.window_should_close(self._window)):
+            self._wait(IDLE if self._hidden else self._pace.rest(app))
+            if self._dropped:
+                app.drop(self._dropped)
+                self._dropped = []
+            if self._hidden:  # minimised
+                self._pace.hidden(app)
+            elif self._pace.due(app):
+                self.frame(app)
+        app.prefs = self._remembered(app.prefs)
+
+    def frame(self, app: Shown) -> None:
+        """Draw one frame, and show it unless one that is due soon will do."""
+        if app.prefs.vsync != self._vsync:
+            self._vsync = app.prefs.vsync
+            glfw.swap_interval(1 if self._vsync else 0)
+        if app.title != self._title:
+            self._title = app.title
+            glfw.set_window_title(self._window, app.title)
+        self.dress(app.theme, app.scale * _content_scale(self._window))
+        app.prepare()
+        imgui.backends.opengl3_new_frame()
+        imgui.backends.glfw_new_frame()
+        imgui.new_frame()
+        app.draw()
+        imgui.render()
+        if self._pace.paints(app):
+            self._paint(app)
+
+    @staticmethod
+    def wake() -> None:
+        """Let a waiting window look for news; may be called on any thread, also where there is no window."""
+        if Window._open:
+            glfw.post_empty_event()
+
+    def close(self) -> None:
+        """Free everything that was made."""
+        if self._window is not None:
+            Window._open = False
+            imgui.backends.opengl3_shutdown()
+            imgui.backends.glfw_shutdown()
+            super().close()
+            glfw.destroy_window(self._window)
+            self._window = None
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether nobody can see the window."""
+        seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
+        return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
+
+    def _paint(self, app: Shown) -> None:
+        width, height = glfw.get_framebuffer_size(self._window)
+        self.render(self._gl, width, height)
+        app.after_drawing(lambda: self._pixels(width, height))
+        glfw.swap_buffers(self._window)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            glfw.wait_events_timeout(seconds)
+        else:
+            glfw.poll_events()
+
+    def _listen(self) -> None:
+        """Notice every input, whatever it is for, and files that are dropped."""
+
+        def noticed(*_: Any) -> None:
+            self._pace.touched()
+
+        def dropped(_window: Any, paths: Any) -> None:
+            self._dropped = list(paths)
+            self._pace.touched()
+
+        for listen in (
+            glfw.set_cursor_pos_callback,
+            glfw.set_cursor_enter_callback,
+            glfw.set_mouse_button_callback,
+            glfw.set_scroll_callback,
+            glfw.set_key_callback,
+            glfw.set_char_callback,
+            glfw.set_window_focus_callback,
+            glfw.set_window_refresh_callback,
+            glfw.set_framebuffer_size_callback,
+            glfw.set_window_content_scale_callback,
+        ):
+            listen(self._window, noticed)
+        glfw.set_drop_callback(self._window, dropped)  # type: ignore[arg-type]  # the binding gives (window, paths)
+
+    def _pixels(self, width: int, height: int) -> np.ndarray:
+        return read_pixels(self._gl, width, height)
+
+    def _remembered(self, prefs: Prefs) -> Prefs:
+        """The preferences with the window's size and place."""
+        width, height = glfw.get_window_size(self._window)
+        left, top = glfw.get_window_pos(self._window)
+        if width < 320 or height < 240 or abs(left) > 32000 or abs(top) > 32000:
+            return prefs  # minimised
+        return replace(prefs, width=width, height=height, left=left, top=top)
+
+
+class HiddenContext:
+    """The OpenGL context of a window that is never shown, where there is no EGL."""
+
+    def __init__(self) -> None:
+        self._window = _create(64, 64, "Bandlimit", visible=False)
+
+    def make_current(self) -> None:
+        glfw.make_context_current(self._window)
+
+    def close(self) -> None:
+        glfw.destroy_window(self._window)
+
+
+def _create(width: int, height: int, title: str, visible: bool) -> Any:
+    """A glfw window whose context is current."""
+    problems: list[str] = []
+    glfw.set_error_callback(lambda _code, text: problems.append(_text(text)))
+    missing = display_missing()
+    if missing or not glfw.init():
+        raise NoDisplayError(missing or f"No window can be opened here ({_first(problems)}).")
+    prepare_window_gl()
+    glfw.default_window_hints()
+    glfw.window_hint(glfw.VISIBLE, visible)
+    glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
+    glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
+    glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
+    glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
+    glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
+    window = glfw.create_window(width, height, title, None, None)
+    if not window:
+        raise ScreenError(
+            f"{NEEDED}, and this display gives no such context ({_first(problems)}): update the graphics driver, "
+            "or run with --offscreen."
+        )
+    if visible:
+        glfw.set_window_size_limits(window, 480, 320, glfw.DONT_CARE, glfw.DONT_CARE)
+    glfw.make_context_current(window)
+    return window
+
+
+def _text(said: Any) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
+def _first(problems: Sequence[str]) -> str:
+    return problems[0].strip().rstrip(".") if problems else "no reason given"
+
+
+def _content_scale(window: Any) -> float:
+    """How much larger the system wants text; on a Mac the framebuffer is finer instead, and points stay points."""
+    return 1.0 if sys.platform == "darwin" else max(glfw.get_window_content_scale(window)[0], 0.5)
+
+
+def _on_a_monitor(left: int, top: int) -> bool:
+    """Whether a window there could be seen: monitors may have gone since."""
+    for monitor in glfw.get_monitors():
+        x, y, width, height = glfw.get_monitor_workarea(monitor)
+        if x <= left + 100 < x + width and y <= top + 20 < y + height:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""The image on screen: views, textures, tools, overlays."""

@@ -1,0 +1,101 @@
+"""Pictures straight from the renderer's memory on the GPU into textures, where the window draws with the same GPU.
+
+Whether that works is found out by a test picture, once for each renderer: it goes the whole way, and is read back from
+the texture. Where it fails, and whenever anything fails later, pictures come through main memory; one line says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from gui.canvas.texture import Card, StreamTexture
+from renderer.messages import GpuOffer, GpuPlace
+from renderer.transport.frames import pattern
+
+
+class Opened(Card, Protocol):
+    """A card, and how it ends."""
+
+    def forget(self) -> None:
+        """Close what was opened of a renderer's memory; never raises."""
+
+    def close(self) -> None:
+        """Close everything; never raises."""
+
+
+def open_card(bus: str) -> Opened:
+    """The GPU at a PCI address, for the OpenGL context that is current. Raises GpuError."""
+    from gui.canvas.cuda_gl import CudaCard
+
+    return CudaCard(bus)
+
+
+class Sharing:
+    """Decides which way pictures take; needs a current OpenGL context."""
+
+    def __init__(self, open_card: Callable[[str], Opened] = open_card) -> None:
+        self.card: Opened | None = None  # None: pictures come through main memory
+        self._open = open_card
+        self._bus = ""
+        self._why = ""
+        self._seen: GpuOffer | None = None
+
+    @property
+    def transport(self) -> str:
+        """One line for the person."""
+        if self.card is not None:
+            return "straight from the GPU's memory"
+        return f"through main memory: {self._why}" if self._why else "through main memory"
+
+    def consider(self, offer: GpuOffer | None) -> tuple[str, bool] | None:
+        """Try what the renderer offers when it is seen first: the GPU's PCI address, and whether to share there."""
+        if offer is None or offer is self._seen:
+            return None
+        self._seen = offer
+        place = offer.place
+        if place is None:  # the renderer itself cannot go on
+            self.close()
+            self._why = offer.why
+            return None
+        if self.card is not None and place.bus != self._bus:
+            return place.bus, False  # a second GPU computes, the window draws with the first
+        try:
+            self.card, self._bus = self.card or self._open(place.bus), place.bus
+            _test(place, self.card)
+        except Exception as error:  # noqa: BLE001 - whatever it was, there is the other way
+            self.fail(error)
+        return place.bus, self.card is not None
+
+    def fail(self, error: Exception) -> None:
+        """Something went wrong: no more sharing, until another renderer offers it."""
+        self.close()
+        self._why = " ".join(str(error).split())[:200] or type(error).__name__
+
+    def forget(self) -> None:
+        """The renderer is gone."""
+        self._seen = None
+        if self.card is not None:
+            self.card.forget()
+
+    def close(self) -> str | None:
+        """Close the card; its PCI address if it was in use."""
+        if self.card is None:
+            return None
+        self.card.close()
+        self.card, self._why = None, ""
+        return self._bus
+
+
+def _test(place: GpuPlace, card: Card) -> None:
+    """Bring the test picture into a texture and compare. Raises what the card raises, and ValueError."""
+    texture = StreamTexture()
+    try:
+        for _ in range(2):  # both of its textures
+            texture.take(place, card)
+            if not np.array_equal(texture.read(), pattern(place.height, place.width)):
+                raise ValueError("a test picture came out of the texture wrong")
+    finally:
+        texture.close()

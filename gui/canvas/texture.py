@@ -1,0 +1,202 @@
+"""Pictures on the graphics card: a texture that takes a new frame every time the renderer has one."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Protocol
+
+import numpy as np
+
+from gui.backend.frame_scheduler import software
+from renderer.messages import GpuPlace
+
+
+class Registered(Protocol):
+    """A texture that a card writes to."""
+
+    def release(self) -> None:
+        """Let the card forget the texture; never raises."""
+
+
+class Card(Protocol):
+    """The GPU that both renders and draws."""
+
+    def register(self, texture: int) -> Registered: ...
+
+    def copy(self, place: GpuPlace, target: Any) -> None:
+        """Queue a copy to what `register` gave.
+
+        It waits for the picture, and OpenGL's next command and the renderer's next picture there wait for it.
+        """
+
+
+class StreamTexture:
+    """An RGBA picture of changing content; needs a current OpenGL context, as does `close`.
+
+    It has two textures in turn: one may still be read for the frame on its way to the screen while the other is filled.
+    """
+
+    def __init__(self) -> None:
+        from OpenGL import GL  # imported late: the driver first says to PyOpenGL how its context is made
+
+        self._gl = GL
+        self._textures = [_Texture(GL), _Texture(GL)]
+        self._shown = 0
+        self._direct = software(GL)  # a copy through a pixel buffer buys nothing there
+        self._buffers: list[int] = []
+        self._buffer_bytes = 0
+
+    @property
+    def name(self) -> int:
+        """The OpenGL name to draw with in this frame."""
+        return self._textures[self._shown].name
+
+    @property
+    def width(self) -> int:
+        return self._textures[self._shown].width
+
+    @property
+    def height(self) -> int:
+        return self._textures[self._shown].height
+
+    def upload(self, frame: np.ndarray) -> None:
+        """Show another frame, uint8 [H, W, 4]; the array may change as soon as this returns."""
+        GL = self._gl
+        frame = np.ascontiguousarray(frame)
+        self._shown = 1 - self._shown
+        texture = self._textures[self._shown]
+        height, width = frame.shape[:2]
+        fits = (width, height) == (texture.width, texture.height)
+        if not fits:
+            texture.unlock(GL)
+            texture.width, texture.height = width, height
+        GL.glBindTexture(GL.GL_TEXTURE_2D, texture.name)
+        GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 4)
+        pixels = frame.ctypes.data_as(ctypes.c_void_p)
+        if not fits:
+            GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
+        elif self._direct:
+            self._put(width, height, pixels)
+        else:
+            self._through_buffer(frame, width, height)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        texture.mipmaps_stale = True
+
+    def take(self, place: GpuPlace, card: Card) -> None:
+        """Show another frame that lies on the GPU. What the card raises leaves the frame before in sight."""
+        texture = self._textures[1 - self._shown]
+        if texture.card is not card or (place.width, place.height) != (texture.width, texture.height):
+            texture.lock(self._gl, place.width, place.height, card)
+        assert texture.registered is not None
+        card.copy(place, texture.registered)
+        texture.mipmaps_stale = True
+        self._shown = 1 - self._shown
+
+    def read(self) -> np.ndarray:
+        """The frame as it is in the texture, uint8 [H, W, 4]; waits for the graphics card."""
+        GL = self._gl
+        frame = np.empty((self.height, self.width, 4), np.uint8)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 4)
+        target = frame.ctypes.data_as(ctypes.c_void_p)
+        GL.glGetTexImage(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, target)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        return frame
+
+    def look(self, zoom: float) -> None:
+        """Choose the filter for a size on screen: `zoom` is screen pixels per picture pixel."""
+        self._textures[self._shown].look(self._gl, nearest=zoom >= 2, small=zoom < 0.5)
+
+    def close(self) -> None:
+        """Give everything back."""
+        for texture in self._textures:
+            texture.release()
+        self._gl.glDeleteTextures([texture.name for texture in self._textures if texture.name])
+        if self._buffers:
+            self._gl.glDeleteBuffers(len(self._buffers), self._buffers)
+        for texture in self._textures:
+            texture.name = 0
+        self._buffers = []
+
+    def _put(self, width: int, height: int, pixels: ctypes.c_void_p | None) -> None:
+        GL = self._gl
+        GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
+
+    def _through_buffer(self, frame: np.ndarray, width: int, height: int) -> None:
+        """Copy into one of two pixel buffers in turn, so that the card fetches one while the next is written."""
+        GL = self._gl
+        if not self._buffers:
+            self._buffers = [int(name) for name in GL.glGenBuffers(2)]
+        if self._buffer_bytes != frame.nbytes:
+            for name in self._buffers:
+                GL.glBindBuffer(GL.GL_PIXEL_UNPACK_BUFFER, name)
+                GL.glBufferData(GL.GL_PIXEL_UNPACK_BUFFER, frame.nbytes, None, GL.GL_STREAM_DRAW)
+            self._buffer_bytes = frame.nbytes
+        GL.glBindBuffer(GL.GL_PIXEL_UNPACK_BUFFER, self._buffers[self._shown])
+        flags = int(GL.GL_MAP_WRITE_BIT) | int(GL.GL_MAP_INVALIDATE_BUFFER_BIT)
+        address = GL.glMapBufferRange(GL.GL_PIXEL_UNPACK_BUFFER, 0, frame.nbytes, flags)
+        ctypes.memmove(int(address or 0), frame.ctypes.data, frame.nbytes)
+        GL.glUnmapBuffer(GL.GL_PIXEL_UNPACK_BUFFER)
+        self._put(width, height, None)
+        GL.glBindBuffer(GL.GL_PIXEL_UNPACK_BUFFER, 0)
+
+
+class _Texture:
+    """One OpenGL texture, its size and how it is filtered."""
+
+    def __init__(self, GL) -> None:
+        self.registered: Registered | None = None
+        self.card: Card | None = None  # with which it is registered
+        self._make(GL)
+
+    def lock(self, GL, width: int, height: int, card: Card) -> None:
+        """Give it memory that stays where it is, with all smaller copies, and let the card write to it."""
+        self._renew(GL)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        rgba = GL.GL_RGBA, GL.GL_UNSIGNED_BYTE
+        for level in range(max(width, height).bit_length()):  # all at once: registered memory must not move any more
+            size = max(width >> level, 1), max(height >> level, 1)
+            GL.glTexImage2D(GL.GL_TEXTURE_2D, level, GL.GL_RGBA8, *size, 0, *rgba, None)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        self.width, self.height = width, height
+        self.registered, self.card = card.register(self.name), card
+
+    def unlock(self, GL) -> None:
+        """Let its memory be chosen by OpenGL again."""
+        if self.registered is not None:
+            self._renew(GL)
+
+    def release(self) -> None:
+        if self.registered is not None:
+            self.registered.release()
+            self.registered = self.card = None
+
+    def _renew(self, GL) -> None:
+        self.release()
+        GL.glDeleteTextures([self.name])
+        self._make(GL)
+
+    def _make(self, GL) -> None:
+        self.name = int(GL.glGenTextures(1))
+        self.width = self.height = 0
+        self.mipmaps_stale = True
+        self._filter: tuple[bool, bool] | None = None
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        for side in (GL.GL_TEXTURE_WRAP_S, GL.GL_TEXTURE_WRAP_T):
+            GL.glTexParameteri(GL.GL_TEXTURE_2D, side, GL.GL_CLAMP_TO_EDGE)
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+
+    def look(self, GL, nearest: bool, small: bool) -> None:
+        """Squares where pixels are large, smooth otherwise, and from smaller copies where much is left out."""
+        if (nearest, small) == self._filter and not (small and self.mipmaps_stale):
+            return
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_NEAREST if nearest else GL.GL_LINEAR)
+        if small and self.width:
+            GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
+            self.mipmaps_stale = False
+        shrunk = GL.GL_LINEAR_MIPMAP_LINEAR if small else GL.GL_LINEAR
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, shrunk)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+        self._filter = (nearest, small)

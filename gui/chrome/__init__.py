@@ -1,0 +1,1 @@
+"""What surrounds the canvas: docking, menus, dialogs, messages, shortcuts."""

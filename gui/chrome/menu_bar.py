@@ -1,0 +1,130 @@
+"""The menu bar: every command, and at the right what is being looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imgui_bundle import imgui
+
+from gui.chrome.shortcuts import words
+from gui.commands import BY_NAME
+from gui.controls import ui
+from gui.panel import Now
+from gui.style import theme
+
+MENUS: dict[str, tuple[str, ...]] = {
+    "File": (
+        "file.open", "recents", "file.demo", "file.reload", "-",
+        "file.new", "file.open_session", "file.save_session", "-",
+        "capture.picture", "capture.window", "-", "file.quit",
+    ),
+    "Edit": ("edit.undo", "edit.redo", "-", "edit.random", "edit.snap", "-", "edit.reset"),
+    "View": (
+        "view.play", "-", "view.fit", "view.actual", "view.zoom_in", "view.zoom_out", "-",
+        "tool.latent", "tool.move", "tool.turn", "tool.pan", "-",
+        "view.panels", "panels", "view.layout", "-", "view.theme", "scale", "greet",
+    ),
+    "Help": ("help.keys", "help.about"),
+}  # fmt: skip
+SCALES = (0.85, 1.0, 1.25, 1.5, 2.0)
+
+
+def draw(now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> float:
+    """Draw the bar and return its height.
+
+    `titles` are those of the panels, `ticked` says which commands are switches, `off` which cannot be used.
+    """
+    if not imgui.begin_main_menu_bar():
+        return 0.0
+    for title, names in MENUS.items():
+        opened = imgui.begin_menu(title)
+        ui.mark(f"Menu/{title}")
+        if opened:
+            for name in names:
+                _entry(name, now, titles, ticked, off)
+            imgui.end_menu()
+    _heading(now)
+    height = imgui.get_window_size().y
+    imgui.end_main_menu_bar()
+    return height
+
+
+def heading(now: Now) -> str:
+    """What is being looked at: "demo · lava · 128 × 128", or "class 2" where the classes have no names."""
+    model, result = now.model, now.result
+    if model is None or result is None:
+        return ""
+    parts = [model.name]
+    if result.shown_class is not None:
+        parts.append(model.class_name(result.shown_class))
+    if result.scene.capture.layer:
+        parts.append(result.scene.capture.layer)
+    parts.append(f"{model.resolution} × {model.resolution}")
+    return " · ".join(parts)
+
+
+def _heading(now: Now) -> None:
+    text = heading(now)
+    room = imgui.get_window_width() - imgui.get_cursor_pos_x() - ui.em(1.8)
+    shown = ui.shortened(text, room)
+    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(shown).x - ui.em(0.9))
+    imgui.text_colored(theme.vec("dim"), shown)
+    ui.mark("Menu/heading")
+    if shown != text:
+        ui.tooltip(text)
+
+
+def _entry(name: str, now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> None:
+    if name == "-":
+        imgui.separator()
+    elif name == "recents":
+        _recents(now)
+    elif name == "panels":
+        _floating(now, titles)
+    elif name == "scale":
+        _scales(now)
+    elif name == "greet":
+        greets = bool(now.settings.get("greet", True))
+        if imgui.menu_item_simple("Move at the start", "", greets):
+            now.ask("settings.set", "greet", not greets)
+        ui.mark("Menu/Move at the start")
+        ui.tooltip("The demo network moves gently until the first touch")
+    else:
+        command = BY_NAME[name]
+        keys = words(command.keys) if command.keys else ""
+        if imgui.menu_item_simple(command.title, keys, ticked.get(name, False), name not in off):
+            now.ask(name)
+        ui.mark(f"Menu/{command.title}")
+        ui.tooltip(command.meaning)
+
+
+def _recents(now: Now) -> None:
+    recents = now.settings.get("recents") or ()
+    if imgui.begin_menu("Open recent", bool(recents)):
+        for path in recents:
+            if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
+                now.ask("file.open", path)
+            ui.tooltip(path)
+        imgui.end_menu()
+
+
+def _floating(now: Now, titles: Sequence[str]) -> None:
+    """Each panel may leave its column; then it can be docked wherever there is room."""
+    apart = tuple(now.settings.get("floating") or ())
+    if imgui.begin_menu("Panels in windows of their own"):
+        for title in titles:
+            if imgui.menu_item_simple(title, "", title in apart):
+                others = tuple(other for other in apart if other != title)
+                now.ask("settings.set", "floating", others if title in apart else (*apart, title))
+            ui.mark(f"Menu/apart {title}")
+        imgui.end_menu()
+    ui.mark("Menu/Panels in windows of their own")
+
+
+def _scales(now: Now) -> None:
+    if imgui.begin_menu("Size of the interface"):
+        for scale in SCALES:
+            if imgui.menu_item_simple(f"{scale:.0%}", "", now.settings.get("scale") == scale):
+                now.ask("settings.set", "scale", scale)
+        imgui.end_menu()

@@ -1,0 +1,1 @@
+"""Sliders, rows, buttons and plots of the panels."""

@@ -1,0 +1,228 @@
+"""Controls for numbers: a filled bar, a field that is pulled sideways, a counter, a seed.
+
+Every one is clamped to the field's bounds; Ctrl+click types, arrow keys nudge what lies under the mouse.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+from imgui_bundle import imgui
+
+from gui.controls.property_row import edit, edit_many, em
+from gui.style import theme
+from session.fields import Field, Part, describe
+
+P = TypeVar("P", bound=Part)
+_DRAG = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_tweaks
+
+
+def slider(part: P, name: str, **row: Any) -> P:
+    """A number by how far a bar is filled. Ctrl+click types; arrow keys nudge under the mouse, with Shift tenfold."""
+
+    def control(field: Field, value: float) -> tuple[bool, float]:
+        bounds, step = _bounds(field), _step(field)
+        flags = imgui.SliderFlags_.always_clamp
+        if field.range and field.range.log:
+            flags |= imgui.SliderFlags_.logarithmic
+        edge = _bar(field, value)
+        changed, new = imgui.slider_float("##slider", value, *bounds, _format(field), flags)
+        _end_bar(edge)
+        return nudged(changed, new, value, step) if not changed else (True, _tidy(field, new))
+
+    return edit(part, name, control, show=spoken, **row)
+
+
+def drag(part: P, name: str, **row: Any) -> P:
+    """A number that is pulled sideways in fine steps. Shift is ten times finer; Ctrl+click types."""
+
+    def control(field: Field, value: float) -> tuple[bool, float]:
+        return _pull(field, value)
+
+    return edit(part, name, control, show=spoken, **row)
+
+
+def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, str] = ("x", "y"), **row: Any) -> P:
+    """Two numbers that belong together on one row, each pulled sideways like `drag`; named where there is room."""
+
+    def control(field: Field, value: float) -> tuple[bool, float]:
+        units = max((spoken(describe(type(part))[each], -0.0) for each in names), key=len)
+        room = imgui.calc_text_size(f"x  {units}").x < imgui.calc_item_width()
+        return _pull(field, value, f"{prefixes[names.index(field.name)]}  " if room else "")
+
+    return edit_many(part, names, control, label=label, show=spoken, **row)
+
+
+def integer(part: P, name: str, *, high: int | None = None, steps: bool = True, **row: Any) -> P:
+    """A whole number with - and + beside it; dragging sideways counts, Ctrl+click types. `high` narrows the bound."""
+
+    def control(field: Field, value: int) -> tuple[bool, int]:
+        low, top = (int(bound) for bound in _bounds(field))
+        return _counter(value, low, top if high is None else max(min(top, high), low), field.unit, steps)
+
+    return edit(part, name, control, show=spoken, **row)
+
+
+def optional(part: P, name: str, *, low: int, high: int, empty: str, last: bool = False, **row: Any) -> P:
+    """A whole number from low to high, or None: reads as `empty`, stands at the low end, or at the high if `last`."""
+
+    def control(field: Field, value: int | None) -> tuple[bool, int | None]:
+        none = high + 1 if last else low - 1
+        ends = (min(low, none), max(high, none))
+        shown = none if value is None else value
+        words = empty if value is None else f"{value} {field.unit}".strip()
+        changed, new = _counter(shown, *ends, "", True, words)
+        return changed, None if new == none else new
+
+    return edit(part, name, control, show=lambda field, value: empty if value is None else str(value), **row)
+
+
+def seed(part: P, name: str = "seed", **row: Any) -> P:
+    """A seed: a large whole number, typed, or stepped with - and +; it wraps round at 2^32."""
+
+    def control(field: Field, value: int) -> tuple[bool, int]:
+        _, high = _bounds(field)
+        side = imgui.get_frame_height()
+        gap = imgui.get_style().item_inner_spacing.x
+        imgui.set_next_item_width(imgui.calc_item_width() - 2 * (side + gap))
+        changed, typed = imgui.input_double("##seed", float(value), 0.0, 0.0, "%.0f")
+        new = int(min(max(typed, 0.0), high)) if changed and math.isfinite(typed) else value
+        step = step_buttons(side, gap)
+        return new != value or step != 0, (new + step) % (int(high) + 1)
+
+    return edit(part, name, control, show=spoken, **row)
+
+
+def spoken(field: Field, value: Any) -> str:
+    """A value as people read it: "0.70", "12.0°", "empty" has no words."""
+    if value is None or isinstance(value, (bool, str)):
+        return str(value or "")
+    number = f"{value:.{_decimals(field)}f}" if field.kind is float else str(value)
+    return number + _unit(field.unit)
+
+
+def _pull(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
+    speed = _step(field) * (0.1 if imgui.get_io().key_shift else 1.0)
+    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG)
+    _sideways()
+    return (True, _tidy(field, new)) if changed else nudged(changed, new, value, _step(field))
+
+
+def _unit(unit: str) -> str:
+    return unit if unit in ("", "°", "×", "°/s") else f" {unit}"
+
+
+def _bounds(field: Field) -> tuple[float, float]:
+    return (field.range.low, field.range.high) if field.range else (0.0, 1.0)
+
+
+def _step(field: Field) -> float:
+    """One nudge: the field's own fine step, or about a two-hundredth of its span; on a log scale, the low bound."""
+    if field.range and field.range.fine:
+        return field.range.fine
+    low, high = _bounds(field)
+    size = low if field.range and field.range.log else (high - low) / 200
+    return 10.0 ** math.floor(math.log10(size))
+
+
+def _decimals(field: Field) -> int:
+    return max(0, math.ceil(-math.log10(_step(field)) - 1e-9)) if field.kind is float else 0
+
+
+def _format(field: Field) -> str:
+    return f"%.{_decimals(field)}f" + _unit(field.unit).replace("%", "%%")
+
+
+def _tidy(field: Field, value: float) -> float:
+    """A number from the binding's 32 bits as the one that is read on the screen."""
+    return round(value, _decimals(field)) + 0.0
+
+
+def nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
+    """Arrow keys while the mouse rests on the last item: one step, or ten with Shift."""
+    if changed or not imgui.is_item_hovered() or imgui.is_item_active():
+        return changed, new
+    imgui.set_item_key_owner(imgui.Key.left_arrow)  # or the keyboard focus would walk on
+    imgui.set_item_key_owner(imgui.Key.right_arrow)
+    left, right = imgui.is_key_pressed(imgui.Key.left_arrow), imgui.is_key_pressed(imgui.Key.right_arrow)
+    if left == right:
+        return changed, value
+    by = step * (10 if imgui.get_io().key_shift else 1) * (1 if right else -1)
+    return True, round(value + by, 9) if isinstance(value, float) else value + int(by)
+
+
+def _bar(field: Field, value: float) -> float:
+    """The ground of a slider and how far it is filled: from zero where the range holds zero inside, else from below.
+
+    Returns where the value stands, in pixels from the left of the screen.
+    """
+    low, high = _bounds(field)
+    corner, width, height = imgui.get_cursor_screen_pos(), imgui.calc_item_width(), imgui.get_frame_height()
+
+    def along(number: float) -> float:
+        if field.range and field.range.log:
+            return math.log(number / low) / math.log(high / low)
+        return (number - low) / (high - low)
+
+    start = along(0.0) if low < 0 < high else along(1.0) if field.range and field.range.log else 0.0
+    ends = sorted((start, along(value)))
+    draw, rounding = imgui.get_window_draw_list(), imgui.get_style().frame_rounding
+    right, bottom = corner.x + width, corner.y + height
+    draw.add_rect_filled(corner, (right, bottom), theme.colour("field"), rounding)
+    left, end = (corner.x + width * share for share in ends)
+    draw.add_rect_filled((left, corner.y), (end, bottom), theme.colour("fill"), rounding)
+    if field.default is not None:
+        tick = round(corner.x + width * along(field.default))
+        if corner.x + 2 < tick < right - 2:
+            draw.add_line((tick, bottom - em(0.2)), (tick, bottom), theme.colour("faint"))
+    imgui.push_style_color(imgui.Col_.frame_bg, (0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.frame_bg_hovered, theme.vec("text", 0.06))
+    imgui.push_style_color(imgui.Col_.frame_bg_active, theme.vec("text", 0.08))
+    imgui.push_style_color(imgui.Col_.slider_grab, (0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.slider_grab_active, (0, 0, 0, 0))
+    return min(max(corner.x + width * along(value), corner.x + 1), right - 1)
+
+
+def _end_bar(edge: float) -> None:
+    """Mark where the value stands, in the accent while the hand is on it."""
+    imgui.pop_style_color(5)
+    high = imgui.get_item_rect_max()
+    name = "accent" if imgui.is_item_active() else "text" if imgui.is_item_hovered() else "dim"
+    edge = round(edge)
+    imgui.get_window_draw_list().add_rect_filled(
+        (edge - 1, high.y - em(0.3)), (edge + 1, high.y), theme.colour(name), 1
+    )
+
+
+def _sideways() -> None:
+    if imgui.is_item_hovered() and not imgui.get_io().want_text_input:
+        imgui.set_mouse_cursor(imgui.MouseCursor_.resize_ew)
+
+
+def _counter(value: int, low: int, high: int, unit: str, steps: bool, words: str = "") -> tuple[bool, int]:
+    """A whole number to drag, with - and + behind it."""
+    side, gap = imgui.get_frame_height(), imgui.get_style().item_inner_spacing.x
+    if steps:
+        imgui.set_next_item_width(imgui.calc_item_width() - 2 * (side + gap))
+    form = words.replace("%", "%%") or "%d" + _unit(unit).replace("%", "%%")
+    speed = max((high - low) / 400, 0.05)
+    changed, new = imgui.drag_int("##count", value, speed, low, high, form, _DRAG)
+    _sideways()
+    changed, new = nudged(changed, new, value, 1)
+    step = step_buttons(side, gap) if steps else 0
+    if step:
+        changed, new = True, value + step
+    return changed, min(max(new, low), high)
+
+
+def step_buttons(side: float, gap: float) -> int:
+    """The buttons - and +, which repeat while held: -1, 0 or 1."""
+    step = 0
+    imgui.push_item_flag(imgui.ItemFlags_.button_repeat, True)
+    for sign, text in ((-1, "\N{MINUS SIGN}"), (1, "+")):
+        imgui.same_line(0, gap)
+        if imgui.button(text, (side, side)):
+            step = sign
+    imgui.pop_item_flag()
+    return step

@@ -1,0 +1,103 @@
+"""Plots with real axes: every one has its units, a legend where there is more than one line, and colours told apart.
+
+with ui.figure("Stages", x="pictures", y="ms", height=9, ...) as shown:
+    if shown:
+        ui.plot_line("synthesis", times)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from imgui_bundle import ImVec2, ImVec4, imgui, implot
+
+from gui.controls import item_rects, property_row
+from gui.style import theme
+
+QUIET = (
+    implot.Flags_.no_title
+    | implot.Flags_.no_menus
+    | implot.Flags_.no_box_select
+    | implot.Flags_.no_mouse_text
+    | implot.Flags_.no_frame
+)
+FIXED = implot.AxisFlags_.no_menus | implot.AxisFlags_.no_highlight | implot.AxisFlags_.lock
+
+Limits = tuple[float, float]
+
+
+@contextmanager
+def figure(
+    name: str,
+    *,
+    x: str,
+    y: str,
+    height: float,
+    width: float = 0.0,
+    x_limits: Limits,
+    y_limits: Limits,
+    legend: bool = True,
+    equal: bool = False,
+) -> Iterator[bool]:
+    """Axes of `height` em and `width` em (0 fills the panel); limits are fixed, so that nothing jumps.
+
+    Yields whether the figure can be seen: draw only then.
+    """
+    flags = QUIET | (0 if legend else implot.Flags_.no_legend) | (implot.Flags_.equal if equal else 0)
+    size = (property_row.em(width) if width else -1.0, property_row.em(height))
+    shown = implot.begin_plot(f"##{name}", size, flags)
+    if shown:
+        implot.setup_axes(x, y, FIXED, FIXED)
+        implot.setup_axes_limits(*_span(x_limits), *_span(y_limits), implot.Cond_.always)
+        if legend:
+            outside = implot.LegendFlags_.outside | implot.LegendFlags_.horizontal
+            implot.setup_legend(implot.Location_.north, outside | implot.LegendFlags_.no_menus)
+        implot.setup_finish()
+    try:
+        yield shown
+    finally:
+        if shown:
+            implot.end_plot()
+            item_rects.mark(name)
+
+
+def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int = 0) -> None:
+    """A line through the points (xs, ys); without xs, one point for each whole number from 0."""
+    ys = np.ascontiguousarray(ys, np.float64)
+    xs = np.arange(len(ys), dtype=np.float64) if xs is None else np.ascontiguousarray(xs, np.float64)
+    count = min(len(xs), len(ys))
+    implot.plot_line(name, xs[:count], ys[:count], spec=implot.Spec(line_color=theme.series(colour), line_weight=1.5))
+
+
+def plot_band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, colour: int = 0) -> None:
+    """The area between two lines over the whole numbers from `start`."""
+    xs = np.arange(start, start + len(low), dtype=np.float64)
+    spec = implot.Spec(fill_color=theme.series(colour), fill_alpha=0.85, line_color=theme.series(colour))
+    implot.plot_shaded(name, xs, np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64), spec)
+
+
+def plot_vertical(name: str, x: float, *, colour: int = 0) -> None:
+    """A vertical line across the whole plot, with its name in the legend."""
+    spec = implot.Spec(line_color=theme.series(colour), line_weight=1.0)
+    implot.plot_inf_lines(name, np.array([x]), spec)
+
+
+def plot_image(name: str, texture: int, x_limits: Limits, y_limits: Limits) -> None:
+    """A texture between limits of the axes, its first row on top."""
+    low, high = implot.Point(x_limits[0], y_limits[0]), implot.Point(x_limits[1], y_limits[1])
+    implot.plot_image(name, imgui.ImTextureRef(texture), low, high, ImVec2(0, 0), ImVec2(1, 1), ImVec4(1, 1, 1, 1))
+
+
+def nice_limit(largest: float) -> float:
+    """The next of 1, 2, 5, 10, 20 ... above a number: a limit that stands still while values wander."""
+    if not np.isfinite(largest) or largest <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(largest))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= largest * 0.999))
+
+
+def _span(limits: Limits) -> Limits:
+    low, high = limits
+    return (low, high) if high > low else (low, low + 1.0)

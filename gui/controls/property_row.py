@@ -1,0 +1,175 @@
+"""One row of a panel: a label, a dot where the value differs from its default, a control, and all they share.
+
+Reset (by the dot, or the right button on label or control), tooltip, grey-out with its reason and the noted place
+stand here once, for every control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from imgui_bundle import imgui
+
+from gui.controls import item_rects
+from gui.style import theme
+from session.fields import Field, Part, clamp, describe
+
+P = TypeVar("P", bound=Part)
+LABEL = 6.0  # width of the label column, em
+GUTTER = 1.0  # width of the dot's column, em
+
+Control = Callable[[Field, Any], tuple[bool, Any]]
+
+
+def em(count: float = 1.0) -> float:
+    """That many font heights in pixels, on whole pixels."""
+    return round(count * imgui.get_font_size())
+
+
+def edit(
+    part: P,
+    name: str,
+    control: Control,
+    *,
+    label: str | None = None,
+    enabled: bool = True,
+    why: str = "",
+    meaning: str = "",
+    show: Callable[[Field, Any], str] = lambda field, value: str(value),
+    place: str = "",
+) -> P:
+    """Draw one row that edits a field and return the part, the same object where nothing was edited.
+
+    `control` draws at the cursor in the width that is set and returns (changed, value). A disabled row stays in its
+    place and says `why` in its tooltip. `place` names the row for the driver, by default the field.
+    """
+    words = label_of(name) if label is None else label
+    return edit_many(
+        part, (name,), control, label=words, enabled=enabled, why=why, meaning=meaning, show=show, place=place
+    )
+
+
+def edit_many(
+    part: P,
+    names: tuple[str, ...],
+    control: Control,
+    *,
+    label: str,
+    enabled: bool = True,
+    why: str = "",
+    meaning: str = "",
+    show: Callable[[Field, Any], str] = lambda field, value: str(value),
+    place: str = "",
+) -> P:
+    """Draw one row with the same control for several fields; the dot, or the right button on the label, resets all."""
+    fields = [describe(type(part))[name] for name in names]
+    defaults = {field.name: field.default for field in fields}
+    differs = any(getattr(part, name) != default for name, default in defaults.items())
+    imgui.push_id(f"{type(part).__name__}.{'.'.join(names)}")
+    words = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
+    if _label(label, place or names[0], differs, enabled, words) and differs:
+        part = replace(part, **defaults)
+    gap = imgui.get_style().item_inner_spacing.x
+    width = (imgui.get_content_region_avail().x - gap * (len(names) - 1)) / len(names)
+    for index, field in enumerate(fields):
+        if index:
+            imgui.same_line(0, gap)
+        value = getattr(part, field.name)
+        imgui.push_id(field.name)
+        imgui.begin_disabled(not enabled)
+        imgui.begin_group()
+        imgui.set_next_item_width(width)
+        changed, new = control(field, value)
+        imgui.end_group()
+        imgui.end_disabled()
+        imgui.pop_id()
+        item_rects.mark(place or field.name)
+        if right_clicked():
+            changed, new = True, field.default
+        tooltip(meaning or field.meaning, _note(show(field, field.default), enabled, why))
+        if changed and enabled and clamp(field, new) != value:
+            part = replace(part, **{field.name: clamp(field, new)})
+    imgui.pop_id()
+    return part
+
+
+def label_of(name: str) -> str:
+    """A field's name as words: translate_x is "Translate x"."""
+    return name.replace("_", " ").capitalize()
+
+
+def label(text: str, enabled: bool = True, framed: bool = True) -> None:
+    """Write in the label column and put the cursor where the controls begin; not `framed`: what follows is text."""
+    left = imgui.get_cursor_pos_x()
+    if framed:
+        imgui.align_text_to_frame_padding()
+    imgui.text_colored(theme.vec("dim" if enabled else "faint"), text)
+    imgui.same_line(0, 0)  # its offset counts from the window, not from a table's column
+    imgui.set_cursor_pos_x(left + em(LABEL) + em(GUTTER))
+
+
+def indent() -> None:
+    """Put the cursor on the controls' left edge, without a label."""
+    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL) + em(GUTTER))
+
+
+def arrow(centre: tuple[float, float], open: bool = True) -> None:
+    """A small quiet triangle that points down, or right where what it stands for is folded."""
+    x, y, r = centre[0], centre[1], 0.22 * em()
+    points = ((x - r, y - 0.6 * r), (x + r, y - 0.6 * r), (x, y + 0.8 * r))
+    if not open:
+        points = ((x - 0.6 * r, y - r), (x + 0.8 * r, y), (x - 0.6 * r, y + r))
+    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour("dim"))
+
+
+def right_clicked() -> bool:
+    """Whether the last item, disabled or not, was clicked with the right button."""
+    return imgui.is_item_hovered() and imgui.is_mouse_clicked(imgui.MouseButton_.right)
+
+
+def tooltip(text: str, note: str = "") -> None:
+    """Explain the last item after a moment's rest of the mouse; also where it is disabled."""
+    flags = imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.allow_when_disabled
+    if not (text or note) or not imgui.is_item_hovered(flags):
+        return
+    if imgui.begin_tooltip():
+        imgui.push_text_wrap_pos(em(22))
+        if text:
+            imgui.text(text)
+        if note:
+            imgui.text_colored(theme.vec("faint"), note)
+        imgui.pop_text_wrap_pos()
+        imgui.end_tooltip()
+
+
+def _label(text: str, place: str, differs: bool, enabled: bool, words: str) -> bool:
+    """The label and the dot; whether one of them asked for the default."""
+    left, reset = imgui.get_cursor_pos_x(), False
+    label(text, enabled)
+    right = imgui.get_cursor_pos_x()
+    if text and imgui.is_mouse_clicked(imgui.MouseButton_.right) and imgui.is_item_hovered():
+        reset = enabled
+    if not differs:
+        return reset
+    imgui.set_cursor_pos_x(left + em(LABEL))
+    corner, height = imgui.get_cursor_screen_pos(), imgui.get_frame_height()
+    imgui.begin_disabled(not enabled)
+    reset = imgui.invisible_button("reset", (em(GUTTER), height)) or reset
+    imgui.end_disabled()
+    hovered = imgui.is_item_hovered()
+    centre = (corner.x + em(GUTTER) / 2, corner.y + height / 2)
+    colour = theme.colour("accent" if enabled else "faint")
+    imgui.get_window_draw_list().add_circle_filled(centre, em() * (0.26 if hovered else 0.18), colour)
+    item_rects.mark(f"{place} reset")
+    tooltip(f"Back to {words}" if words else "Back to empty")
+    imgui.same_line(0, 0)
+    imgui.set_cursor_pos_x(right)
+    return reset
+
+
+def _note(words: str, enabled: bool, why: str) -> str:
+    if not enabled:
+        return why
+    return f"Default: {words or 'empty'}. Right-click resets."

@@ -1,0 +1,140 @@
+"""The vocabulary of controls: what every panel is drawn with.
+
+    value = ui.slider(value, "psi")                          a frozen part in, the same or a changed one out
+    value = ui.integer(value, "channel", enabled=..., why="...")
+
+Bounds, unit, meaning and default come from session.fields; what a hand does is clamped to the bounds. The app calls
+`ui.begin_frame()` before the panels of a frame and draws each one inside `with ui.panel(title):`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from imgui_bundle import imgui
+
+from gui.controls.basic import button, buttons, command_button, fact, hint, problem, section, shortened, warning
+from gui.controls.class_combo import class_row
+from gui.controls.item_rects import PLACES, begin_frame, mark, panel, reveal
+from gui.controls.numbers import drag, integer, optional, pair, seed, slider, spoken
+from gui.controls.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
+from gui.controls.property_row import arrow, edit, em, indent, label, tooltip
+from gui.style.theme import colour
+from gui.style.theme import vec as tint
+from session.fields import Field, Part
+
+__all__ = [
+    "PLACES",
+    "begin_frame",
+    "button",
+    "buttons",
+    "checkbox",
+    "class_row",
+    "colour",
+    "combo",
+    "command_button",
+    "drag",
+    "edit",
+    "em",
+    "fact",
+    "figure",
+    "hint",
+    "indent",
+    "integer",
+    "label",
+    "mark",
+    "nice_limit",
+    "optional",
+    "pair",
+    "panel",
+    "plot_band",
+    "plot_image",
+    "plot_line",
+    "plot_vertical",
+    "problem",
+    "reveal",
+    "section",
+    "seed",
+    "shortened",
+    "slider",
+    "spoken",
+    "text",
+    "tint",
+    "tooltip",
+    "warning",
+]
+
+P = TypeVar("P", bound=Part)
+
+
+def checkbox(part: P, name: str, *, text: str = "", **row: Any) -> P:
+    """On or off; `text` stands behind the box, where the label column is too narrow for it."""
+
+    def control(field: Field, value: bool) -> tuple[bool, bool]:
+        return imgui.checkbox(text + "##checkbox", value)
+
+    return edit(part, name, control, show=lambda field, value: "on" if value else "off", **row)
+
+
+def combo(
+    part: P,
+    name: str,
+    *,
+    choices: Sequence[str] | None = None,
+    words: dict[str, str] | None = None,
+    typed: bool = False,
+    **row: Any,
+) -> P:
+    """One of a few words; `words` says what each is called, `choices` gives other ones, `typed` takes any text too."""
+
+    def control(field: Field, value: str) -> tuple[bool, str]:
+        options = tuple(choices if choices is not None else field.choice.values if field.choice else (value,))
+        new = value
+        corner, width = imgui.get_cursor_screen_pos(), imgui.calc_item_width()
+        opened = imgui.begin_combo("##combo", (words or {}).get(value, value), imgui.ComboFlags_.no_arrow_button)
+        if opened:
+            for option in options:
+                if imgui.selectable((words or {}).get(option, option), option == value)[0]:
+                    new = option
+                mark(f"{row.get('place') or name} {option}")
+            if typed:
+                new = _other(name, new)
+            imgui.end_combo()
+        arrow((corner.x + width - em(0.75), corner.y + imgui.get_frame_height() / 2))
+        return new != value, new
+
+    return edit(part, name, control, show=lambda field, value: str((words or {}).get(value, value)), **row)
+
+
+def _other(name: str, value: str) -> str:
+    """A line in a list of choices where another word is typed."""
+    imgui.separator()
+    imgui.set_next_item_width(em(10))
+    entered, word = imgui.input_text_with_hint("##other", "other", "", imgui.InputTextFlags_.enter_returns_true)
+    mark(f"{name} other")
+    if entered and word.strip():
+        imgui.close_current_popup()
+        return word.strip()
+    return value
+
+
+def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | None = None, **row: Any) -> P:
+    """A line of text, taken on Enter or when the field is left; `empty` stands there in its absence.
+
+    With `done`, Enter hands the text over instead of editing the part, and leaving the field drops it.
+    """
+
+    def control(field: Field, value: str) -> tuple[bool, str]:
+        flags = imgui.InputTextFlags_.auto_select_all | imgui.InputTextFlags_.elide_left
+        _, typed = imgui.input_text_with_hint("##text", empty, value, flags)
+        entered = imgui.is_item_deactivated() and imgui.is_key_pressed(imgui.Key.enter)
+        entered |= imgui.is_item_deactivated() and imgui.is_key_pressed(imgui.Key.keypad_enter)
+        finished = imgui.is_item_deactivated_after_edit() or (done is not None and entered)
+        if done is not None:
+            if entered:
+                done(typed.strip())
+            return False, value
+        return finished and typed.strip() != value, typed.strip()
+
+    return edit(part, name, control, **row)

@@ -1,0 +1,203 @@
+"""A hand for the interface: finds controls by name, and clicks, drags and types like a person.
+
+    hand = Hand(screen, app)
+    hand.drag("Truncation/psi", to=0.2)
+    hand.press("ctrl+z")
+
+Used by the tests and by the demonstration that runs where there is no display. Every move is a real mouse or key event.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from imgui_bundle import imgui
+
+from gui.app import App
+from gui.backend.headless import STEP, Headless
+from gui.controls import ui
+from gui.controls.item_rects import Rectangle
+from session.fields import Field, describe
+
+Point = tuple[float, float]
+PAD = 2.0  # pixels between a slider's frame and the way of its grip
+PATIENCE = 30.0  # seconds that a picture may take
+
+
+class Hand:
+    """Works on an app that is drawn off-screen. `on_frame()` is called after every frame."""
+
+    def __init__(self, screen: Headless, app: App, on_frame: Callable[[], None] | None = None) -> None:
+        self.screen, self.app = screen, app
+        self.at: Point = (screen.width / 2, screen.height / 2)
+        self.step = STEP  # seconds that a frame takes for the interface
+        self._on_frame = on_frame
+
+    def frames(self, count: int = 1) -> None:
+        """Let so many frames be drawn."""
+        for _ in range(count):
+            self.screen.frame(self.app, self.step)
+            if self._on_frame is not None:
+                self._on_frame()
+
+    def place(self, name: str) -> Rectangle:
+        """Where a control is, in sight: sections are unfolded and columns scrolled for it. LookupError: no such."""
+        self._unfold(name.partition("/")[0])
+        if name not in ui.PLACES:
+            self.frames(2)
+        if name not in ui.PLACES:
+            near = ", ".join(sorted(known for known in ui.PLACES if known.startswith(name.partition("/")[0])))
+            raise LookupError(f"There is no control {name} on the screen; there are {near or 'none of that panel'}.")
+        for _ in range(4):  # scrolling takes effect a frame later
+            if self._in_sight(ui.PLACES[name]):
+                break
+            ui.reveal(name)
+            self.frames(2)
+        return ui.PLACES[name]
+
+    def centre(self, name: str) -> Point:
+        """The middle of a control."""
+        left, top, right, bottom = self.place(name)
+        return (left + right) / 2, (top + bottom) / 2
+
+    def move(self, to: Point, frames: int = 1) -> None:
+        """Move the mouse there in so many frames."""
+        start = self.at
+        for index in range(1, frames + 1):
+            share = _eased(index / frames)
+            self.at = (start[0] + (to[0] - start[0]) * share, start[1] + (to[1] - start[1]) * share)
+            self.screen.move(*self.at)
+            self.frames()
+
+    def click(self, name: str, button: int = 0) -> None:
+        """Click a control."""
+        self.click_at(self.centre(name), button)
+
+    def click_at(self, point: Point, button: int = 0) -> None:
+        """Click a place of the screen."""
+        self.move(point)
+        self.frames()
+        self.screen.press(button)
+        self.frames()
+        self.screen.release(button)
+        self.frames(2)
+
+    def double_click(self, name: str) -> None:
+        """Click a control twice."""
+        self.move(self.centre(name))
+        for _ in range(2):
+            self.screen.press()
+            self.frames()
+            self.screen.release()
+            self.frames()
+        self.frames()
+
+    def drag(
+        self, name: str, to: float | None = None, by: Point = (0.0, 0.0), frames: int = 8, button: int = 0
+    ) -> None:
+        """Drag a control: a slider `to` a value, anything `by` so many pixels."""
+        left, top, right, bottom = self.place(name)
+        start = ((left + right) / 2, (top + bottom) / 2)
+        end = (start[0] + by[0], start[1] + by[1])
+        if to is not None:
+            field, value = self._field(name)
+            start, end = ((_grip(field, number, left, right), start[1]) for number in (value, to))
+        self.drag_between(start, end, frames, button)
+
+    def drag_between(self, start: Point, end: Point, frames: int = 8, button: int = 0) -> None:
+        """Press at one place and let go at another."""
+        self.move(start)
+        self.screen.press(button)
+        self.frames()
+        self.move(end, frames)
+        self.frames()
+        self.screen.release(button)
+        self.frames(2)
+
+    def wheel(self, name: str, steps: float) -> None:
+        """Turn the wheel over a control."""
+        self.move(self.centre(name))
+        self.screen.wheel(steps)
+        self.frames(2)
+
+    def press(self, keys: str) -> None:
+        """Press a key with its modifiers: "ctrl+z"."""
+        self.screen.key(keys, True)
+        self.frames()
+        self.screen.key(keys, False)
+        self.frames(2)
+
+    def type(self, text: str) -> None:
+        """Type into the field that has the cursor."""
+        self.screen.text(text)
+        self.frames(2)
+
+    def fill(self, name: str, text: str) -> None:
+        """Replace what stands in a text field and finish with Enter."""
+        self.click(name)
+        self.press("ctrl+a")
+        self.type(text)
+        self.press("enter")
+
+    def wait_until(self, what: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Draw frames until something is true. TimeoutError after so many seconds."""
+        end = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > end:
+                problem = self.app.pictures.canvas.problem
+                raise TimeoutError(f"Waited {seconds:g} s in vain; {problem or 'the renderer tells of no problem'}.")
+            self.frames()
+            time.sleep(0.002)
+
+    def wait_picture(self, seconds: float = PATIENCE) -> None:
+        """Draw frames until the canvas shows what the document says."""
+        self.frames()
+        self.wait_until(self._is_shown, seconds)
+        self.frames()
+
+    def _is_shown(self) -> bool:
+        result = self.app.pictures.canvas.result
+        settled = self.app.pictures.canvas.waiting_since is None and not self.app.pictures.finer
+        return result is not None and result.scene == self.app.scene and settled
+
+    def _unfold(self, title: str) -> None:
+        panel = next((panel for panel in self.app.panels if panel.title == title), None)
+        if panel is None or title in self.app.prefs.floating:
+            return
+        if panel.dock == "bottom" and self.app.prefs.drawer != title:
+            self.click(f"Tabs/{title}")
+        elif panel.dock != "bottom" and title in self.app.prefs.closed:
+            ui.reveal(f"{title}/")
+            self.frames(2)
+            left, top, right, bottom = ui.PLACES[f"{title}/"]
+            self.click_at(((left + right) / 2, (top + bottom) / 2))
+
+    def _in_sight(self, rectangle: Rectangle) -> bool:
+        """Whether the middle of a control lies above the window's foot."""
+        left, top, right, bottom = rectangle
+        low, high = ui.em(1.6), self.screen.height - ui.em(3.2)
+        return low <= (top + bottom) / 2 <= high and 0 <= (left + right) / 2 <= self.screen.width
+
+    def _field(self, name: str) -> tuple[Field, float]:
+        title, _, field = name.partition("/")
+        panel = next(panel for panel in self.app.panels if panel.title == title)
+        part = self.app.document.slice_of(panel.edits)
+        return describe(panel.edits)[field], getattr(part, field)
+
+
+def _grip(field: Field, value: float, left: float, right: float) -> float:
+    """Where the middle of a slider's grip is for a value."""
+    assert field.range is not None
+    low, high = field.range.low, field.range.high
+    share = (value - low) / (high - low)
+    if field.range.log:
+        share = math.log(value / low) / math.log(high / low)
+    half = imgui.get_style().grab_min_size / 2
+    return left + PAD + half + share * (right - left - 2 * PAD - 2 * half)
+
+
+def _eased(share: float) -> float:
+    """From 0 to 1, slow at both ends as a hand is."""
+    return share * share * (3 - 2 * share)

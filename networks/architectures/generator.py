@@ -1,0 +1,41 @@
+"""What every generator is: a mapping network, and a synthesis network behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from networks.architectures.layerwise import Synthesis
+from networks.architectures.mapping import mapping_of
+from networks.config import GeneratorConfig
+
+
+class BaseGenerator(nn.Module):
+    """z and class to picture. `G(z, c)`, or `G.mapping` and `G.synthesis` apart."""
+
+    def __init__(self, config: GeneratorConfig, synthesis: Synthesis) -> None:
+        super().__init__()
+        self.config = config
+        self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
+        self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
+        self.num_ws = config.num_ws
+        self.synthesis = synthesis
+        self.mapping = mapping_of(config)
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        update_emas: bool = False,
+        **synthesis_options: Any,
+    ) -> Tensor:
+        """z [N, z_dim], c [N, c_dim] or None -> pictures [N, C, H, W] float32, nominally in [-1, 1].
+
+        The other options are those of `synthesis.run`: noise_mode and noise, which StyleGAN3 accepts and has no use
+        for, and force_fp32. Raises ValueError for shapes that do not fit.
+        """
+        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas=update_emas)
+        return self.synthesis(ws, update_emas=update_emas, **synthesis_options)

@@ -1,0 +1,197 @@
+"""Our own network files: safetensors with the configuration as JSON in the header. Equal networks give equal bytes.
+
+Tensors are named `G_ema.synthesis...`, that is role and published name. The header's `__metadata__` holds `format`,
+`format_version`, `configuration`, and, where the classes have names, `classes`: a JSON list of them. The layout is the
+public one of safetensors: eight bytes with the header's length, the header as JSON, padded with spaces to a multiple of
+eight, then the numbers without gaps. It is read here, by the same positioned and bounded reads as every other format,
+so that a damaged file costs no memory and the numbers go straight into the network; the tests hold it to the format's
+own library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from networks import class_names
+from networks.checkpoints.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork
+from networks.config import AnyConfig, config_from_dict
+from networks.errors import CheckpointError, Flaw, broken, foreign, plain
+from networks.safe_pickle.file_reader import FileBytes, Region
+from networks.safe_pickle.lazy_tensor import Storage, StoredTensor
+
+FORMAT = "bandlimit-network"
+VERSION = 1
+_LONGEST_HEADER = 1 << 20  # a real one has about 100 KB
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+_CODES = {torch.float32: "F32", torch.float16: "F16"}
+
+
+def looks_like_ours(start: bytes) -> bool:
+    """Whether a file that begins with these bytes may be a safetensors file."""
+    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40
+
+
+def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
+    """The networks in one of our files. Raises CheckpointError."""
+    path = file.path
+    header, numbers = _header(file)
+    facts = header.pop("__metadata__", None)
+    if type(facts) is not dict or facts.get("format") != FORMAT:
+        raise foreign(path, "is a safetensors file of another program, without a network's configuration")
+    if facts.get("format_version") != str(VERSION):
+        version = plain(str(facts.get("format_version")), 20)
+        raise CheckpointError(
+            f"{plain(path.name)} is a network file of version {version}, and this program reads {VERSION}; "
+            "update the program.",
+            "broken",
+        )
+    try:
+        configuration = json.loads(facts["configuration"])
+        described = configuration["networks"]
+        order: ChannelOrder = configuration.get("channel_order", "rgb")
+        if order not in ("rgb", "bgr") or type(described) is not dict:
+            raise Flaw("its configuration makes no sense")
+        configs: dict[Role, AnyConfig] = {}
+        for role in ROLES:
+            if role in described:
+                configs[role] = config_from_dict(described[role])
+        names = class_names.read(facts["classes"], _class_count(configs)) if "classes" in facts else ()
+        tensors: dict[str, dict[str, Numbers]] = {role: {} for role in configs}
+        for name, entry in header.items():
+            role, _, own = name.partition(".")
+            if role not in tensors:
+                raise Flaw(f"its tensor {plain(name)} belongs to no network in it")
+            tensors[role][own] = _tensor(name, entry, numbers)
+    except json.JSONDecodeError:
+        raise broken(path, "its configuration is damaged") from None
+    except ValueError as error:  # ours, or a config's: a sentence
+        raise broken(path, plain(str(error).rstrip("."), 160)) from None
+    except (KeyError, TypeError, AttributeError, RecursionError):
+        raise broken(path, "its configuration is damaged") from None
+    networks: dict[Role, StoredNetwork] = {}
+    for role, config in configs.items():
+        networks[role] = StoredNetwork(config, tensors[role])
+    return Contents("safetensors", networks, channel_order or order, classes=names)
+
+
+def write_ours(
+    path: Path,
+    networks: Mapping[Role, tuple[AnyConfig, Mapping[str, torch.Tensor]]],
+    channel_order: ChannelOrder,
+    half: frozenset[str] = frozenset(),
+    classes: Sequence[str] = (),
+) -> None:
+    """Write networks, given as (config, tensors by name). Those named in `half` are stored in half precision.
+
+    The file is written beside its place and moved there when it is whole, so a half file never stands under the name.
+    Raises CheckpointError where it cannot be written, ValueError where `classes` cannot be the names of the classes.
+    """
+    if classes:
+        try:
+            class_names.checked(classes, _class_count({role: config for role, (config, _) in networks.items()}))
+        except Flaw as flaw:
+            raise ValueError(f"{path.name} cannot have these names of classes: {flaw}.") from None
+    tensors = {f"{role}.{name}": value for role, (_, own) in networks.items() for name, value in own.items()}
+    stored = {name: torch.float16 if name in half else torch.float32 for name in tensors}
+    names = sorted(tensors, key=lambda name: (-stored[name].itemsize, name))
+    header: dict[str, Any] = {
+        "__metadata__": {
+            "format": FORMAT,
+            "format_version": str(VERSION),
+            "configuration": json.dumps(
+                {
+                    "channel_order": channel_order,
+                    "networks": {role: config.to_dict() for role, (config, _) in networks.items()},
+                },
+                sort_keys=True,
+            ),
+        }
+    }
+    if classes:
+        header["__metadata__"]["classes"] = class_names.stored(classes)
+    at = 0
+    for name in names:
+        size = tensors[name].numel() * stored[name].itemsize
+        header[name] = {
+            "dtype": _CODES[stored[name]],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [at, at + size],
+        }
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+
+    def pieces() -> Iterator[memoryview | bytes]:
+        yield len(text).to_bytes(8, "little") + text
+        for name in names:
+            value = tensors[name].detach().to("cpu", stored[name]).contiguous()
+            # Numbers that do not count as a row of bytes (a single one may have any stride) are few and copied.
+            yield value.view(-1).view(torch.uint8).numpy().data if value.numel() > 1 else value.numpy().tobytes()
+
+    _write_beside(path, pieces())
+
+
+def _write_beside(path: Path, pieces: Iterator[memoryview | bytes]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            _write_all(file, pieces)
+        beside.replace(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror or error}); choose another place or make room.", "unwritable"
+        ) from None
+    finally:
+        with suppress(OSError):  # a name that is too long has been said
+            beside.unlink(missing_ok=True)
+
+
+def _write_all(file: BinaryIO, pieces: Iterator[memoryview | bytes]) -> None:
+    for piece in pieces:
+        file.write(piece)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
+    """The header, and the region of the numbers behind it."""
+    length = int.from_bytes(file.read(0, min(8, file.size)), "little")
+    if 8 + length > file.size:
+        raise broken(file.path, f"it breaks off after {file.size} bytes")
+    if length > _LONGEST_HEADER:
+        raise broken(file.path, f"its header has {length} bytes, far more than a network needs")
+    try:
+        header = json.loads(str(file.read(8, length), "utf-8"))  # given bytes, json would guess their encoding
+    except (ValueError, RecursionError):
+        raise broken(file.path, "its header is damaged") from None
+    if type(header) is not dict:
+        raise broken(file.path, "its header is damaged")
+    return header, file.whole().part(8 + length, file.size - 8 - length)
+
+
+def _class_count(configs: Mapping[Role, AnyConfig]) -> int:
+    """Of the generator, or of D where there is none."""
+    return next((configs[role].c_dim for role in ("G_ema", "G", "D") if role in configs), 0)
+
+
+def _tensor(name: str, entry: Any, numbers: Region) -> StoredTensor:
+    dtype, shape, place = _DTYPES.get(entry["dtype"]), tuple(entry["shape"]), tuple(entry["data_offsets"])
+    if dtype is None or len(place) != 2 or not all(type(number) is int for number in (*place, *shape)):
+        raise Flaw(f"its tensor {plain(name)} makes no sense")
+    start, end = place
+    count = 1
+    for size in shape:
+        count *= size
+    storage = Storage(dtype, count)
+    if not 0 <= start <= end or count < 0 or end - start != storage.size:
+        raise Flaw(f"its tensor {plain(name)} has {end - start} bytes, but its shape takes {storage.size}")
+    storage.region = numbers.part(start, end - start)
+    return StoredTensor.row_major(storage, shape)

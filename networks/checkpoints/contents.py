@@ -1,0 +1,111 @@
+"""What a network file holds, whatever its format: configs, and tensors that are still in the file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+
+from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
+from networks.errors import Flaw
+from networks.safe_pickle.lazy_tensor import StoredTensor
+
+Role = Literal["G", "D", "G_ema"]
+ROLES: tuple[Role, ...] = ("G", "D", "G_ema")
+ChannelOrder = Literal["rgb", "bgr"]
+
+# Buffers that the config alone determines; a file may leave them out.
+DETERMINED = re.compile(r"(^|\.)(resample_filter|up_filter|down_filter|transform)$")
+
+
+class Numbers(Protocol):
+    """A tensor that can still be read: its shape, and a way to bring its numbers into memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def copy_into(self, target: torch.Tensor) -> None: ...
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A stored tensor that needs `change` (flip, reshape, offset) to become ours, of shape `shape`."""
+
+    stored: StoredTensor
+    shape: tuple[int, ...]
+    change: Callable[[torch.Tensor], torch.Tensor]
+
+    def copy_into(self, target: torch.Tensor) -> None:
+        with torch.no_grad():
+            target.copy_(self.change(self.stored.read()))
+
+
+def family_name(config: AnyConfig) -> str:
+    """The family as people say it: "StyleGAN3-T", "StyleGAN3-R", "StyleGAN2"."""
+    if isinstance(config, StyleGAN3Config):
+        return "StyleGAN3-R" if config.conv_kernel == 1 else "StyleGAN3-T"
+    return "StyleGAN2"
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """One network of a file: its config, and its tensors by their published names."""
+
+    config: AnyConfig
+    tensors: Mapping[str, Numbers]
+
+    @property
+    def count(self) -> int:
+        """Numbers in all tensors together."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All networks of a file. `notes` are sentences worth telling about what was left aside; `classes` are names."""
+
+    format: str
+    networks: Mapping[Role, StoredNetwork]
+    channel_order: ChannelOrder = "rgb"
+    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+ConfigKind = TypeVar("ConfigKind", StyleGAN3Config, StyleGAN2Config, DiscriminatorConfig)
+
+
+def family_of(names: Mapping[str, Any]) -> type[AnyConfig] | None:
+    """The family of a network with tensors of these names; None where it is none of ours.
+
+    Told from the state: the same class names occur in several repositories with different meanings.
+    """
+    if "synthesis.input.freqs" in names:
+        return StyleGAN3Config
+    if "synthesis.b4.const" in names:
+        return StyleGAN2Config
+    if "b4.out.weight" in names:
+        return DiscriminatorConfig
+    return None
+
+
+def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool = False) -> ConfigKind:
+    """A config from foreign options, nested as they come. Raises Flaw for options that are none."""
+    for value in options.values():
+        for inner in value.values() if type(value) is dict else (value,):
+            if not _is_option(inner):
+                raise Flaw("it has an option that is no option")
+    try:
+        return kind.from_published(options, ada=ada)
+    except (ValueError, TypeError) as error:
+        sentence = str(error).partition(": known are")[0].rstrip(".?")
+        raise Flaw(sentence[:1].lower() + sentence[1:]) from None
+
+
+def _is_option(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return len(value) <= 64 and all(type(item) in (int, float) for item in value)
+    return value is None or type(value) in (int, float, bool, str)

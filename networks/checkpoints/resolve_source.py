@@ -1,0 +1,61 @@
+"""From what a person names (a path, a URL, a run folder) to the files to try, the likeliest first."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from networks.checkpoints.download import Progress, fetch, is_url
+from networks.errors import CheckpointError
+
+_SNAPSHOTS = ("snapshots/*.safetensors", "network-snapshot-*.pkl", "network-snapshot-*.safetensors")
+_TRIED = 3  # how many snapshots of a run are tried, because the newest may still be being written
+
+
+def locate(source: str | Path, progress: Progress | None = None) -> list[Path]:
+    """The file to read; of a run folder its newest snapshots, newest first.
+
+    A run folder is ours (snapshots/*.safetensors) or in NVIDIA's layout (network-snapshot-000200.pkl). `progress` is
+    called while a URL is fetched. Raises CheckpointError where there is nothing to read.
+    """
+    if isinstance(source, str) and is_url(source):
+        return [fetch(source, progress=progress)]
+    path = expanded(source)
+    with suppress(OSError):  # what may not be looked at is no folder; opening it will say why
+        if path.is_dir():
+            return _snapshots(path)
+    return [path]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with the home folder in place of a leading ~. Raises CheckpointError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CheckpointError(
+            f"There is no home folder {Path(path).parts[0]}, so {path} cannot be found; give the whole path.", "foreign"
+        ) from None
+
+
+def _snapshots(path: Path) -> list[Path]:
+    found = [file for pattern in _SNAPSHOTS for file in path.glob(pattern) if not file.name.startswith(".")]
+    if not found:
+        raise CheckpointError(
+            f"The folder {path} has no snapshot of a network yet; choose a run folder with "
+            "snapshots/*.safetensors or network-snapshot-*.pkl in it.",
+            "foreign",
+        )
+    return sorted(found, key=_age, reverse=True)[:_TRIED]
+
+
+def _age(file: Path) -> tuple[int, int, float, str]:
+    """Snapshots carry how far training was, in kimg (000200, or 000200_500); others come in order of time."""
+    between = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
+    numbers = [between[1]] if between else re.findall(r"\d+", file.stem)
+    try:
+        changed = file.stat().st_mtime
+    except OSError:
+        changed = 0.0  # gone since it was listed
+    kimg = int(numbers[-1][-15:]) if numbers else -1
+    return kimg, int(between[2]) if between else 0, changed, file.name

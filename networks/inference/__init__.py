@@ -1,0 +1,1 @@
+"""Fast paths for inference: prepared weights, CUDA graphs, the half-rate preview."""

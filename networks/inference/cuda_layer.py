@@ -1,0 +1,72 @@
+"""StyleGAN3's layers on an NVIDIA GPU without gradients: all that depends on weights alone is worked out once.
+
+As in `networks/inference/prepared.py`, but for half precision: weights and styles are of unit size before they meet,
+so that no sum leaves float16's range, and the demodulation is applied in float32 by the fused kernel as it reads. For
+one picture the styles go into the weights, in one pass that also rounds them; for a batch, into the pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from networks.inference.prepared import Affine
+from ops import filtered_lrelu, square_weight
+from ops.filtered_lrelu import Kink, legs
+from ops.kernels.cuda import dispatch
+from ops.modulated_conv import EPSILON
+
+if TYPE_CHECKING:
+    from networks.architectures.stylegan3 import SynthesisLayer
+
+
+class GpuLayerPlan:
+    """A `SynthesisLayer`, prepared."""
+
+    def __init__(self, module: SynthesisLayer) -> None:
+        spec, weight = module.spec, module.weight.detach()
+        self.spec, self.clamp, self.padding = spec, module.conv_clamp, spec.conv_kernel - 1
+        self.filters, self.bias = (module.up_filter, module.down_filter), module.bias.detach()
+        gain, fan = module.magnitude_ema.rsqrt(), math.sqrt(prod(weight.shape[1:]))
+        if spec.is_torgb:
+            self.affine, self.weight = Affine.of(module.affine, gain / fan), weight
+            return
+        self.affine = Affine.of(module.affine)
+        unit = weight * weight.square().mean([1, 2, 3], keepdim=True).rsqrt()
+        self.weight = unit / fan  # sums of products are then about as large as the picture
+        undone = (fan * gain).square()
+        self.squares, self.epsilon = (square_weight(unit) / undone).T.contiguous(), EPSILON / undone
+        up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
+        self.raise_, self.lower = legs(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
+        self.kink = Kink(0.2, self.clamp)
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
+        styles = self.affine(w)
+        if self.spec.is_torgb:
+            y = self._convolve(x, styles)
+            up, down, padding = self.spec.up_factor, self.spec.down_factor, self.spec.padding
+            bias = self.bias.to(x.dtype)
+            return filtered_lrelu(y, *self.filters, bias, up, down, padding, gain=1, slope=1, clamp=self.clamp)
+        styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
+        demodulation = (styles.square() @ self.squares + self.epsilon).rsqrt()
+        y = self._convolve(x, styles)
+        return dispatch.filtered_lrelu(y, self.bias, None, self.raise_, None, self.lower, self.kink, pre=demodulation)
+
+    def _convolve(self, x: Tensor, styles: Tensor) -> Tensor:
+        if len(x) > 1:
+            scaled = x * styles.to(x.dtype)[:, :, None, None]
+            return F.conv2d(scaled, self.weight.to(x.dtype), padding=self.padding)
+        weight = torch.empty_like(self.weight, dtype=x.dtype)
+        torch.mul(self.weight, styles[0, :, None, None], out=weight)
+        return F.conv2d(x, weight, padding=self.padding)
+
+
+def serves(x: Tensor) -> bool:
+    """Whether the fused kernel takes x, so that a plan is worth having."""
+    return x.is_cuda and dispatch.refuses("filtered_lrelu", x) is None

@@ -1,0 +1,1 @@
+"""A pickle reader that knows plain data and runs nothing."""

@@ -1,0 +1,227 @@
+"""Builds the CPU kernel with whatever C++ compiler is there, and keeps it in the cache.
+
+    find()      the libraries that were built for this source, processor and compiler, or that came with a release
+    build()     builds it; takes seconds; safe when several processes do it at once
+
+Names in the cache end in the file's own digest, so that a damaged file is not loaded but built again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "c_api.cpp"
+HEADERS = tuple(sorted(HERE.glob("*.h")))
+COMPILERS = "c++", "g++", "clang++"
+# Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+)
+PREBUILT = HERE / "prebuilt"
+SUFFIX = ".dll" if os.name == "nt" else ".dylib" if sys.platform == "darwin" else ".so"
+ABANDONED = 3600  # seconds after which a build folder has no builder any more
+LONGEST_BUILD = 300  # seconds
+
+
+class BuildError(RuntimeError):
+    """There is no kernel, and why."""
+
+
+def cache_folder() -> Path:
+    """Where built kernels are kept: $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels. Raises OSError."""
+    if own := os.environ.get("BANDLIMIT_CACHE"):
+        return Path(own) / "kernels"
+    try:
+        return Path.home() / ".cache" / "bandlimit" / "kernels"
+    except RuntimeError as error:
+        raise OSError("there is no home folder to keep it in; set BANDLIMIT_CACHE to a folder") from error
+
+
+def compiler() -> list[str]:
+    """The command of a C++ compiler: $CXX, which may have arguments, or c++, g++, clang++; empty if there is none."""
+    wanted = os.environ.get("CXX")
+    for name in [wanted] if wanted else COMPILERS:
+        if found := shutil.which(name):
+            return [found]
+    try:
+        words = shlex.split(wanted or "", posix=os.name != "nt")
+    except ValueError:
+        return []
+    found = shutil.which(words[0]) if words else None
+    return [found, *words[1:]] if found else []
+
+
+def no_compiler() -> str:
+    """That there is none, and where it was looked for."""
+    wanted = os.environ.get("CXX")
+    return f"no C++ compiler was found ({f'CXX is {wanted}' if wanted else ', '.join(COMPILERS)})"
+
+
+def find() -> list[Path]:
+    """The libraries that can be loaded without building, whole and unaltered, best first."""
+    cxx = compiler()
+    # Without a compiler any compiler's work serves.
+    pattern = f"{_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
+    try:
+        kept = sorted(cache_folder().glob(pattern))
+    except OSError:
+        kept = []
+    return [path for path in (*kept, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == digest_of(path)]
+
+
+def prebuilt() -> list[Path]:
+    """The libraries of a release that suit this machine, best first (see release.py)."""
+    system = {"linux": "linux", "win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        capability = torch.backends.cpu.get_cpu_capability()
+        levels = {"AVX512": ["x86_64_v4", "x86_64_v3"], "AVX2": ["x86_64_v3"]}.get(capability, [])
+    else:
+        levels = ["arm64"] if machine in ("arm64", "aarch64") else []
+    return [path for level in levels for path in sorted(PREBUILT.glob(f"{system}-{level}-{source_key()}-*{SUFFIX}"))]
+
+
+def build() -> Path:
+    """Compile the kernel for this processor and keep it. Raises BuildError saying why it cannot be."""
+    cxx = compiler()
+    if not cxx:
+        raise BuildError(no_compiler())
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        raise BuildError(str(error)) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
+            made = Path(room) / f"kernel{SUFFIX}"
+            compile_to(made, cxx, native_flags(), _link_flags())
+            target = folder / f"{_key()}-{_compiler_key(cxx)}-{digest_of(made)}{SUFFIX}"
+            for old in folder.glob(f"{_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
+                if old != target and digest_of(old) != old.stem.rsplit("-", 1)[-1]:
+                    old.unlink(missing_ok=True)
+            made.replace(target)
+    except OSError as error:
+        raise BuildError(f"the kernel could not be built in {folder}: {error.strerror or error}") from error
+    return target
+
+
+def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Sequence[str]) -> None:
+    """Compile and link in target's folder, through ninja where there is one; cxx is a command. Raises BuildError."""
+    room = target.parent
+    compiling = [*cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(room / "kernel.o")]
+    linking = [*cxx, "-shared", *flags, str(room / "kernel.o"), "-o", str(target), *link]
+    ninja = _ninja()
+    if ninja is None:
+        commands = [compiling, linking]
+    else:
+        text = _ninja_file(compiling, linking, target.name)
+        (room / "build.ninja").write_text(text, encoding="utf-8", errors="surrogateescape")
+        commands = [[ninja, "-C", str(room)]]
+    for command in commands:
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=LONGEST_BUILD, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BuildError(f"{Path(command[0]).name} did not run: {error}") from error
+        if done.returncode:
+            lines = (done.stderr + done.stdout).splitlines()
+            complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {complaint.strip()[:300].rstrip('.')}")
+
+
+def native_flags() -> list[str]:
+    """What makes the compiler use all of this processor."""
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    return ["-mcpu=native"] if arm else ["-march=native"]
+
+
+def source_key() -> str:
+    """A digest of the source and of how it is compiled."""
+    digest = hashlib.sha256(repr(FLAGS).encode())
+    for path in (SOURCE, *HEADERS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _link_flags() -> list[str]:
+    if os.name == "nt":
+        return ["-static-libgcc", "-static-libstdc++"]
+    return ["-pthread"]
+
+
+def _ninja() -> str | None:
+    try:
+        import ninja
+    except ImportError:
+        return shutil.which("ninja")
+    return str(Path(ninja.BIN_DIR) / "ninja")
+
+
+def _ninja_file(compiling: list[str], linking: list[str], target: str) -> str:
+    def command(words: list[str]) -> str:
+        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)  # elsewhere a shell reads it
+        return line.replace("$", "$$")
+
+    return (
+        f"rule compile\n  command = {command(compiling)}\nrule link\n  command = {command(linking)}\n"
+        f"build kernel.o: compile\nbuild {target}: link kernel.o\n"
+    )
+
+
+def _key() -> str:
+    """Of the source and the processor."""
+    return f"kernel-{source_key()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *told[:2]])
+
+
+def _compiler_key(cxx: list[str]) -> str:
+    try:
+        done = subprocess.run([*cxx, "--version"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return hashlib.sha256(done.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "unreadable"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folders of builds that were interrupted."""
+    for left in folder.glob("building-*"):
+        with contextlib.suppress(FileNotFoundError):  # its builder has just finished
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,148 @@
+"""The NVIDIA form of filtered leaky ReLU, resampling and activations: compiled at run time, checked, then launched.
+
+    cuda.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)    lower(kink(raise_(x * pre + b))) * post
+
+x is [N,C,H,W] float32, float16 or bfloat16, b [C]; pre and post [C] or [N,C] are the scales of channels, for which
+styles and demodulation serve. Arithmetic is in float32. Every kernel is compared with plain torch when it is first
+used; if it is not right, or cannot be had, plain torch serves and `ops.describe` says why.
+
+Launching neither waits nor allocates outside torch's own allocator, so a CUDA graph can record it, once it has run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ops import backends
+from ops.bias_act import without_gradients
+from ops.filtered_lrelu import Kink, Leg, in_blocks
+from ops.kernels.cuda import nvrtc
+from ops.kernels.cuda.driver import Context, DriverError
+from ops.kernels.cuda.kernel_source import THREADS, Kernel
+from ops.kernels.cuda.launch import SAMPLES, Forms, Launch, Wrong
+from ops.polyphase import Span
+from ops.upfirdn2d import whole_image
+
+NAME = "CUDA (NVRTC)"
+_lock = threading.RLock()
+_serving = True
+
+
+def filtered_lrelu(
+    x: Tensor,
+    b: Tensor | None,
+    v: Tensor | None,
+    raise_: Leg,
+    before: Leg | None,
+    after: Leg,
+    kink: Kink,
+    pre: Tensor | None = None,
+    post: Tensor | None = None,
+) -> Tensor:
+    """after(kink(raise_(x * pre + b))) * post, or after(kink'(raise_(x * pre + b)) * before(v)) * post."""
+    y = None
+    if x.is_cuda:
+        y = _try("filtered_lrelu", x, lambda f: f.filtered_lrelu(x, b, v, raise_, before, after, kink, pre, post))
+    if y is None:
+        scaled = x if pre is None else x.to(raise_.f.dtype) * pre[..., None, None]
+        y = in_blocks(scaled, b, v, raise_, before, after, kink)
+        y = (y if post is None else y * post[..., None, None]).to(x.dtype)
+    return y
+
+
+def upfirdn2d(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+    """See `ops.upfirdn2d`."""
+    y = _try("upfirdn2d", x, lambda forms: forms.upfirdn2d(x, f, y_span, x_span))
+    return whole_image(x, f, y_span, x_span) if y is None else y
+
+
+def bias_act(x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None) -> Tensor:
+    """See `ops.bias_act`; without gradients."""
+    y = _try("bias_act", x, lambda forms: forms.bias_act(x, b, dim, act, alpha, gain, clamp))
+    return without_gradients(x, b, dim, act, alpha, gain, clamp) if y is None else y
+
+
+def offer() -> None:
+    """Let the ops ask for these forms first, where torch was built for NVIDIA's GPUs."""
+    if torch.version.cuda is None:
+        return
+    offered: list[tuple[str, Callable[..., Tensor]]] = [
+        ("filtered_lrelu", filtered_lrelu),
+        ("upfirdn2d", upfirdn2d),
+        ("bias_act", bias_act),
+    ]
+    for family, run in offered:
+        backends.offer(family, backends.Form(NAME, run, lambda x, family=family: refuses(family, x)))
+
+
+def refuses(family: str, x: Tensor) -> str | None:
+    """Why the kernels of a family cannot take x, or None: what `backends.Form` asks."""
+    if x.device.type != "cuda":
+        return "it is for NVIDIA GPUs"
+    if str(x.dtype).removeprefix("torch.") not in SAMPLES:
+        return "it is for float32, float16 and bfloat16"
+    if not _serving:
+        return "it was switched off"
+    forms = _forms(x.device.index)
+    return forms if isinstance(forms, str) else forms.failures.get(family)
+
+
+def serve(wanted: bool) -> None:
+    """Switch these forms off and on, to compare them with plain torch; not between pictures that must agree."""
+    global _serving
+    _serving = wanted
+
+
+def _try(family: str, x: Tensor, run: Callable[[Forms], Tensor | None]) -> Tensor | None:
+    """The result, or None where plain torch has to serve, from now on if a kernel turned out not to be had."""
+    forms = _forms(x.device.index)
+    if isinstance(forms, str) or family in forms.failures:
+        return None
+    try:
+        return run(forms)
+    except (nvrtc.NvrtcError, DriverError, Wrong) as error:
+        forms.failures[family] = str(error)
+        return None
+
+
+def _forms(device: int) -> Forms | str:
+    """The forms for a device, or why there are none. Found out once."""
+    with _lock:
+        return _found(device)
+
+
+@lru_cache
+def _found(device: int) -> Forms | str:
+    try:
+        machine = Gpu(device)
+    except (nvrtc.NvrtcError, DriverError) as error:
+        return str(error)
+    return Forms(machine.load)
+
+
+class Gpu:
+    """Makes kernels ready to launch on one device. Raises NvrtcError or DriverError."""
+
+    def __init__(self, device: int) -> None:
+        self._device = device
+        self.architecture = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+        nvrtc.library()
+        self._context = Context(device)
+
+    def load(self, kernel: Kernel) -> Launch:
+        """Compile (or find in the cache) and load a kernel."""
+        shared = kernel.shared_words * 4
+        image = nvrtc.compiled(kernel.source(), self.architecture)
+        function = self._context.load(image, "bandlimit")
+        function.prefer_shared_memory(shared)
+
+        def launch(blocks: int, parameters: bytearray) -> None:
+            stream = torch.cuda.current_stream(self._device).cuda_stream
+            function.launch(blocks, THREADS, shared, stream, parameters)
+
+        return launch

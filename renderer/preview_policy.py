@@ -1,0 +1,40 @@
+"""While a hand moves and exact pictures come too slowly, a quicker network of the same weights makes previews."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch.nn.functional as F
+
+from networks.architectures.layerwise import Step
+from networks.inference.half_rate_preview import preview_of
+from renderer.models.model_cache import Loaded
+from renderer.stages.feature_maps import Map
+from session import Scene
+
+SLOW = 1 / 30  # seconds that a picture may take before a preview is worth it
+
+
+def previewed(scene: Scene, loaded: Loaded) -> Loaded | None:
+    """What makes previews of this scene; None where the exact picture is quick, measured, or there is none."""
+    looked_into = scene.capture.layer or scene.inspect.show != "picture" or scene.transform.undo
+    if looked_into or loaded.device.type != "cpu" or sum(loaded.costs) < SLOW:
+        return None
+    if loaded.preview is None:
+        synthesis = preview_of(loaded.network.synthesis)
+        if synthesis is None:
+            return None
+        network = copy.copy(loaded.network)
+        network._modules = {**loaded.network._modules, "synthesis": synthesis}
+        loaded.preview = replace(loaded, network=network, costs=[], keep=None)
+    return loaded.preview
+
+
+def enlarged(captured: Map, step: Step | None, loaded: Loaded) -> Map:
+    """The finished picture at the size of an exact one."""
+    size = loaded.network.img_resolution
+    if step is not None or captured.values.shape[1] == size:
+        return captured
+    values = F.interpolate(captured.values[None], size=(size, size), mode="bicubic", align_corners=False)[0]
+    return replace(captured, values=values)

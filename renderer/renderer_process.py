@@ -1,0 +1,74 @@
+"""One renderer process: how it is started, reached and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+from renderer.openmp_env import waiting
+from renderer.transport.frames import Arena, FrameReader
+
+
+class Running:
+    """One renderer process with its connection and its pictures' memory."""
+
+    def __init__(self, threads: int | None) -> None:
+        self.arena = Arena.create()
+        self.reader = FrameReader(self.arena)
+        self.channel, theirs = Pipe()
+        self._sending = threading.Lock()
+        try:
+            self.process = _start(theirs.fileno(), self.arena, threads)
+        except OSError:
+            self.channel.close()
+            self.arena.close()
+            raise
+        finally:
+            theirs.close()  # so that the channel ends when the renderer does
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Tell it something; waits as long as it does not listen. Raises OSError where it is gone."""
+        with self._sending:
+            self.channel.send(message)
+
+    def end(self) -> str:
+        """Make sure that it is gone; how it ended, as a sentence."""
+        try:
+            code = self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        with self._sending:  # never while a message is being written: its descriptor might be another file's by then
+            self.channel.close()
+        self.arena.close()
+        if code == -getattr(signal, "SIGKILL", 9):
+            return "The renderer was killed; if nobody did that, memory ran out."
+        if code < 0:
+            what = "was ended" if -code in (signal.SIGTERM, signal.SIGINT) else "crashed"
+            return f"The renderer {what} ({signal.Signals(-code).name})."
+        return f"The renderer ended by itself (exit status {code})."
+
+
+def _start(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[Any]:
+    """The process: `python -m renderer.server`, which unlike multiprocessing's spawn runs nothing of our __main__."""
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    # -P: nothing is imported from the folder that the person happens to be in.
+    command = [sys.executable, "-P", "-m", "renderer.server", str(channel), arena.handle]
+    if threads:
+        command += ["--threads", str(threads)]
+    env = {**waiting(os.environ), **os.environ, "PYTHONPATH": paths}
+    options: dict[str, Any] = {"env": env, "stdin": subprocess.DEVNULL}
+    if sys.platform == "win32":
+        os.set_handle_inheritable(channel, True)
+        options["startupinfo"] = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [channel]})
+    else:
+        options["pass_fds"] = (channel, int(arena.handle))
+        options["process_group"] = 0  # Ctrl+C in the terminal is not for the renderer
+    return subprocess.Popen(command, **options)

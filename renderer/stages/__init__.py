@@ -1,0 +1,1 @@
+"""The stages of a render: latents, cached layers, feature maps, transforms, output."""

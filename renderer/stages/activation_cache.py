@@ -1,0 +1,100 @@
+"""What is kept between layers, so that a change resumes from the first layer that it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from networks.architectures.layerwise import State
+from renderer.models.model_cache import Loaded
+from session.scene import Matrix
+
+LARGEST = 2 << 30  # bytes kept at most on a CPU; four times as much on a GPU
+SHARE = 4  # and at most one part in so many of what is free
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """All that decides what comes out of the layers."""
+
+    loaded: Loaded
+    rows: Tensor  # w of each layer, [num_ws, w_dim] on the CPU
+    noise: tuple[str, int] | None  # mode and seed; None where the network has no noise
+    transform: Matrix | None  # at the network's input; None: untouched
+    force_fp32: bool
+    kernels: str  # what computes; results agree bit for bit under one name
+
+    def unchanged(self, other: Inputs) -> int:
+        """How many of the first layers give the same with the other inputs."""
+        if self.loaded is not other.loaded or self.force_fp32 != other.force_fp32 or self.transform != other.transform:
+            return 0
+        if self.noise != other.noise or self.kernels != other.kernels:
+            return 0
+        changed = (self.rows != other.rows).any(dim=1).tolist()
+        for step in self.loaded.steps:
+            if any(changed[row] for row in step.w):
+                return step.index
+        return len(self.loaded.steps)
+
+
+@dataclass
+class Run:
+    """One pass through the layers, as far as it went: what came out of some of them, by how many were done."""
+
+    inputs: Inputs
+    kept: dict[int, State] = field(default_factory=dict)
+
+    def deepest(self, inputs: Inputs, stop: int) -> int:
+        """How many layers need not be run for these inputs; 0 where all must."""
+        limit = min(self.inputs.unchanged(inputs), stop)
+        return max((done for done in self.kept if done <= limit), default=0)
+
+    def continued(self, inputs: Inputs) -> Run:
+        """A run with these inputs that begins with what is still valid of this one."""
+        limit = self.inputs.unchanged(inputs)
+        return Run(inputs, {done: state for done, state in self.kept.items() if done <= limit})
+
+
+def bytes_of(states: Iterable[State]) -> int:
+    """Memory of states together; what several of them share counts once."""
+    sizes: dict[int, int] = {}
+    for state in states:
+        for tensor in (state.x, state.image, state.shortcut):
+            if tensor is not None:
+                storage = tensor.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
+    return sum(sizes.values())
+
+
+def most_useful(costs: Sequence[float], sizes: Sequence[int], budget: int) -> frozenset[int]:
+    """After which layers to keep what came out, within a budget of bytes.
+
+    costs[i] is the time of layer i, sizes[i] the bytes of what comes out of it. Every layer is taken to be equally
+    likely to change next; each pick saves the most expected time for its bytes.
+    """
+    before = [0.0]
+    for cost in costs:
+        before.append(before[-1] + cost)
+    chosen: set[int] = set()
+
+    def saved(kept: set[int]) -> float:
+        # A change at layer j resumes from the deepest boundary at or before j.
+        return sum(before[max((done for done in kept if done <= layer), default=0)] for layer in range(len(costs) + 1))
+
+    while True:
+        base, room = saved(chosen), budget - sum(sizes[done - 1] for done in chosen)
+        options = [done for done in range(1, len(costs) + 1) if done not in chosen and 0 < sizes[done - 1] <= room]
+        gains = {done: (saved(chosen | {done}) - base) / sizes[done - 1] for done in options}
+        best = max(gains, key=gains.__getitem__, default=None)
+        if best is None or gains[best] <= 0:
+            return frozenset(chosen)
+        chosen.add(best)
+
+
+def budget(device: torch.device, free: int | None) -> int:
+    """Bytes for boundaries on a device that has this much free."""
+    largest = LARGEST * (4 if device.type == "cuda" else 1)
+    return largest if free is None else min(largest, free // SHARE)

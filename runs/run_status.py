@@ -1,0 +1,105 @@
+"""Watching runs from outside: which there are, how far they are, and what they have written since the last look."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runs.run_folder import DAMAGED, RUN, STATUS, RunError, RunFolder
+
+SILENT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run at one moment."""
+
+    path: Path
+    kind: str
+    state: str  # "starting", "running", "stopped", "done", "failed", or "gone": its process ended without a word
+    done: float
+    total: float
+    facts: dict[str, Any]  # all of status.json
+
+
+class Tail:
+    """The lines that a growing file has got since the last look; a line half written waits for its end."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._at = 0
+
+    def lines(self) -> list[str]:
+        """New whole lines. A file that became shorter is read anew, one that is missing has none."""
+        try:
+            with self.path.open("rb") as file:
+                if self._at > os.fstat(file.fileno()).st_size:
+                    self._at = 0
+                file.seek(self._at)
+                new = file.read()
+        except OSError:
+            return []
+        whole = new[: new.rfind(b"\n") + 1]
+        self._at += len(whole)
+        return whole.decode("utf-8", errors="replace").splitlines()
+
+    def values(self) -> list[dict[str, Any]]:
+        """New lines of JSON; damaged ones are passed over."""
+        found = []
+        for line in self.lines():
+            try:
+                value = json.loads(line)
+            except DAMAGED:
+                continue
+            if isinstance(value, dict):
+                found.append(value)
+        return found
+
+
+def look(path: str | Path) -> Seen:
+    """How a run is doing. Raises RunError where the folder is no run."""
+    folder = RunFolder(path)
+    described = folder.described()
+    try:
+        facts = json.loads((folder.path / STATUS).read_text(encoding="utf-8"))
+    except (OSError, *DAMAGED):
+        facts = {}
+    facts = facts if isinstance(facts, dict) else {}
+    state = str(facts.get("state", "starting"))
+    if state in ("starting", "running") and facts and not _alive(facts, described):
+        state = "gone"
+    return Seen(folder.path, str(described.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts)
+
+
+def runs_in(outdir: str | Path) -> list[Path]:
+    """The folders of runs in a folder, by name."""
+    out = Path(outdir)
+    try:
+        return sorted(entry for entry in out.iterdir() if (entry / RUN).is_file())
+    except OSError:
+        return []
+
+
+def _alive(facts: dict[str, Any], described: dict[str, Any]) -> bool:
+    if described.get("host") == socket.gethostname() and os.name != "nt":
+        try:
+            os.kill(int(facts["pid"]), 0)
+        except PermissionError:
+            return True
+        except (KeyError, TypeError, ValueError, OSError):
+            return False
+        return True
+    return time.time() - _number(facts, "heartbeat") < SILENT
+
+
+def _number(facts: dict[str, Any], key: str) -> float:
+    value = facts.get(key)
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+__all__ = ["RunError", "Seen", "Tail", "look", "runs_in"]

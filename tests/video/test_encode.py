@@ -1,0 +1,44 @@
+"""Films have the frames, the size and the colours that were written, or are not there at all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from video.encode import VideoError, VideoWriter
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_every_frame_comes_back_in_its_colour(tmp_path: Path, channels: int) -> None:
+    colours = [(200, 60, 30), (20, 180, 90), (0, 0, 0), (255, 255, 255)]
+    with VideoWriter(tmp_path / "new" / "a.mp4", 65, 33, fps=10) as video:  # odd sizes gain a row and a column
+        for colour in colours:
+            video.write(np.full((33, 65, channels), (*colour, 255)[:channels], np.uint8))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", tmp_path / "new" / "a.mp4"]
+    data = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True
+    ).stdout
+    frames = np.frombuffer(data, np.uint8).reshape(-1, 34, 66, 3)
+    assert len(frames) == len(colours)
+    for frame, colour in zip(frames, colours, strict=True):
+        assert np.abs(frame[16, 32].astype(int) - colour).max() <= 3  # 8-bit YCbCr rounds
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.mp4"]
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    frame = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(tmp_path / "a.mp4", 16, 16) as video:
+        video.write(frame)
+        raise RuntimeError("stop")
+    with pytest.raises(VideoError, match="16x16"), VideoWriter(tmp_path / "b.mp4", 16, 16) as video:
+        video.write(np.zeros((8, 16, 3), np.uint8))
+    with pytest.raises(VideoError, match="no frames"), VideoWriter(tmp_path / "c.mp4", 16, 16):
+        pass
+    with pytest.raises(VideoError, match="nothing.xyz"), VideoWriter(tmp_path / "nothing.xyz", 16, 16) as video:
+        for _ in range(1000):
+            video.write(frame)
+    assert list(tmp_path.iterdir()) == []

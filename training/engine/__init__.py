@@ -1,0 +1,1 @@
+"""What a training step runs on: data loading, random numbers, processes, memory."""

@@ -1,0 +1,1 @@
+"""A training's run folder: start, reports, states, live control."""

@@ -1,0 +1,110 @@
+"""What a training asks of the machine it runs on: precision, memory, signals, and which versions are at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ops import kernels
+from ops.image_allocator import keep_freed_pages
+from runs.run_folder import RunError
+from training.config import TrainingConfig
+from training.run.diagnostics import out_of_memory
+
+
+def versions() -> dict[str, str]:
+    """Of what a result may depend on besides the configuration."""
+    kernels.ready(wait=True)  # else run.yaml would tell of what served before
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "threads": str(torch.get_num_threads()),
+        "kernels": kernels.serving(),
+    }
+
+
+def prepare_torch(config: TrainingConfig) -> None:
+    """Precision, determinism and memory as asked for; they hold for the process."""
+    torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
+    torch.use_deterministic_algorithms(config.deterministic)
+    keep_freed_pages()
+    kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
+
+
+@contextlib.contextmanager
+def memory_explained(config: TrainingConfig) -> Iterator[None]:
+    """Turn running out of memory into advice."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise RunError(out_of_memory(config)) from None
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise RunError(out_of_memory(config)) from None
+
+
+@contextlib.contextmanager
+def stopping_gently(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and a polite kill call `interrupt`; another Ctrl-C a second later or more stops at once.
+
+    A second signal that comes sooner is the same one: torchrun passes on what its processes have had already.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first: list[float] = []
+
+    def handle(number: int, _frame: Any) -> None:
+        if first and number == signal.SIGINT and time.monotonic() - first[0] > 1:
+            raise KeyboardInterrupt
+        first.append(time.monotonic())
+        interrupt()
+
+    known = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in known]
+    try:
+        yield
+    finally:
+        for number, handler in zip(known, before, strict=True):
+            signal.signal(number, handler)
+
+
+def memory_in_use(device: torch.device) -> tuple[float, float, float]:
+    """GB of this process, and at most of the GPU: used, and reserved by torch."""
+    cpu = 0.0
+    if sys.platform != "win32":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu = peak / (1 if sys.platform == "darwin" else 1 / 1024) / 2**30
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            cpu = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if device.type != "cuda":
+        return cpu, 0.0, 0.0
+    return cpu, torch.cuda.max_memory_allocated(device) / 2**30, torch.cuda.max_memory_reserved(device) / 2**30
+
+
+def duration(seconds: float) -> str:
+    """`12s`, `3m 05s`, `2h 03m 04s`, `1d 02h 03m`."""
+    whole = round(seconds)
+    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    if days:
+        return f"{days}d {hours:02d}h {minutes:02d}m"
+    if hours:
+        return f"{hours}h {minutes:02d}m {rest:02d}s"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
