@@ -108,6 +108,7 @@ def _new(chosen: dict) -> TrainingConfig:
         dataset.resolution,
         dataset.channels,
         dataset.label_dim if options.cond else 0,
+        dataset.has_styles,
     )
     return resolve(options, facts)
 

@@ -57,6 +57,8 @@ class Dataset:
         all_grey = self._check_headers(first_grey)
         self.channels = channels or (1 if all_grey else 3)
         self.classes: tuple[str, ...] = ()
+        self._styles: np.ndarray | None = None
+        self._of_style: dict[int, np.ndarray] = {}
         self._labels = self._read_labels() if use_labels else None
         self._kept = np.arange(len(self._names))
         if max_size is not None and max_size < 1:
@@ -119,6 +121,21 @@ class Dataset:
         """The class number, or None without classes."""
         return int(self._labels[self.raw_index(index)]) if self._labels is not None and self._labels.ndim == 1 else None
 
+    @property
+    def has_styles(self) -> bool:
+        """Whether `dataset.json` says which pictures have one style; read with the labels."""
+        return self._styles is not None
+
+    def partner(self, index: int, chance: float) -> int:
+        """One of the pictures of the same style, mirrored as it is, by a number in [0, 1); itself where it has none."""
+        half, place = divmod(self._checked(index), len(self._kept))
+        if self._styles is None or (style := int(self._styles[self._kept[place]])) < 0:
+            return index
+        if style not in self._of_style:
+            self._of_style[style] = np.flatnonzero(self._styles[self._kept] == style)
+        found = self._of_style[style]
+        return half * len(self._kept) + int(found[int(chance * len(found))])
+
     def batch(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Several at once: uint8 [N,C,H,W] and float32 [N,L]."""
         chosen = [int(index) for index in indices]
@@ -139,6 +156,7 @@ class Dataset:
         """A short digest of names, lengths, labels and, in a zip, contents: tells whether data changed."""
         digest = hashlib.sha256(repr(self._archive.checksums()).encode())
         digest.update(b"" if self._labels is None else self._labels.tobytes())
+        digest.update(b"" if self._styles is None else self._styles.tobytes())
         digest.update(self._kept.tobytes() + bytes([self.xflip]))
         return digest.hexdigest()[:16]
 
@@ -205,6 +223,7 @@ class Dataset:
                 f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
             )
         self.classes = labelling.classes(document)
+        self._styles = labelling.styles(document, self._names)
         return labelling.for_pictures(self._names, found, self.path)
 
     def _unreadable(self, name: str, error: PictureError) -> DatasetError:

@@ -46,6 +46,17 @@ def classes(document: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in found) if isinstance(found, list) else ()
 
 
+def styles(document: Any, names: Sequence[str]) -> np.ndarray | None:
+    """Which pictures have one style, as those of one font (our own addition): int64 [N], equal where `dataset.json`
+    gives equal styles, -1 where it gives none; None where it knows no styles at all."""
+    found = document.get("styles") if isinstance(document, dict) else None
+    if not isinstance(found, dict) or not found:
+        return None
+    numbers: dict[str, int] = {}
+    told = [str(found[name]) if name in found else None for name in names]
+    return np.array([-1 if style is None else numbers.setdefault(style, len(numbers)) for style in told], np.int64)
+
+
 def for_pictures(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:
     """Labels in the pictures' order: int64 [N] for class numbers, float32 [N,L] for vectors.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -46,6 +46,9 @@ class Options(Part):
     vae_fade_kimg: Annotated[
         float, Range(0, 1e9), "Thousand pictures over which the autoencoder's loss then fades out (with --vae-kimg)"
     ] = 0.0
+    vae_styles: Annotated[
+        bool, "The autoencoder's encoder sees another picture of the same style (a font), so that a z is a style"
+    ] = False
     freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
     freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
     cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
@@ -89,6 +92,7 @@ class DataFacts:
     resolution: int
     channels: int
     label_dim: int  # 0 where it has no labels
+    styles: bool = False  # whether it says which pictures have one style
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class TrainingConfig:
     vae_kimg: float = 0.0
     vae_d_kimg: float = 0.0
     vae_fade_kimg: float = 0.0
+    vae_styles: bool = False
     z_dim: int | None = None  # as w_dim
     first_cutoff: float = 2.0
     first_stopband: float = 2**2.1
@@ -214,8 +219,11 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         )
     if options.resume is not None and options.vae_kimg > 0:
         raise FieldError("--vae-kimg is for networks that begin from nothing; leave it out with --resume.")
-    if options.vae_kimg == 0 and (options.vae_d_kimg > 0 or options.vae_fade_kimg > 0):
-        raise FieldError("--vae-d-kimg and --vae-fade-kimg say what follows on --vae-kimg, which is missing.")
+    if options.vae_kimg == 0 and (options.vae_d_kimg > 0 or options.vae_fade_kimg > 0 or options.vae_styles):
+        raise FieldError("--vae-d-kimg, --vae-fade-kimg and --vae-styles go with --vae-kimg, which is missing.")
+    if options.vae_styles and not (facts.styles and options.cond):
+        missing = "styles in dataset.json, as `visualizer.py dataset letters` writes them" if options.cond else "--cond"
+        raise FieldError(f"--vae-styles needs {missing}.")
     resumed = options.resume is not None
     fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
     lr = 0.002 if size >= 1024 else 0.0025  # of "auto"
@@ -284,6 +292,7 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         vae_kimg=options.vae_kimg,
         vae_d_kimg=options.vae_d_kimg,
         vae_fade_kimg=options.vae_fade_kimg,
+        vae_styles=options.vae_styles,
         z_dim=options.z_dim,
         first_cutoff=chosen.cutoff,
         # A wider input would need twice the samples at the published distance of its stopband, and four times the time.
@@ -386,9 +395,3 @@ def _grid(text: str) -> str:
     if text != "auto" and not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,2}", text):
         raise FieldError(f"--grid is {text!r}, but must be columns x rows like 8x4, or auto.")
     return text
-
-
-def next_number(names: Sequence[str]) -> int:
-    """One more than the highest number that a folder of runs has."""
-    found = [int(match[0]) for name in names if (match := re.match(r"\d+", name))]
-    return max(found, default=-1) + 1

@@ -167,12 +167,24 @@ class Training:
             [self.images + place for place in one.places],
             self.device,
         )
-        real = torch.from_numpy(one.images).to(self.device).to(torch.float32) / 127.5 - 1
+        real = self._pictures(one.images)
         chosen = (draws.uniform("class", 1)[:, 0] * len(self.dataset)).astype(int)
         c = np.stack([self.dataset.label(int(index)) for index in chosen])
         z = draws.normal("z", self.trainer.G.z_dim)
         labels = torch.from_numpy(one.labels).to(self.device)
-        return Batch(real, labels, z, torch.from_numpy(c).to(self.device), draws)
+        return Batch(real, labels, z, torch.from_numpy(c).to(self.device), draws, self._shown(phase, one, draws))
+
+    def _shown(self, phase: Phase, one: Round, draws: KeyedDraws) -> torch.Tensor | None:
+        """What the encoder sees in place of the reals, where that is asked for: others of the same styles."""
+        if not self.config.vae_styles or self.trainer.encoder is None or phase.network == "D":
+            return None
+        chances = draws.uniform("shown", 1)[:, 0]
+        chosen = [self.dataset.partner(i, chance) for i, chance in zip(one.indices, chances, strict=True)]
+        return self._pictures(self.dataset.batch(chosen)[0])
+
+    def _pictures(self, images: np.ndarray) -> torch.Tensor:
+        """uint8 as the networks see it, from -1 to 1."""
+        return torch.from_numpy(images).to(self.device).to(torch.float32) / 127.5 - 1
 
     def _report(self, name: str, values: torch.Tensor) -> None:
         self.statistics.add(name, values)

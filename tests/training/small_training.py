@@ -54,7 +54,13 @@ def small_config(pictures: Path, **options: Any) -> TrainingConfig:
     given = {**SMALL, **options}
     dataset = Dataset(pictures, use_labels=given.get("cond", False))
     facts = DataFacts(
-        str(pictures), dataset.name, len(dataset), dataset.resolution, dataset.channels, dataset.label_dim
+        str(pictures),
+        dataset.name,
+        len(dataset),
+        dataset.resolution,
+        dataset.channels,
+        dataset.label_dim,
+        dataset.has_styles,
     )
     return resolve(Options(data=str(pictures), **given), facts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,19 @@ from runs.run_folder import RunFolder, read_lines
 from session.fields import FieldError
 from training.loop import Training
 from training.objectives.vae_warmup import FADING_WEIGHT, Encoder, divergence, picture_distance
+from training.step import VAE
 
 SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("data") / "pictures", classes=2)
+    """Of two classes; 12 styles have one picture of each."""
+    folder = make_pictures(tmp_path_factory.mktemp("data") / "pictures", classes=2)
+    document = json.loads((folder / "dataset.json").read_text())
+    document["styles"] = {name: ["Family", f"Style {i // 2}"] for i, (name, _) in enumerate(document["labels"])}
+    (folder / "dataset.json").write_text(json.dumps(document))
+    return folder
 
 
 COLOURS = np.random.RandomState(0).randint(0, 255, (24, 3))
@@ -83,7 +90,7 @@ def test_a_distance_counts_what_is_large_more_than_what_is_fine() -> None:
 
 
 FADING = {"cfg": "cpu-t", **SIZES, "cond": True, "vae_kimg": 0.048, "vae_d_kimg": 0.04, "vae_fade_kimg": 0.08,
-          "tick": 0.04, "kimg": 0.2}  # fmt: skip
+          "vae_styles": True, "tick": 0.04, "kimg": 0.2}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +140,33 @@ def test_a_stop_changes_nothing(stopped_at: int, pictures: Path, whole: Path, tm
 def test_it_is_for_networks_that_begin_from_nothing(pictures: Path) -> None:
     with pytest.raises(FieldError, match="leave it out with --resume"):
         small_config(pictures, cfg="cpu-t", vae_kimg=1.0, resume="somewhere.safetensors")
-    with pytest.raises(FieldError, match="follows on --vae-kimg"):
+    with pytest.raises(FieldError, match="go with --vae-kimg"):
         small_config(pictures, cfg="cpu-t", vae_fade_kimg=1.0)
+
+
+def test_the_encoder_sees_other_pictures_of_the_same_styles(pictures: Path, tmp_path: Path) -> None:
+    config = small_config(pictures, **FADING)
+    training = Training(begin(tmp_path, config)[0], config, say=lambda line: None)
+    rounds = training.feed.next()
+    own, other = [], []
+    for one, batch in zip(rounds, training.batches(VAE, rounds), strict=True):
+        assert batch.shown is not None
+        for index, real, shown in zip(one.indices, batch.real, batch.shown, strict=True):
+            partner = index + 1 if index % 2 == 0 else index - 1
+            for pixels, found in ((real, own), (shown, other)):
+                images = ((pixels + 1) * 127.5).round().to(torch.uint8).numpy()
+                found.append([np.array_equal(images, training.dataset.image(i)) for i in (index, partner)])
+    assert own == [[True, False]] * 8
+    assert sorted(map(tuple, set(map(tuple, other)))) == [(False, True), (True, False)]
+    training.feed.close()
+
+
+def test_styles_are_for_datasets_that_have_them(tmp_path: Path) -> None:
+    plain = make_pictures(tmp_path / "plain", classes=2)
+    with pytest.raises(FieldError, match="needs --cond"):
+        small_config(plain, cfg="cpu-t", vae_kimg=1.0, vae_styles=True)
+    with pytest.raises(FieldError, match="needs styles in dataset.json"):
+        small_config(plain, cfg="cpu-t", vae_kimg=1.0, vae_styles=True, cond=True)
 
 
 def test_z_may_be_longer_than_w(pictures: Path, tmp_path: Path) -> None:

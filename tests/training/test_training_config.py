@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from session.fields import FieldError
-from training.config import PIPES, DataFacts, Options, TrainingConfig, next_number, resolve, suggested_gamma
+from training.config import PIPES, DataFacts, Options, TrainingConfig, resolve, suggested_gamma
 from training.presets import PRESETS
 from training.run.options_json import published_options
 
@@ -107,8 +107,6 @@ def test_every_preset_makes_a_configuration_that_can_be_kept(name: str) -> None:
 )  # fmt: skip
 def test_runs_are_called_as_people_know_them(options, name: str) -> None:
     assert config(**options).name == name
-    assert next_number(["00000-a", "00012-b", "notes", "state"]) == 13
-    assert next_number([]) == 0
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ class Round:
     images: np.ndarray  # uint8 [N,C,H,W]
     labels: np.ndarray  # float32 [N,L]
     places: tuple[int, ...]
+    indices: tuple[int, ...]  # in the dataset
 
 
 class Feed:
@@ -35,16 +36,16 @@ class Feed:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
         self._workers = workers
         self._before = self._order.state()  # the order as it was before the step that is being read ahead
-        self._ahead: list[tuple[tuple[int, ...], list[Future[Any]]]] | None = None
+        self._ahead: list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]] | None = None
 
     def next(self) -> list[Round]:
         """The next step's rounds. Raises DatasetError where a picture cannot be read any more."""
         now = self._ahead if self._ahead is not None else self._begin()
         self._before = self._order.state()
         rounds = []
-        for places, parts in now:
+        for places, indices, parts in now:
             images, labels = zip(*(part.result() for part in parts), strict=True)
-            rounds.append(Round(np.concatenate(images), np.concatenate(labels), places))
+            rounds.append(Round(np.concatenate(images), np.concatenate(labels), places, indices))
         self._ahead = self._begin()
         return rounds
 
@@ -65,11 +66,12 @@ class Feed:
         """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self) -> list[tuple[tuple[int, ...], list[Future[Any]]]]:
+    def _begin(self) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]]:
         chosen = self._order.take(self.batch)
         begun = []
         for places in self.shares:
             indices = chosen[list(places)]
             parts = np.array_split(indices, min(self._workers, len(indices)))
-            begun.append((places, [self._pool.submit(self.dataset.batch, part.tolist()) for part in parts]))
+            read = [self._pool.submit(self.dataset.batch, part.tolist()) for part in parts]
+            begun.append((places, tuple(indices.tolist()), read))
         return begun

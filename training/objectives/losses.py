@@ -52,6 +52,7 @@ class Batch:
     z: Tensor  # [N, z_dim]
     c: Tensor
     draws: Draws
+    shown: Tensor | None = None  # [N,C,H,W] to the encoder in place of the reals
 
 
 class Losses:
@@ -118,7 +119,7 @@ class Losses:
         """The first `count` pictures are to be those reals: their codes, by the encoder as it is, and their classes."""
         assert self.encoder is not None
         with torch.no_grad():
-            mean, log_variance = self.encoder(batch.real[:count])
+            mean, log_variance = self.encoder((batch.real if batch.shown is None else batch.shown)[:count])
         noise = batch.draws.normal("code", mean.shape[1])[:count]
         codes = mean + noise * (log_variance / 2).exp()
         return replace(
@@ -130,7 +131,7 @@ class Losses:
     def _autoencode(self, batch: Batch, gain: float, images_done: int) -> None:
         """Each real picture to its code, and back by G; without noise inputs, which it could not foresee."""
         assert self.encoder is not None  # without one there is no such phase
-        mean, log_variance = self.encoder(batch.real)
+        mean, log_variance = self.encoder(batch.real if batch.shown is None else batch.shown)
         z = mean + batch.draws.normal("code", mean.shape[1]) * (log_variance / 2).exp()
         ws = self.G.mapping(z, batch.real_c, update_emas=True)
         made = self._paint(batch, ws, learn_averages=True, noise_mode="none")
