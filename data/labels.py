@@ -47,14 +47,16 @@ def classes(document: Any) -> tuple[str, ...]:
 
 
 def styles(document: Any, names: Sequence[str]) -> np.ndarray | None:
-    """Which pictures have one style, as those of one font (our own addition): int64 [N], equal where `dataset.json`
-    gives equal styles, -1 where it gives none; None where it knows no styles at all."""
+    """Which pictures have one style, as those of one font: int64 [N], -1 for none; None where no picture has one.
+
+    `dataset.json` says it with equal words (our own addition): `"styles": [["a.png", "Family", "Style"], ...]`.
+    """
     found = document.get("styles") if isinstance(document, dict) else None
-    if not isinstance(found, dict) or not found:
+    if not isinstance(found, list) or not found:
         return None
+    told = {str(item[0]): str(item[1:]) for item in found if isinstance(item, list) and len(item) > 1}
     numbers: dict[str, int] = {}
-    told = [str(found[name]) if name in found else None for name in names]
-    return np.array([-1 if style is None else numbers.setdefault(style, len(numbers)) for style in told], np.int64)
+    return np.array([numbers.setdefault(told[name], len(numbers)) if name in told else -1 for name in names], np.int64)
 
 
 def for_pictures(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:

@@ -55,7 +55,8 @@ class Options(Part):
     cmax: Annotated[int | None, Whole, "Feature maps of a layer at most"] = None
     glr: Annotated[float | None, Range(0, 1), "Learning rate of G"] = None
     dlr: Annotated[float | None, Range(0, 1), "Learning rate of D"] = None
-    z_dim: Annotated[int | None, Whole, "Length of z (default that of w, which the preset says)"] = None
+    z_dim: Annotated[int | None, Whole, "Length of z (default that of w)"] = None
+    w_dim: Annotated[int | None, Whole, "Length of w (default the preset's)"] = None
     map_depth: Annotated[int | None, Range(1, 256), "Layers of the mapping network"] = None
     mbstd_group: Annotated[int | None, Whole, "Pictures that D compares with each other"] = None
     desc: Annotated[str | None, "Words to add to the run's name"] = None
@@ -116,7 +117,7 @@ class TrainingConfig:
     kimg: float
     cbase: int
     cmax: int
-    latent: int
+    latent: int  # length of w, and of z where z_dim does not say
     layers: int
     map_depth: int
     mbstd_group: int
@@ -247,7 +248,7 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         kimg=chosen.kimg if options.kimg is None else options.kimg,
         cbase=options.cbase or int(fmaps * 32768),
         cmax=options.cmax or chosen.cmax,
-        latent=chosen.latent,
+        latent=options.w_dim or chosen.latent,
         layers=chosen.layers,
         map_depth=options.map_depth or chosen.mapping,
         mbstd_group=mbstd,

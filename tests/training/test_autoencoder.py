@@ -30,7 +30,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two classes; 12 styles have one picture of each."""
     folder = make_pictures(tmp_path_factory.mktemp("data") / "pictures", classes=2)
     document = json.loads((folder / "dataset.json").read_text())
-    document["styles"] = {name: ["Family", f"Style {i // 2}"] for i, (name, _) in enumerate(document["labels"])}
+    document["styles"] = [[name, "Family", f"Style {i // 2}"] for i, (name, _) in enumerate(document["labels"])]
     (folder / "dataset.json").write_text(json.dumps(document))
     return folder
 
@@ -169,10 +169,10 @@ def test_styles_are_for_datasets_that_have_them(tmp_path: Path) -> None:
         small_config(plain, cfg="cpu-t", vae_kimg=1.0, vae_styles=True, cond=True)
 
 
-def test_z_may_be_longer_than_w(pictures: Path, tmp_path: Path) -> None:
+def test_z_and_w_are_as_long_as_asked_for(pictures: Path, tmp_path: Path) -> None:
     """As people's scripts draw 512 numbers."""
-    config = small_config(pictures, cfg="cpu-t", **SIZES, cond=True, z_dim=512, vae_kimg=0.008, kimg=0.016)
+    config = small_config(pictures, cfg="cpu-t", **SIZES, cond=True, z_dim=512, w_dim=128, vae_kimg=0.008, kimg=0.016)
     folder, _ = begin(tmp_path, config)
     generator = train(folder, config).trainer.G_ema
-    assert (generator.z_dim, generator.w_dim) == (512, 64)
+    assert (generator.z_dim, generator.w_dim) == (512, 128)
     assert generator(torch.randn(1, 512), torch.eye(2)[:1]).shape == (1, 3, 16, 16)
