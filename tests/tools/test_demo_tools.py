@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from networks.architectures.stylegan2 import Generator as Generator2
 from networks.architectures.stylegan3 import Generator as Generator3
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from session.bookmarks import bookmarks, presets
-from tools import collect_run, demo_bookmarks, demo_figures, judge_demo
+from tools import collect_run, demo_bookmarks, demo_figures, judge_demo, keep_training
 
 SMALL3 = StyleGAN3Config(16, z_dim=8, w_dim=8, c_dim=4, num_layers=4, channel_base=64, channel_max=4)
 SMALL2 = StyleGAN2Config(16, z_dim=8, w_dim=8, c_dim=4, mapping_num_layers=2, channel_base=64, channel_max=4)
@@ -129,3 +131,24 @@ def test_what_is_kept_of_a_training_names_no_machine_and_no_folder_of_it(tmp_pat
 def test_a_folder_that_is_no_run_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, collect_run, tmp_path, "--dest", tmp_path) == 2
     assert "is not a run folder that can be read" in capsys.readouterr().err
+
+
+def test_a_training_that_is_kept_can_go_on_elsewhere(planets, tmp_path, monkeypatch, capfd):
+    """Its last line is the command; a try of it takes over all of G_ema and D."""
+    flags = ["--cfg=cpu-t", "--cbase=64", "--cmax=4", "--cond", "1", "--batch=8", "--gamma=0.1", "--device", "cpu"]
+    some = [*flags, "--metrics", "none", "--grid=4x2"]
+    start = ["--outdir", str(tmp_path), "--data", str(planets), "--vae-kimg", "0.008", "--kimg", "0.016"]
+    assert cli.run("train", [*start, *some]) == 0
+    folder = next(tmp_path.glob("00000-*"))
+    assert run(monkeypatch, keep_training, folder, "--name", "small", "--dest", tmp_path / "kept") == 0
+    text = (tmp_path / "kept" / "README.md").read_text()
+    assert "| small | 0.016 |" in text
+    *_, command = (line.strip() for line in text.splitlines() if line.strip())
+    words = shlex.split(command)
+    assert words[:3] == ["python", "visualizer.py", "train"]
+    assert "--vae-kimg" not in words
+    monkeypatch.chdir(planets.parent)
+    capfd.readouterr()
+    assert cli.run("train", [*words[3:], "--kimg", "0.008", "--outdir", str(tmp_path / "later")]) == 0
+    taken = re.findall(r"(G|D|G_ema): (\d+) of (\d+) tensors taken over", capfd.readouterr().out)
+    assert {role for role, some, every in taken if some == every} == {"G", "D", "G_ema"}
