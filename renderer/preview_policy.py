@@ -18,7 +18,7 @@ SLOW = 1 / 30  # seconds that a picture may take before a preview is worth it
 
 def previewed(scene: Scene, loaded: Loaded) -> Loaded | None:
     """What makes previews of this scene; None where the exact picture is quick, measured, or there is none."""
-    looked_into = scene.capture.layer or scene.inspect.show != "picture" or scene.transform.undo
+    looked_into = scene.capture.layer or not scene.inspect.chosen.spatial or scene.transform.undo
     if looked_into or loaded.device.type != "cpu" or sum(loaded.costs) < SLOW:
         return None
     if loaded.preview is None:

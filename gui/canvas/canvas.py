@@ -189,7 +189,7 @@ def _widths(result: RenderResult | None) -> float:
     if result is None or not result.scene.capture.layer:
         return 1.0
     layer = next((layer for layer in result.model.layers if layer.name == result.scene.capture.layer), None)
-    if layer is None or not layer.sampling_rate or result.scene.inspect.show != "picture":
+    if layer is None or not layer.sampling_rate or not result.scene.inspect.chosen.spatial:
         return 1.0
     return layer.width / layer.sampling_rate
 

@@ -19,5 +19,4 @@ _INSPECTORS: dict[type, Callable[[Any, Look], Shown]] = {
 
 def inspect(settings: Inspect, look: Look) -> Shown:
     """What the chosen inspector makes of a captured map."""
-    chosen = getattr(settings, settings.show)
-    return _INSPECTORS[type(chosen)](chosen, look)
+    return _INSPECTORS[type(settings.chosen)](settings.chosen, look)
