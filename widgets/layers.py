@@ -1,8 +1,10 @@
-"""Layers: every layer of the network to look into, as a picture or as a spectrum."""
+"""Layers: every layer of the network to look into, with any inspector: as an image, as a spectrum."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from imgui_bundle import imgui
@@ -10,32 +12,72 @@ from imgui_bundle import imgui
 from gui.controls import ui
 from gui.panel import Now, Panel, View
 from renderer.messages import LayerInfo
-from session import Capture, Inspect, Picture, Scene, Spectrum
+from session import Capture, Inspect, Scene, Spectrum
+from session.fields import describe
+from session.inspect import Inspector
 
 ROWS = 13  # height of the table in rows, with its head
 PICTURE = "Picture"
 FULL = {"float32": "32", "float16": "16", "bfloat16": "b16", "float64": "64"}
+INSPECTORS: dict[str, type[Inspector]] = {
+    name: field.kind for name, field in describe(Inspect).items() if issubclass(field.kind, Inspector)
+}
+FIRST = describe(Inspect)["show"].default  # its settings stand open; the others have a section each
+# Optional, for the inspectors that come with the program; any other is drawn from its declaration alone.
+MEANINGS = {"spectrum": "Power over frequency of what is looked at"}
+LABELS: dict[str, dict[str, Any]] = {
+    "picture.gain_db": {"label": "Gain"},
+    "picture.normalize": {"text": "Normalise each channel"},
+    "picture.colormap": {"label": "Colours"},
+    "spectrum.all_channels": {"text": "Sum of all channels"},
+    "spectrum.beta": {"label": "Kaiser β"},
+    "spectrum.range_db": {"label": "Range ±"},
+    "spectrum.colormap": {"label": "Colours"},
+}
 
 
 def draw(value: Scene, now: Now) -> Scene:
     capture = _table(value.capture, now)
     layer = next((layer for layer in _layers(now) if layer.name == capture.layer), None)
     capture = _channels(capture, layer, now)
-    inspect = value.inspect
-    picture = _picture(inspect.picture, capture)
+    inspect = _fields(value.inspect, FIRST, capture)
     _stats(now)
-    spectrum, show = inspect.spectrum, inspect.show
-    if ui.section("Spectrum", open=False, meaning="Power over frequency of what is looked at"):
-        shown = replace(value, capture=capture, inspect=replace(inspect, show="spectrum"))
-        _spectrum_plots(now.view("spectrum", shown), layer, now, spectrum)
-        spectrum = _spectrum(spectrum)
-        with ui.buttons(1):
-            on = show == "spectrum"
-            if ui.button("On the canvas", "Shows the spectrum in place of the picture", active=on):
-                show = "picture" if on else "spectrum"
-    if capture == value.capture and (picture, spectrum, show) == (inspect.picture, inspect.spectrum, inspect.show):
+    for name in INSPECTORS:
+        if name != FIRST:
+            inspect = _section(replace(value, capture=capture, inspect=inspect), name, layer, now)
+    if (capture, inspect) == (value.capture, value.inspect):
         return value
-    return replace(value, capture=capture, inspect=Inspect(show, picture, spectrum))
+    return replace(value, capture=capture, inspect=inspect)
+
+
+def _section(scene: Scene, name: str, layer: LayerInfo | None, now: Now) -> Inspect:
+    """The section of one inspector, folded at first: its plots, its settings, and the button that shows its image."""
+    inspect, kind = scene.inspect, INSPECTORS[name]
+    if not ui.section(kind.title, open=False, meaning=MEANINGS.get(name, describe(Inspect)[name].meaning)):
+        return inspect
+    if plots := PLOTS.get(name):
+        shown = replace(scene, inspect=replace(inspect, show=name))
+        plots(now.view(name, shown), layer, now, getattr(inspect, name))
+    inspect = _fields(inspect, name, scene.capture)
+    with ui.buttons(1):
+        active = inspect.show == name
+        meaning = f"Shows the {kind.title.lower()} in place of the picture"
+        if ui.button(f"On the canvas##{name}", meaning, active=active):
+            inspect = replace(inspect, show=FIRST if active else name)
+        ui.mark(f"show {name}")
+    return inspect
+
+
+def _fields(inspect: Inspect, name: str, capture: Capture) -> Inspect:
+    """A row for every field that an inspector declares."""
+    before = after = getattr(inspect, name)
+    for field in describe(type(before)):
+        place = f"{name}.{field}"
+        row = dict(LABELS.get(place, {}))
+        if place == "picture.colormap":
+            row |= {"enabled": not capture.rgb, "why": "Three channels are their own colours: show one channel."}
+        after = ui.field_row(after, field, place=place, **row)
+    return inspect if after is before else replace(inspect, **{name: after})
 
 
 def _layers(now: Now) -> tuple[LayerInfo, ...]:
@@ -96,13 +138,6 @@ def _channels(capture: Capture, layer: LayerInfo | None, now: Now) -> Capture:
     return ui.integer(capture, "channel", high=max(count - shown, 0) if count else None, label="Channel")
 
 
-def _picture(picture: Picture, capture: Capture) -> Picture:
-    picture = ui.slider(picture, "gain_db", label="Gain")
-    picture = ui.checkbox(picture, "normalize", label="", text="Normalise each channel")
-    why = "Three channels are their own colours: show one channel."
-    return ui.combo(picture, "colormap", label="Colours", enabled=not capture.rgb, why=why, place="picture.colormap")
-
-
 def _stats(now: Now) -> None:
     """Mean, deviation and largest magnitude: of all channels, and of those shown."""
     stats = now.result.stats if now.result and not now.result.preview else None
@@ -125,13 +160,6 @@ def _number(value: float | None) -> str:
         return "–"
     text = f"{abs(value):.3f}" if abs(value) < 1000 else f"{abs(value):.3g}"
     return ("\N{MINUS SIGN}" if value < 0 else "\N{FIGURE SPACE}") + text
-
-
-def _spectrum(spectrum: Spectrum) -> Spectrum:
-    spectrum = ui.slider(spectrum, "range_db", label="Range ±")
-    spectrum = ui.slider(spectrum, "beta", label="Kaiser β")
-    spectrum = ui.checkbox(spectrum, "all_channels", label="", text="Sum of all channels")
-    return ui.combo(spectrum, "colormap", label="Colours", place="spectrum.colormap")
 
 
 def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectrum: Spectrum) -> None:
@@ -180,5 +208,7 @@ def _nyquist(layer: LayerInfo | None, now: Now) -> float:
         return (layer.sampling_rate or layer.width) / 2
     return now.model.resolution / 2 if now.model else 32.0
 
+
+PLOTS: dict[str, Callable[[View | None, LayerInfo | None, Now, Any], None]] = {"spectrum": _spectrum_plots}
 
 panel = Panel("Layers", Scene, draw, dock="right", meaning="Looks into the network, layer by layer")

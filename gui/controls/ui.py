@@ -19,10 +19,10 @@ from gui.controls.class_combo import class_row
 from gui.controls.item_rects import PLACES, begin_frame, mark, panel, reveal
 from gui.controls.numbers import drag, integer, optional, pair, seed, slider, spoken
 from gui.controls.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
-from gui.controls.property_row import arrow, edit, em, indent, label, tooltip
+from gui.controls.property_row import arrow, edit, em, indent, label, label_of, tooltip
 from gui.style.theme import colour
 from gui.style.theme import vec as tint
-from session.fields import Field, Part
+from session.fields import Field, Part, describe
 
 __all__ = [
     "PLACES",
@@ -38,6 +38,7 @@ __all__ = [
     "edit",
     "em",
     "fact",
+    "field_row",
     "figure",
     "hint",
     "indent",
@@ -138,3 +139,26 @@ def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | N
         return finished and typed.strip() != value, typed.strip()
 
     return edit(part, name, control, **row)
+
+
+def field_row(part: P, name: str, **row: Any) -> P:
+    """The control that fits a field as it is declared: for settings that no panel knows by name.
+
+    A choice is a combo, a bool a checkbox, a whole number a counter, a bounded float a slider, else text is typed.
+    Raises ValueError for a field that no single row can edit: a tuple, a group of fields, a number without bounds.
+    """
+    field = describe(type(part))[name]
+    if field.many or issubclass(field.kind, Part) or (field.kind in (int, float) and field.range is None):
+        raise ValueError(f"No row can edit {type(part).__name__}.{name}: draw it in the panel.")
+    if field.choice:
+        return combo(part, name, **row)
+    if field.kind is bool:
+        return checkbox(part, name, **{"label": "", "text": label_of(name), **row})
+    if field.kind is int and field.range and field.optional:
+        low, high = int(field.range.low), int(field.range.high)
+        return optional(part, name, **{"low": low, "high": high, "empty": "none", **row})
+    if field.kind is int:
+        return integer(part, name, **row)
+    if field.kind is float:
+        return slider(part, name, **row)
+    return text(part, name, **row)
