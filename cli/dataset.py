@@ -1,6 +1,7 @@
-"""A dataset for training, from pictures you have or from the built-in planets.
+"""A dataset for training, from pictures you have, from letters of your fonts, or from the built-in planets.
 
 visualizer.py dataset --source photos/ --dest faces.zip --resolution 256x256 --transform center-crop
+visualizer.py dataset letters --source fonts/ --dest letters.zip --resolution 64x64 --characters A-Z
 visualizer.py dataset planets --dest planets.zip --resolution 64x64 --max-images 20000 --seed 0
 """
 
@@ -19,6 +20,8 @@ from cli.flags import Parser, fail, same_file
 def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if (options.what == "planets") == (options.source is not None):
+        if options.what == "letters":
+            return fail("Give the folder of your fonts with --source.")
         return fail("Give --source with your pictures, or the word planets for the built-in ones, and not both.")
     if options.resolution and (options.width or options.height):
         return fail("Give --resolution, or --width and --height, and not both.")
@@ -45,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             source = planets(options, width or 64, height or 64)
         elif same_file(options.source, options.dest):
             return fail(f"{options.dest} is the source itself; choose another --dest.")
+        elif options.what == "letters":
+            source = letters(options, width or 64, height or 64, progress)
         else:
             source = open_source(options.source, options.labels)
         report = prepare(source, options.dest, wish, progress)
@@ -81,13 +86,31 @@ def planets(options: argparse.Namespace, width: int, height: int):
     return Planets(options.max_images or 10_000, width, options.seed)
 
 
+def letters(options: argparse.Namespace, width: int, height: int, progress: Progress):
+    from data.errors import DatasetError
+    from data.letters import Letters, characters_of
+
+    if width != height:
+        raise DatasetError(f"Letters are drawn on squares, not {width}x{height}: choose a square --resolution.")
+    return Letters(
+        options.source,
+        width,
+        characters_of(options.characters),
+        options.max_styles,
+        workers=options.workers,
+        strict=options.on_problem == "skip",
+        progress=progress,
+    )
+
+
 def parser() -> Parser:
     made = Parser("visualizer.py dataset", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("what", nargs="?", choices=["planets"], help="the built-in set instead of a source")
+    made.add_argument("what", nargs="?", choices=["planets", "letters"], help="built-in pictures, or letters of fonts")
     made.add_argument(
         "--source",
         type=Path,
-        help="folder (recursive), zip, LMDB folder, cifar-10-python.tar.gz or train-images-idx3-ubyte.gz",
+        help="folder (recursive), zip, LMDB folder, cifar-10-python.tar.gz or train-images-idx3-ubyte.gz; "
+        "letters: folder of fonts",
     )
     made.add_argument("--dest", type=Path, required=True, help="the .zip or empty folder to write")
     made.add_argument(
@@ -118,6 +141,8 @@ def parser() -> Parser:
         "--background", type=color, default=(255, 255, 255), metavar="RRGGBB", help="below transparency (ffffff)"
     )
     made.add_argument("--any-size", action="store_true", help="allow sides that are no power of two")
+    made.add_argument("--characters", default="A-Z", help="of letters, as in A-Za-z0-9: a class each (A-Z)")
+    made.add_argument("--max-styles", type=int, default=6, help="of letters: styles of one family, as bold (6)")
     made.add_argument("--seed", type=int, default=0, help="of the planets (0)")
     made.add_argument("--workers", type=int, help="processes (one for each core)")
     return made

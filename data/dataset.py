@@ -57,7 +57,8 @@ class Dataset:
         all_grey = self._check_headers(first_grey)
         self.channels = channels or (1 if all_grey else 3)
         self.classes: tuple[str, ...] = ()
-        self._styles: np.ndarray | None = None
+        self.styles: tuple[labelling.Style, ...] = ()  # family and style of every typeface, sorted
+        self._styles = np.full(len(self._names), -1)  # of each file; -1 where none is told
         self._of_style: dict[int, np.ndarray] = {}
         self._labels = self._read_labels() if use_labels else None
         self._kept = np.arange(len(self._names))
@@ -124,16 +125,25 @@ class Dataset:
     @property
     def has_styles(self) -> bool:
         """Whether `dataset.json` says which pictures have one style; read with the labels."""
-        return self._styles is not None
+        return bool(self.styles)
+
+    def style_index(self, index: int) -> int | None:
+        """Which of `styles` a picture is of; None where that is not told."""
+        number = int(self._styles[self.raw_index(index)])
+        return number if number >= 0 else None
+
+    def of_style(self, number: int) -> np.ndarray:
+        """Indices of the pictures of one of `styles`, the mirrored ones left aside: int64 [K]."""
+        if number not in self._of_style:
+            self._of_style[number] = np.flatnonzero(self._styles[self._kept] == number)
+        return self._of_style[number]
 
     def partner(self, index: int, chance: float) -> int:
         """One of the pictures of the same style, mirrored as it is, by a number in [0, 1); itself where it has none."""
-        half, place = divmod(self._checked(index), len(self._kept))
-        if self._styles is None or (style := int(self._styles[self._kept[place]])) < 0:
+        if (style := self.style_index(index)) is None:
             return index
-        if style not in self._of_style:
-            self._of_style[style] = np.flatnonzero(self._styles[self._kept] == style)
-        found = self._of_style[style]
+        half = self._checked(index) // len(self._kept)
+        found = self.of_style(style)
         return half * len(self._kept) + int(found[int(chance * len(found))])
 
     def batch(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +166,7 @@ class Dataset:
         """A short digest of names, lengths, labels and, in a zip, contents: tells whether data changed."""
         digest = hashlib.sha256(repr(self._archive.checksums()).encode())
         digest.update(b"" if self._labels is None else self._labels.tobytes())
-        digest.update(b"" if self._styles is None else self._styles.tobytes())
+        digest.update(self._styles.tobytes() if self.styles else b"")
         digest.update(self._kept.tobytes() + bytes([self.xflip]))
         return digest.hexdigest()[:16]
 
@@ -223,8 +233,14 @@ class Dataset:
                 f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
             )
         self.classes = labelling.classes(document)
-        self._styles = labelling.styles(document, self._names)
+        self._read_styles(labelling.styles(document, self.path))
         return labelling.for_pictures(self._names, found, self.path)
+
+    def _read_styles(self, found: dict[str, labelling.Style]) -> None:
+        of_files = [found.get(name) for name in self._names]
+        self.styles = tuple(sorted({style for style in of_files if style is not None}))
+        numbers: dict[labelling.Style | None, int] = {style: number for number, style in enumerate(self.styles)}
+        self._styles = np.array([numbers.get(style, -1) for style in of_files], np.int64)
 
     def _unreadable(self, name: str, error: PictureError) -> DatasetError:
         return DatasetError(f"{name} in {self.path} cannot be read ({error}): replace or remove it.")

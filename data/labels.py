@@ -12,6 +12,7 @@ import numpy as np
 from data.errors import DatasetError
 
 Label = int | tuple[float, ...]
+Style = tuple[str, str]  # family and style of a typeface
 _MOST_CLASSES = 1 << 16
 _LONGEST_VECTOR = 1 << 16
 
@@ -46,17 +47,22 @@ def classes(document: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in found) if isinstance(found, list) else ()
 
 
-def styles(document: Any, names: Sequence[str]) -> np.ndarray | None:
-    """Which pictures have one style, as those of one font: int64 [N], -1 for none; None where no picture has one.
+def styles(document: Any, path: Path) -> dict[str, Style]:
+    """`{"styles": [["a.png", "Roboto", "Bold"], ...]}` as name -> family and style (our own addition, too).
 
-    `dataset.json` says it with equal words (our own addition): `"styles": [["a.png", "Family", "Style"], ...]`.
+    Empty where there are none. Raises DatasetError where they look otherwise.
     """
     found = document.get("styles") if isinstance(document, dict) else None
-    if not isinstance(found, list) or not found:
-        return None
-    told = {str(item[0]): str(item[1:]) for item in found if isinstance(item, list) and len(item) > 1}
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(told[name], len(numbers)) if name in told else -1 for name in names], np.int64)
+    if found is None:
+        return {}
+    rows = found if isinstance(found, list) else [found]
+    for row in rows:
+        if not (isinstance(row, list) and len(row) == 3 and all(isinstance(word, str) for word in row)):
+            raise DatasetError(
+                f'dataset.json of {path} holds {str(row)[:60]} where ["a.png", "family", "style"] should be: '
+                'mend it, or remove its "styles".'
+            )
+    return {name: (family, style) for name, family, style in rows}
 
 
 def for_pictures(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ from PIL import Image
 from data.crop_resize import FILTERS, TRANSFORMS, shaped
 from data.errors import DatasetError, PictureError
 from data.image_decoding import decoded, explained, flattened, is_grey, odd_mode, opened, orientation, png, upright
-from data.labels import Label
+from data.labels import Label, Style
 from data.parallel_map import Crew
 from data.report import Report
 from data.sources import Source
@@ -66,7 +66,9 @@ def prepare(source: Source, dest: Path, wish: Wish, progress: Progress | None = 
     tell = progress or (lambda what, done, total: None)
     count = len(source.names) if wish.max_images is None else min(wish.max_images, len(source.names))
     workers = wish.workers or min(os.cpu_count() or 1, 16)
-    report = Report(wish.on_problem)
+    report = Report(wish.on_problem, source.noun)
+    for name, problems, usable in source.problems:
+        report.takes(name, problems, usable)
     with Crew(source, count, 1 if count <= _FEW else workers, work) as crew:
         wish, channels = _settled(source, crew, wish, count, tell)
         side = int(wish.width or 0)
@@ -89,16 +91,22 @@ def _write(
     count: int,
 ) -> list[tuple[str, Label]] | None:
     labels: list[tuple[str, Label | None]] = []
+    styles: list[tuple[str, Style]] = []
     digests: dict[bytes, str] = {}
     with Writer(dest) as writer:
         for done, made in enumerate(crew.each((wish, channels)), 1):
             name = str(source.names[made.index])
             problems = list(made.problems)
-            if made.picture is not None and digests.setdefault(made.digest, name) != name:
+            doubled = (
+                source.tells_doubles and made.picture is not None and digests.setdefault(made.digest, name) != name
+            )
+            if doubled:
                 problems.append(("duplicate", f"as {digests[made.digest]}"))
             if report.takes(name, problems, made.picture is not None) and made.picture is not None:
                 label = source.labels[made.index] if source.labels is not None else None
                 labels.append((writer.add(made.picture), label))
+                if style := source.styles[made.index] if source.styles is not None else None:
+                    styles.append((labels[-1][0], style))
             tell("pictures", done, count)
         if wish.on_problem == "refuse" and report.problems:
             raise Refused(report)
@@ -107,7 +115,7 @@ def _write(
         whole = [(name, label) for name, label in labels if label is not None]
         report.unlabelled = len(labels) - len(whole) if whole else 0
         kept = whole if len(whole) == len(labels) else None
-        writer.finish(kept, source.classes)
+        writer.finish(kept, source.classes, styles)
         report.written = len(labels)
     return kept
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data.errors import one_line
 
-_REMARKS = {"turned upright", "stretched"}  # told, but no reason to leave a picture out
+_REMARKS = {"turned upright", "stretched", "small capitals for lower case"}  # told, but no reason to leave it out
 _MENDED = {
     "duplicate": "kept",
     "too small": "enlarged",
@@ -14,14 +14,24 @@ _MENDED = {
     "grey with transparency": "laid over the background",
     "turned upright": "as the camera was held",
     "stretched": "to a square",
+    "lacks characters": "the others drawn",
+    "capitals for lower case": "the others drawn",
+    "too large beside the others": "the others drawn",
+    "too many styles": "the others left out",
+    "small capitals for lower case": "drawn",
 }
 
 
-class Report:
-    """Counts and examples of every kind of problem, and what was written."""
+def is_remark(kind: str) -> bool:
+    """Whether this is only told, and a picture or font with it is as good as others."""
+    return kind in _REMARKS
 
-    def __init__(self, on_problem: str = "convert") -> None:
-        self.on_problem = on_problem
+
+class Report:
+    """Counts and examples of every kind of problem, and what was written. noun: what is counted."""
+
+    def __init__(self, on_problem: str = "convert", noun: str = "pictures") -> None:
+        self.on_problem, self.noun = on_problem, noun
         self.written = 0
         self.side = 0
         self.channels = 3
@@ -56,7 +66,7 @@ class Report:
 
     def table(self) -> str:
         """One line a kind of problem; empty where nothing was odd."""
-        rows = [("problem", "pictures", "what was done", "for example")]
+        rows = [("problem", self.noun, "what was done", "for example")]
         for (kind, kept), count in sorted(self.counts.items()):
             done = _MENDED.get(kind, "converted") if kept else "left out"
             done = "refused" if self.on_problem == "refuse" and kind not in _REMARKS else done

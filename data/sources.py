@@ -17,7 +17,7 @@ import numpy as np
 from data import labels as labelling
 from data.archive import Archive, exists
 from data.errors import DatasetError
-from data.labels import Label
+from data.labels import Label, Style
 
 _MOST_UNPACKED = 1 << 30
 
@@ -26,13 +26,19 @@ class Source:
     """Pictures by number, for `prepare`. May be sent to other processes.
 
     names: one for each picture, for reports. labels: one for each, or None. classes: names of the classes, if known.
-    known: where sizes need no looking at, (width, height, channels) of all.
+    known: where sizes need no looking at, (width, height, channels) of all. styles: family and style of each picture
+    of a letter, or None. problems: what was odd before any picture was made (name, problems, whether it is used), in
+    `noun`s. tells_doubles: whether equal pictures are odd.
     """
 
     names: Sequence[str]
     labels: Sequence[Label | None] | None = None
     classes: tuple[str, ...] = ()
     known: tuple[int, int, int] | None = None
+    styles: Sequence[Style | None] | None = None
+    problems: Sequence[tuple[str, Sequence[tuple[str, str]], bool]] = ()
+    noun = "pictures"
+    tells_doubles = True
 
     def parcel(self, index: int) -> Any:
         """What a worker needs beside the source itself; called in the first process."""
@@ -76,6 +82,8 @@ class Pictures(Source):
         if found is not None:
             self.labels = [found.get(name) for name in self.names]
             self.classes = labelling.classes(document)
+            styles = labelling.styles(document, path)
+            self.styles = [styles.get(name) for name in self.names] if styles else None
         elif labels == "folders" or (labels == "auto" and document is None):
             folders = class_folders(self.names, labels == "folders")
             if labels == "folders" and folders is None:

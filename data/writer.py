@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from data.errors import DatasetError
-from data.labels import Label
+from data.labels import Label, Style
 
 
 class Writer:
@@ -58,12 +58,19 @@ class Writer:
         self.count += 1
         return name
 
-    def finish(self, labels: Sequence[tuple[str, Label]] | None, classes: Sequence[str] = ()) -> None:
+    def finish(
+        self,
+        labels: Sequence[tuple[str, Label]] | None,
+        classes: Sequence[str] = (),
+        styles: Sequence[tuple[str, Style]] = (),
+    ) -> None:
         """Write dataset.json and move everything to its place."""
         listed = None if labels is None else [[name, list(x) if isinstance(x, tuple) else x] for name, x in labels]
         document: dict[str, object] = {"labels": listed}
         if labels is not None and classes:
             document["classes"] = list(classes)
+        if styles:
+            document["styles"] = [[name, *style] for name, style in styles]
         self._write("dataset.json", json.dumps(document).encode())
         try:
             if self._zip is not None and self._file is not None:
