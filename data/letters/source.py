@@ -21,7 +21,6 @@ from data.sources import Source
 
 Progress = Callable[[str, int, int], None]
 _FEW = 16  # files: starting processes takes longer than looking at them here
-_LARGEST_DRAWING = 4096
 
 
 class Letters(Source):
@@ -65,9 +64,9 @@ class Letters(Source):
         self._opened: tuple[Place, Font] | None = None
 
     def read(self, index: int, parcel: Any) -> np.ndarray:
-        """uint8 [H,W]: drawn up to eight times as large, then filtered down."""
+        """uint8 [H,W]: drawn four or eight times as large, by how small it is, then filtered down."""
         place, character, scale, middle = self._pictures[index]
-        times = min(8, _LARGEST_DRAWING // self.resolution)
+        times = 8 if self.resolution < 128 else 4
         side = self.resolution * times
         drawing = self._font(place, scale * side).drawing(character)
         canvas = Image.new("L", (side, side))
