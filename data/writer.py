@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import IO
 
 from data.errors import DatasetError
 from data.labels import Label, Style
+from session.atomic_write import commit, discard, new_part
 
 
 class Writer:
@@ -27,7 +26,7 @@ class Writer:
         self.dest = dest
         self.count = 0
         self.is_zip = dest.suffix.lower() == ".zip"
-        self._part = dest.with_name(f".{dest.name}.{os.getpid()}.part")
+        self._part = new_part(dest)
         self._file: IO[bytes] | None = None
         self._zip: zipfile.ZipFile | None = None
         self._finished = False
@@ -75,12 +74,10 @@ class Writer:
         try:
             if self._zip is not None and self._file is not None:
                 self._zip.close()
-                self._file.flush()
-                os.fsync(self._file.fileno())
                 self._file.close()
             if not self.is_zip and self.dest.exists():
                 self.dest.rmdir()
-            self._part.replace(self.dest)
+            commit(self._part, self.dest)
         except OSError as error:
             raise self._failed(error) from None
         self._finished = True
@@ -94,10 +91,7 @@ class Writer:
             if open_one is not None:
                 with contextlib.suppress(OSError, ValueError):  # a full disk refuses the last bytes, too
                     open_one.close()
-        if self._part.is_dir():
-            shutil.rmtree(self._part, ignore_errors=True)
-        else:
-            self._part.unlink(missing_ok=True)
+        discard(self._part)
 
     def _write(self, name: str, data: bytes) -> None:
         try:

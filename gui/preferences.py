@@ -13,6 +13,7 @@ import yaml
 
 from gui import platform_dirs
 from session import Session, codec
+from session.atomic_write import atomic_write
 from session.fields import Choice, FieldError, Part, Range, check, describe
 
 SETTINGS, SESSION = "settings.yaml", "session.yaml"
@@ -79,7 +80,9 @@ def load(folder: Path) -> tuple[Prefs, Session | None, list[str]]:
 def save(folder: Path, prefs: Prefs) -> None:
     """Write the settings: beside, then renamed over. Raises OSError where the folder cannot be written."""
     text = yaml.safe_dump(codec.plain(prefs), sort_keys=False, allow_unicode=True)
-    codec.write_beside(folder / SETTINGS, text.encode())
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / SETTINGS) as part:
+        part.write_bytes(text.encode())
 
 
 def save_session(folder: Path, session: Session) -> None:

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import yaml
 
+from session.atomic_write import atomic_write
+
 RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
     "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
 )  # fmt: skip
@@ -152,17 +154,9 @@ class RunFolder:
 
 
 def replace_text(path: Path, text: str, sync: bool = True) -> None:
-    """Write a file beside its place and move it there, so that nobody reads half of it. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    """Replace a text file atomically, so that no reader sees half of it. Raises OSError."""
+    with atomic_write(path, sync=sync) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def append_line(path: Path, values: Mapping[str, Any], sync: bool = False) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from session.atomic_write import atomic_write
 from session.document import Session
 from session.fields import Field, FieldError, Part, check, describe, suggest
 
@@ -56,8 +55,11 @@ def upgrade(tree: dict[str, Any], version: Any, where: str) -> dict[str, Any]:
 
 
 def save(path: Path, session: Session) -> None:
-    """Write the document: beside, then renamed over, so that a crash leaves the old file whole."""
-    write_beside(path, to_yaml(session).encode())
+    """Write the document, atomically; missing folders are created. Raises OSError."""
+    text = to_yaml(session)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        part.write_bytes(text.encode())
 
 
 def load(path: Path) -> Session:
@@ -73,20 +75,6 @@ def load(path: Path) -> Session:
     except OSError as error:
         raise SessionError(f"{path} cannot be read ({error.strerror}): check the path.") from error
     return from_yaml(text, path.name)
-
-
-def write_beside(path: Path, data: bytes) -> None:
-    """Put bytes at a path in one move; on any failure what was there stays and nothing is left behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def plain(part: Part) -> dict[str, Any]:

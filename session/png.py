@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from session.codec import SessionError, from_yaml, to_yaml, write_beside
+from session.atomic_write import atomic_write
+from session.codec import SessionError, from_yaml, to_yaml
 from session.document import Session
 
 KEY = "bandlimit"  # name of the PNG's text chunk
@@ -19,9 +19,9 @@ def save_png(path: Path, pixels: np.ndarray, session: Session | None = None) -> 
     info = PngImagePlugin.PngInfo()
     if session is not None:
         info.add_text(KEY, to_yaml(session), zip=True)
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="PNG", pnginfo=info)
-    write_beside(path, data.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as part:
+        Image.fromarray(pixels).save(part, format="PNG", pnginfo=info)
 
 
 def read_session(path: Path) -> Session:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import uuid
 from pathlib import Path
 from types import TracebackType
 
 import imageio_ffmpeg
 import numpy as np
+
+from session.atomic_write import commit, discard, new_part
 
 
 class VideoError(RuntimeError):
@@ -36,7 +37,7 @@ class VideoWriter:
         self.path, self.width, self.height = path, width, height
         self.frames = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+        self._part = new_part(path, keep_suffix=True)  # ffmpeg derives the container from it
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
@@ -69,7 +70,7 @@ class VideoWriter:
                 self._process.kill()
                 self._process.communicate()
         finally:
-            self._part.unlink(missing_ok=True)
+            discard(self._part)
             self._errors.close()
 
     def _finish(self) -> None:
@@ -78,7 +79,7 @@ class VideoWriter:
             raise VideoError(
                 self._why() if self.frames else f"{self.path.name} would have no frames: nothing was written."
             )
-        self._part.replace(self.path)
+        commit(self._part, self.path)
 
     def _why(self) -> str:
         self._process.wait()

@@ -11,11 +11,9 @@ own library.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -25,6 +23,7 @@ from networks.config import AnyConfig, config_from_dict
 from networks.errors import CheckpointError, Flaw, broken, foreign, plain
 from networks.safe_pickle.file_reader import FileBytes, Region
 from networks.safe_pickle.lazy_tensor import Storage, StoredTensor
+from session.atomic_write import atomic_write
 
 FORMAT = "bandlimit-network"
 VERSION = 1
@@ -135,30 +134,19 @@ def write_ours(
             # Numbers that do not count as a row of bytes (a single one may have any stride) are few and copied.
             yield value.view(-1).view(torch.uint8).numpy().data if value.numel() > 1 else value.numpy().tobytes()
 
-    _write_beside(path, pieces())
+    _write(path, pieces())
 
 
-def _write_beside(path: Path, pieces: Iterator[memoryview | bytes]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _write(path: Path, pieces: Iterator[memoryview | bytes]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            _write_all(file, pieces)
-        beside.replace(path)
+        with atomic_write(path) as part, part.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be written ({error.strerror or error}); choose another place or make room.", "unwritable"
         ) from None
-    finally:
-        with suppress(OSError):  # a name that is too long has been said
-            beside.unlink(missing_ok=True)
-
-
-def _write_all(file: BinaryIO, pieces: Iterator[memoryview | bytes]) -> None:
-    for piece in pieces:
-        file.write(piece)
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:

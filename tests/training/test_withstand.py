@@ -6,6 +6,9 @@ import os
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +19,7 @@ from small_training import begin, make_pictures, newest_state, same, small_confi
 
 from cli.train import main
 from networks import load_network
+from session.atomic_write import new_part
 from training.run.checkpoint_files import states
 
 SMALL = (
@@ -176,10 +180,14 @@ def test_a_state_of_something_else_is_one_sentence(run: Path, capsys) -> None:
 
 
 def test_what_a_kill_left_half_written_goes(run: Path) -> None:
-    left = [run / ".fakes000000.png.part", run / "snapshots" / ".network-snapshot-000000.safetensors.123.part",
-            run / "state" / ".state-0000000020.pt.part"]  # fmt: skip
-    for path in left:
-        path.write_bytes(b"half")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = []
+    for path in (run / "fakes000000.png", run / "snapshots" / "x.safetensors", run / "state" / "state-0000000020.pt"):
+        part = new_part(path)
+        left.append(part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")))
+        left[-1].write_bytes(b"half")
+        os.utime(left[-1], (time.time() - 60,) * 2)
     (run / "control.yaml").write_text("kimg: 0.032\n")
     assert main([f"--run={run}"]) == 0
     assert not any(path.exists() for path in left)

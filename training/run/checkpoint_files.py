@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from runs.run_folder import RunError
+from session.atomic_write import atomic_write
 
 KEPT = 2
 VERSION = 1
@@ -19,24 +19,17 @@ VERSION = 1
 def save_state(folder: Path, images: int, state: dict[str, Any]) -> Path:
     """Write state/state-NNNNNNNNNN.pt for a training of `images` pictures, then drop all but the newest two.
 
-    What a kill left half written goes too. `state` is tensors and plain data. Raises OSError where it cannot be
+    `state` is tensors and plain data. Raises OSError where it cannot be
     written; the states before stay whole.
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"state-{images:010d}.pt"
-    beside = folder / f".{path.name}.part"
-    try:
-        with beside.open("wb") as file:
-            try:
-                torch.save({"version": VERSION, **state}, file)
-            except RuntimeError as error:  # how torch says that the disk is full
-                raise OSError(28, f"the state cannot be written ({error})") from error
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    for old in [*states(folder)[KEPT:], *folder.glob(".*.part")]:
+    with atomic_write(path) as part, part.open("wb") as file:
+        try:
+            torch.save({"version": VERSION, **state}, file)
+        except RuntimeError as error:  # how torch says that the disk is full
+            raise OSError(28, f"the state cannot be written ({error})") from error
+    for old in states(folder)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from data import Dataset
 from networks.sampling import draw_latents, to_uint8
+from session.atomic_write import atomic_write
 from training.objectives.losses import Generator
 
 
@@ -63,9 +64,5 @@ def save_sheet(path: Path, images: np.ndarray, columns: int) -> None:
     rows = count // columns
     sheet = images.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
     sheet = sheet.reshape(rows * height, columns * width, channels)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet).save(beside, format="PNG")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_write(path, sync=False) as part:
+        Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet).save(part, format="PNG")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runs.run_folder import RunError, RunFolder, replace_text
+from session.atomic_write import sweep_parts
 from training.config import TrainingConfig
 from training.engine.data_loader import Feed
 from training.engine.distributed import Team
@@ -45,9 +46,8 @@ def open_run(training: Training, resumed: bool) -> None:
     columns, rows = image_grids.sheet_size(config.resolution, config.grid, training.device.type)
     training.reals = image_grids.reals(training.dataset, columns, rows)
     training.control.begin()
-    for place, pattern in ((folder.path, ".fakes*.part"), (folder.path / "snapshots", ".*.part")):
-        for half in place.glob(pattern):  # a kill left it
-            half.unlink(missing_ok=True)
+    for place in (folder.path, folder.path / "snapshots", folder.path / "state"):
+        sweep_parts(place)
     for name in config.metrics:
         training.say(f"The metric {name} is not available here, so snapshots are not measured.")
     if config.device == "cpu" and (config.offload_adam or config.offload_ema):

@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import torch
 
 from ops.kernels.cpu.build import cache_folder
+from session.atomic_write import atomic_write
 
 OPTIONS = ("--std=c++17",)
 PATTERNS = (
@@ -62,21 +62,10 @@ def compiled(source: str, architecture: str) -> bytes:
             return kept
     image = compiler.compile(source, target)
     with contextlib.suppress(OSError):  # a disk that is full or read-only costs time alone
-        _write(cache_folder() / name, image)
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with atomic_write(cache_folder() / name) as part:
+            part.write_bytes(image)
     return image
-
-
-def _write(path: Path, image: bytes) -> None:
-    """Beside it first, then renamed: nobody ever reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(image)
-        Path(beside).replace(path)
-    except OSError:
-        Path(beside).unlink(missing_ok=True)
-        raise
 
 
 @lru_cache(maxsize=1)
