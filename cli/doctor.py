@@ -65,7 +65,7 @@ def window() -> str:
 
     if missing := display_missing():
         return f"none: {missing}"
-    from gui.backend.window import HiddenContext
+    from gui.backend.gl_context import HiddenContext
 
     context = HiddenContext()
     try:

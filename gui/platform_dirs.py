@@ -1,4 +1,4 @@
-"""Everything that differs between Linux, Windows and macOS: folders, display servers, showing a folder."""
+"""Everything that differs between Linux, Windows and macOS: folders, display servers, motion settings."""
 
 from __future__ import annotations
 
@@ -67,18 +67,6 @@ def starting_folders() -> tuple[tuple[str, Path], ...]:
     else:
         places += [("/", Path("/"))]
     return tuple((name, place) for name, place in places if is_folder(place))
-
-
-def show_folder(path: Path) -> bool:
-    """Open a folder in the system's file manager; False where there is none."""
-    if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606 - a folder of ours, shown to its owner
-        return True
-    opener = "open" if sys.platform == "darwin" else "xdg-open"
-    if shutil.which(opener) is None:
-        return False
-    subprocess.Popen([opener, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    return True
 
 
 def display_missing() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from imgui_bundle import imgui, implot
 
+from gui.preferences import Prefs
 from gui.style import fonts, theme
 
 GLSL = "#version 330"
@@ -22,23 +23,52 @@ class NoDisplayError(ScreenError):
     """There is no display to open a window on."""
 
 
-class Drawn(Protocol):
-    """What a screen draws: the app, as far as a screen knows it."""
+class FrameSource(Protocol):
+    """The app as windows see it: what is drawn, when, and what a window reports back."""
+
+    prefs: Prefs
+    closing: bool
 
     @property
     def theme(self) -> str: ...
     @property
     def scale(self) -> float: ...
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one frame to the next while there is neither input nor a new image."""
+        ...
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest unanswered request was sent, by time.perf_counter; None: all are answered."""
+        ...
+
+    @property
+    def answers(self) -> int:
+        """Number of answers received from the renderer."""
+        ...
+
+    def poll(self, seconds: float = 0.0) -> bool:
+        """Receive answers of the renderer; return whether a frame is to be drawn for them."""
+        ...
+
+    def drop(self, paths: Sequence[str]) -> None:
+        """Open a file that was dropped on the window."""
+        ...
+
     def prepare(self) -> None:
         """Called before imgui's new_frame."""
         ...
 
     def draw(self) -> None:
-        """All of one frame, between imgui's new_frame and render."""
+        """Build one frame, between imgui's new_frame and render."""
         ...
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
-        """Called once the frame is painted; `read_pixels()` gives it as uint8 [H, W, 3]."""
+        """Called once the frame is painted; `read_pixels()` returns it as uint8 [H, W, 3]."""
         ...
 
 

@@ -1,6 +1,6 @@
 """When the window is drawn anew, and which of the drawn frames are painted.
 
-    pace = FramePace(software(GL))
+    pace = FramePace(is_software_renderer(GL))
     while open:
         wait(pace.rest(app))        # for an event, at most so long; each input calls pace.touched()
         if pace.due(app):
@@ -16,45 +16,14 @@ due is painted when that has come: the control and what it did move together.
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
 
-from gui.preferences import Prefs
+from gui.backend.base import FrameSource
 
 IDLE = 0.25  # seconds between two looks for news while nothing is due
 SOON = 0.008  # and while a picture is due, for a renderer that does not wake the window
 SETTLE = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
 WORTH = 1 / 20  # seconds that a frame waits for a picture that was asked for just now
 STEADY = 1 / 30  # and, where pictures take longer than that, from one painted frame to the next
-SOFTWARE = ("llvmpipe", "softpipe", "swr", "software", "swiftshader", "gdi generic", "basic render")
-
-
-class Paced(Protocol):
-    """The app, as far as its pace depends on it."""
-
-    prefs: Prefs
-
-    @property
-    def interval(self) -> float:
-        """Seconds from one frame to the next while neither input nor a picture comes."""
-        ...
-
-    @property
-    def waiting_since(self) -> float | None:
-        """Since when a picture is due, by time.perf_counter; None: none is."""
-        ...
-
-    @property
-    def answers(self) -> int:
-        """How many the renderer has given so far."""
-        ...
-
-    def poll(self, seconds: float = 0.0) -> bool: ...
-
-
-def software(GL: Any) -> bool:
-    """Whether the current OpenGL context paints with the processor."""
-    renderer = (GL.glGetString(GL.GL_RENDERER) or b"").decode(errors="replace").lower()
-    return any(word in renderer for word in SOFTWARE)
 
 
 class FramePace:
@@ -73,12 +42,12 @@ class FramePace:
         """There was an input."""
         self._fresh = SETTLE
 
-    def rest(self, app: Paced) -> float:
+    def rest(self, app: FrameSource) -> float:
         """Seconds that nothing need be done, unless something happens."""
         soon = SOON if app.waiting_since is not None else IDLE
         return min(self._next(app) - time.perf_counter(), soon)
 
-    def due(self, app: Paced) -> bool:
+    def due(self, app: FrameSource) -> bool:
         """Take what the renderer has; whether a frame is to be drawn now."""
         if app.poll(time.perf_counter() - self._looked):
             self._looked, self._news = time.perf_counter(), True
@@ -89,7 +58,7 @@ class FramePace:
         self._fresh = max(self._fresh - 1, 0)
         return True
 
-    def paints(self, app: Paced) -> bool:
+    def paints(self, app: FrameSource) -> bool:
         """Whether the frame just drawn is to be painted; where not, another is due soon that will be."""
         now, since = time.perf_counter(), app.waiting_since
         if self._in_software and since is not None and app.answers == self._answers:
@@ -99,12 +68,12 @@ class FramePace:
         self._painted, self._answers, self._held_until = self._drawn, app.answers, None
         return True
 
-    def hidden(self, app: Paced) -> None:
+    def hidden(self, app: FrameSource) -> None:
         """Nobody can see the window: nothing moves, nothing is painted, nothing new is asked for."""
         app.poll()
         self._drawn = self._looked = time.perf_counter()
 
-    def _next(self, app: Paced) -> float:
+    def _next(self, app: FrameSource) -> float:
         """When the next frame is due, by time.perf_counter."""
         shortest = 1 / app.prefs.frame_limit
         due = self._drawn + (shortest if self._fresh else max(app.interval, shortest))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Protocol
 
 import numpy as np
 from imgui_bundle import imgui
 
-from gui.backend.base import GLSL, Drawn, Screen
+from gui.backend.base import GLSL, FrameSource, Screen
 from gui.backend.egl import EglContext
-from gui.backend.frame_scheduler import FramePace, Paced, software
+from gui.backend.frame_scheduler import FramePace
+from gui.backend.gl_context import HiddenContext, is_software_renderer, read_pixels
 from gui.chrome.shortcuts import chord
 
 STEP = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
@@ -25,10 +25,6 @@ MODIFIERS = {
     imgui.Key.mod_shift: imgui.Key.left_shift,
     imgui.Key.mod_alt: imgui.Key.left_alt,
 }
-
-
-class Living(Drawn, Paced, Protocol):
-    """An app that says when it is to be drawn."""
 
 
 class Headless(Screen):
@@ -41,14 +37,12 @@ class Headless(Screen):
         if sys.platform.startswith("linux"):
             self._context = EglContext(cards_first)
         else:
-            from gui.backend.window import HiddenContext  # no EGL there: a window that is never shown has a context too
-
-            self._context = HiddenContext()
+            self._context = HiddenContext()  # no EGL there
         super().__init__()
         from OpenGL import GL
 
         self._gl = GL
-        self.pace = FramePace(software(GL))
+        self.pace = FramePace(is_software_renderer(GL))
         self._turned = time.perf_counter()
         self.display_scale = display_scale
         self._clipboard = ""
@@ -73,7 +67,7 @@ class Headless(Screen):
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
         GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._colour, 0)
 
-    def frame(self, app: Drawn, seconds: float = STEP) -> None:
+    def frame(self, app: FrameSource, seconds: float = STEP) -> None:
         """Draw one frame in which `seconds` have passed since the last."""
         self.make_current()
         self.dress(app.theme, app.scale * self.display_scale)
@@ -88,7 +82,7 @@ class Headless(Screen):
         self._painted = False
         app.after_drawing(self.screenshot)
 
-    def turn(self, app: Living) -> bool:
+    def turn(self, app: FrameSource) -> bool:
         """What a window does again and again: draw a frame where one is due, and paint it or not. Whether it did."""
         if not self.pace.due(app):
             return False
@@ -171,10 +165,3 @@ class Headless(Screen):
 
     def _copy(self, _context: object, text: str) -> None:
         self._clipboard = text
-
-
-def read_pixels(GL, width: int, height: int) -> np.ndarray:
-    """The bound framebuffer, upright, uint8 [H, W, 3]."""
-    GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
-    data = GL.glReadPixels(0, 0, width, height, GL.GL_RGB, GL.GL_UNSIGNED_BYTE)
-    return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()

@@ -8,30 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from imgui_bundle import imgui  # before glfw: it says which libglfw both take
 
 import glfw  # isort: skip
 
-from gui.backend.base import GLSL, NEEDED, Drawn, NoDisplayError, Screen, ScreenError
-from gui.backend.frame_scheduler import IDLE, FramePace, Paced, software
-from gui.backend.headless import read_pixels
-from gui.platform_dirs import display_missing, prepare_window_gl
+from gui.backend.base import GLSL, FrameSource, Screen
+from gui.backend.frame_scheduler import IDLE, FramePace
+from gui.backend.gl_context import create_window, is_software_renderer, read_pixels
 from gui.preferences import Prefs
-
-
-class Shown(Drawn, Paced, Protocol):
-    """What a window shows: the app, as far as a window knows it."""
-
-    closing: bool
-
-    @property
-    def title(self) -> str: ...
-    def drop(self, paths: Sequence[str]) -> None: ...
 
 
 class Window(Screen):
@@ -40,7 +28,7 @@ class Window(Screen):
     _open = False
 
     def __init__(self, prefs: Prefs, title: str = "Bandlimit") -> None:
-        self._window: Any = _create(prefs.width, prefs.height, title, visible=True)
+        self._window: Any = create_window(prefs.width, prefs.height, title, visible=True)
         if prefs.left is not None and prefs.top is not None and _on_a_monitor(prefs.left, prefs.top):
             glfw.set_window_pos(self._window, prefs.left, prefs.top)
         super().__init__()
@@ -48,7 +36,7 @@ class Window(Screen):
 
         self._gl = GL
         self._dropped: list[str] = []
-        self._pace = FramePace(software(GL))
+        self._pace = FramePace(is_software_renderer(GL))
         self._title, self._vsync = title, None
         self._listen()
         address = ctypes.cast(self._window, ctypes.c_void_p).value
@@ -56,7 +44,7 @@ class Window(Screen):
         imgui.backends.opengl3_init(GLSL)
         Window._open = True
 
-    def run(self, app: Shown) -> None:
+    def run(self, app: FrameSource) -> None:
         """Draw the app until it is closed."""
         while not (app.closing or glfw.window_should_close(self._window)):
             self._wait(IDLE if self._hidden else self._pace.rest(app))
@@ -69,7 +57,7 @@ class Window(Screen):
                 self.frame(app)
         app.prefs = self._remembered(app.prefs)
 
-    def frame(self, app: Shown) -> None:
+    def frame(self, app: FrameSource) -> None:
         """Draw one frame, and show it unless one that is due soon will do."""
         if app.prefs.vsync != self._vsync:
             self._vsync = app.prefs.vsync
@@ -115,7 +103,7 @@ class Window(Screen):
         seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
         return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
 
-    def _paint(self, app: Shown) -> None:
+    def _paint(self, app: FrameSource) -> None:
         width, height = glfw.get_framebuffer_size(self._window)
         self.render(self._gl, width, height)
         app.after_drawing(lambda: self._pixels(width, height))
@@ -162,54 +150,6 @@ class Window(Screen):
         if width < 320 or height < 240 or abs(left) > 32000 or abs(top) > 32000:
             return prefs  # minimised
         return replace(prefs, width=width, height=height, left=left, top=top)
-
-
-class HiddenContext:
-    """The OpenGL context of a window that is never shown, where there is no EGL."""
-
-    def __init__(self) -> None:
-        self._window = _create(64, 64, "Bandlimit", visible=False)
-
-    def make_current(self) -> None:
-        glfw.make_context_current(self._window)
-
-    def close(self) -> None:
-        glfw.destroy_window(self._window)
-
-
-def _create(width: int, height: int, title: str, visible: bool) -> Any:
-    """A glfw window whose context is current."""
-    problems: list[str] = []
-    glfw.set_error_callback(lambda _code, text: problems.append(_text(text)))
-    missing = display_missing()
-    if missing or not glfw.init():
-        raise NoDisplayError(missing or f"No window can be opened here ({_first(problems)}).")
-    prepare_window_gl()
-    glfw.default_window_hints()
-    glfw.window_hint(glfw.VISIBLE, visible)
-    glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)
-    glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, 3)
-    glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
-    glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
-    glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
-    window = glfw.create_window(width, height, title, None, None)
-    if not window:
-        raise ScreenError(
-            f"{NEEDED}, and this display gives no such context ({_first(problems)}): update the graphics driver, "
-            "or run with --offscreen."
-        )
-    if visible:
-        glfw.set_window_size_limits(window, 480, 320, glfw.DONT_CARE, glfw.DONT_CARE)
-    glfw.make_context_current(window)
-    return window
-
-
-def _text(said: Any) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-
-
-def _first(problems: Sequence[str]) -> str:
-    return problems[0].strip().rstrip(".") if problems else "no reason given"
 
 
 def _content_scale(window: Any) -> float:

@@ -7,7 +7,6 @@ the texture. Where it fails, and whenever anything fails later, pictures come th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
@@ -16,17 +15,7 @@ from renderer.messages import GpuOffer, GpuPlace
 from renderer.transport.frames import pattern
 
 
-class Opened(Card, Protocol):
-    """A card, and how it ends."""
-
-    def forget(self) -> None:
-        """Close what was opened of a renderer's memory; never raises."""
-
-    def close(self) -> None:
-        """Close everything; never raises."""
-
-
-def open_card(bus: str) -> Opened:
+def open_card(bus: str) -> Card:
     """The GPU at a PCI address, for the OpenGL context that is current. Raises GpuError."""
     from gui.canvas.cuda_gl import CudaCard
 
@@ -36,8 +25,8 @@ def open_card(bus: str) -> Opened:
 class Sharing:
     """Decides which way pictures take; needs a current OpenGL context."""
 
-    def __init__(self, open_card: Callable[[str], Opened] = open_card) -> None:
-        self.card: Opened | None = None  # None: pictures come through main memory
+    def __init__(self, open_card: Callable[[str], Card] = open_card) -> None:
+        self.card: Card | None = None  # None: pictures come through main memory
         self._open = open_card
         self._bus = ""
         self._why = ""

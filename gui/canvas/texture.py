@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gui.backend.frame_scheduler import software
+from gui.backend.gl_context import is_software_renderer
 from renderer.messages import GpuPlace
 
 
@@ -29,6 +29,12 @@ class Card(Protocol):
         It waits for the picture, and OpenGL's next command and the renderer's next picture there wait for it.
         """
 
+    def forget(self) -> None:
+        """Close what was opened of a renderer's memory; never raises."""
+
+    def close(self) -> None:
+        """Close everything; never raises."""
+
 
 class StreamTexture:
     """An RGBA picture of changing content; needs a current OpenGL context, as does `close`.
@@ -42,7 +48,7 @@ class StreamTexture:
         self._gl = GL
         self._textures = [_Texture(GL), _Texture(GL)]
         self._shown = 0
-        self._direct = software(GL)  # a copy through a pixel buffer buys nothing there
+        self._direct = is_software_renderer(GL)  # a copy through a pixel buffer buys nothing there
         self._buffers: list[int] = []
         self._buffer_bytes = 0
 

@@ -160,7 +160,7 @@ def _header(panel: Panel, open_now: bool, differs: bool, prefs: Prefs) -> tuple[
     if hovered:
         low, high = (corner.x - edge, corner.y), (corner.x + width + edge, corner.y + height)
         draw.add_rect_filled(low, high, theme.colour("text", 0.04))
-    _caret((corner.x + ui.em(0.4), corner.y + height / 2), open_now)
+    ui.disclosure_triangle((corner.x + ui.em(0.4), corner.y + height / 2), open_now, "faint")
     text = (corner.x + ui.em(1.1), corner.y + (height - imgui.get_font_size()) / 2)
     fonts.push_bold()
     draw.add_text(text, theme.colour("text"), panel.title)
@@ -170,14 +170,6 @@ def _header(panel: Panel, open_now: bool, differs: bool, prefs: Prefs) -> tuple[
         draw.add_circle_filled((at, corner.y + height / 2), ui.em() * 0.18, theme.colour("accent"))
     imgui.pop_id()
     return clicked, prefs
-
-
-def _caret(centre: tuple[float, float], open_now: bool) -> None:
-    x, y, r = centre[0], centre[1], ui.em() * 0.22
-    points = ((x - r, y - r * 0.6), (x + r, y - r * 0.6), (x, y + r * 0.8))
-    if not open_now:
-        points = ((x - r * 0.6, y - r), (x + r * 0.8, y), (x - r * 0.6, y + r))
-    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour("faint"))
 
 
 def _toggled(titles: tuple[str, ...], title: str) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def section(title: str, open: bool = True, meaning: str = "") -> bool:
     item_rects.mark(title)
     property_row.tooltip(meaning)
     draw, middle = imgui.get_window_draw_list(), corner.y + height / 2
-    property_row.arrow((corner.x + property_row.em(0.35), middle), shown)
+    property_row.disclosure_triangle((corner.x + property_row.em(0.35), middle), shown)
     left, size = corner.x + property_row.em(1), imgui.calc_text_size(title)
     draw.add_text((left, round(middle - size.y / 2)), theme.colour(name), title)
     line, end = round(middle), imgui.get_item_rect_max().x

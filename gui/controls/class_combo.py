@@ -11,7 +11,7 @@ from imgui_bundle import imgui
 from gui.controls.basic import shortened
 from gui.controls.item_rects import mark
 from gui.controls.numbers import nudged, optional, step_buttons
-from gui.controls.property_row import arrow, edit, em, tooltip
+from gui.controls.property_row import disclosure_triangle, edit, em, tooltip
 from renderer.messages import ModelInfo
 from session import Latent, Mixing
 from session.fields import Field, describe
@@ -70,7 +70,7 @@ def _named(part: P, name: str, names: Sequence[str], empty: str, short: str, **r
         words = shortened(words, width - 2 * style.frame_padding.x - em(0.9))
         at = (corner.x + style.frame_padding.x, corner.y + style.frame_padding.y)
         imgui.get_window_draw_list().add_text(at, imgui.get_color_u32(imgui.Col_.text), words)
-        arrow((corner.x + width - em(0.75), corner.y + side / 2))
+        disclosure_triangle((corner.x + width - em(0.75), corner.y + side / 2))
         new += step_buttons(side, gap)
         new = now if new == now else min(max(new, -1), len(names) - 1)
         return new != now, None if new < 0 else new

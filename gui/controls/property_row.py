@@ -115,13 +115,13 @@ def indent() -> None:
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL) + em(GUTTER))
 
 
-def arrow(centre: tuple[float, float], open: bool = True) -> None:
-    """A small quiet triangle that points down, or right where what it stands for is folded."""
-    x, y, r = centre[0], centre[1], 0.22 * em()
+def disclosure_triangle(center: tuple[float, float], open: bool = True, color: str = "dim") -> None:
+    """Draw a small triangle that points down, or right where what it stands for is folded."""
+    x, y, r = center[0], center[1], 0.22 * em()
     points = ((x - r, y - 0.6 * r), (x + r, y - 0.6 * r), (x, y + 0.8 * r))
     if not open:
         points = ((x - 0.6 * r, y - r), (x + 0.8 * r, y), (x - 0.6 * r, y + r))
-    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour("dim"))
+    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour(color))
 
 
 def right_clicked() -> bool:

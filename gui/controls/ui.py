@@ -19,7 +19,7 @@ from gui.controls.class_combo import class_row
 from gui.controls.item_rects import PLACES, begin_frame, mark, panel, reveal
 from gui.controls.numbers import drag, integer, optional, pair, seed, slider, spoken
 from gui.controls.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
-from gui.controls.property_row import arrow, edit, em, indent, label, label_of, tooltip
+from gui.controls.property_row import disclosure_triangle, edit, em, indent, label, label_of, tooltip
 from gui.style.theme import colour
 from gui.style.theme import vec as tint
 from session.fields import Field, Part, describe
@@ -34,6 +34,7 @@ __all__ = [
     "colour",
     "combo",
     "command_button",
+    "disclosure_triangle",
     "drag",
     "edit",
     "em",
@@ -102,7 +103,7 @@ def combo(
             if typed:
                 new = _other(name, new)
             imgui.end_combo()
-        arrow((corner.x + width - em(0.75), corner.y + imgui.get_frame_height() / 2))
+        disclosure_triangle((corner.x + width - em(0.75), corner.y + imgui.get_frame_height() / 2))
         return new != value, new
 
     return edit(part, name, control, show=lambda field, value: str((words or {}).get(value, value)), **row)
