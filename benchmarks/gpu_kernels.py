@@ -16,7 +16,7 @@ from benchmarks.report import Section
 from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
 from ops import backends
-from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
 from ops.kernels.cuda import dispatch, filtered_lrelu_tiling
 
 NETWORKS = "T 1024", "R 1024"
@@ -76,7 +76,7 @@ def comparisons(networks: Iterable[str] = NETWORKS) -> Section:
         compare_resampling(found)
     except Exception as error:  # noqa: BLE001
         found.failed("upfirdn2d and bias_act", error)
-    reasons = {family: dispatch.refuses(family, torch.empty(0, device=DEVICE)) for family in FAMILIES}
+    reasons = {family: dispatch.unsupported_reason(family, torch.empty(0, device=DEVICE)) for family in FAMILIES}
     return found.section([f"{family}: {why}" for family, why in reasons.items() if why is not None])
 
 
@@ -84,21 +84,23 @@ def compare_layer(found: Comparisons, name: str, spec: LayerSpec) -> None:
     """Forward with a bias and the scales of channels, and the gradient."""
     raise_, lower = plan(spec, torch.float32)
     wide = [replace(leg, f=leg.f.double()) for leg in (raise_, lower)]
-    kink, channels = Kink(0.2, 1.0), 3
+    kink, channels = LeakyReluClamp(0.2, 1.0), 3
     b, pre, post = (torch.randn(channels, device=DEVICE) for _ in range(3))
     for dtype in (torch.float32, torch.float16):
         x = picture(spec, channels, dtype)
         made = form(x)(x, b, None, raise_, None, lower, kink)
-        found.add(name, made, in_blocks(x.double(), b, None, wide[0], None, wide[1], kink))
+        found.add(name, made, filtered_lrelu_torch(x.double(), b, None, wide[0], None, wide[1], kink))
         if DEVICE == "cuda":
             made = dispatch.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)
             scaled = x.double() * pre.double()[:, None, None]
-            expected = in_blocks(scaled, b, None, wide[0], None, wide[1], kink) * post.double()[:, None, None]
+            expected = (
+                filtered_lrelu_torch(scaled, b, None, wide[0], None, wide[1], kink) * post.double()[:, None, None]
+            )
             found.add(f"{name}, channels scaled", made, expected)
     x, v = picture(spec, channels), torch.randn(1, channels, spec.out_size, spec.out_size, device=DEVICE)
     made = form(x)(x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink)
     back = wide[0], wide[1].adjoint(), wide[0].adjoint()
-    found.add(f"{name}, gradient", made, in_blocks(x.double(), b, v.double(), *back, kink), FLIPPED)
+    found.add(f"{name}, gradient", made, filtered_lrelu_torch(x.double(), b, v.double(), *back, kink), FLIPPED)
 
 
 def compare_resampling(found: Comparisons) -> None:
@@ -117,7 +119,7 @@ def compare_resampling(found: Comparisons) -> None:
 
 def form(x: Tensor):
     """What serves filtered_lrelu: the kernel on a GPU."""
-    return backends.pick("filtered_lrelu", x)
+    return backends.select("filtered_lrelu", x)
 
 
 def kernel_times(repeats: int, copy: float, networks: Iterable[str] = NETWORKS) -> Section:
@@ -128,11 +130,11 @@ def kernel_times(repeats: int, copy: float, networks: Iterable[str] = NETWORKS) 
         for spec in layers(CASES[network].config):
             dtype = torch.float16 if spec.use_fp16 else torch.float32
             raise_, lower = plan(spec, dtype)
-            x, kink = picture(spec, spec.out_channels, dtype), Kink(0.2, ACTIVATION_CLAMP)
+            x, kink = picture(spec, spec.out_channels, dtype), LeakyReluClamp(0.2, ACTIVATION_CLAMP)
             b = torch.zeros(spec.out_channels, device=DEVICE)
             arguments = x, b, None, raise_, None, lower, kink
             ours = seconds(partial(form(x), *arguments), repeats, inside=10)
-            plain = seconds(partial(in_blocks, *arguments), min(repeats, 3))
+            plain = seconds(partial(filtered_lrelu_torch, *arguments), min(repeats, 3))
             v = torch.randn(1, spec.out_channels, spec.out_size, spec.out_size, device=DEVICE).to(dtype)
             masked = x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink
             gradient = seconds(partial(form(x), *masked), repeats, inside=10)
@@ -199,7 +201,7 @@ def tiles(repeats: int, count: int = 12) -> Section:
 def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, int, str]]:
     """Seconds, rank and name of each of the tiles ranked first."""
     raise_, lower = plan(spec, torch.float16)
-    x, kink = picture(spec, spec.out_channels, torch.float16), Kink(0.2, ACTIVATION_CLAMP)
+    x, kink = picture(spec, spec.out_channels, torch.float16), LeakyReluClamp(0.2, ACTIVATION_CLAMP)
     timed = []
     for rank in range(count):
         filtered_lrelu_tiling.filtered_lrelu.cache_clear()
@@ -223,13 +225,13 @@ def layers(config: StyleGAN3Config) -> list[LayerSpec]:
     return [spec for spec in layer_table(config)[1] if not spec.is_torgb]
 
 
-def plan(spec: LayerSpec, dtype: torch.dtype) -> tuple[Leg, Leg]:
+def plan(spec: LayerSpec, dtype: torch.dtype) -> tuple[Resampler, Resampler]:
     """The legs of a layer, on the GPU."""
     up = ops.design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
     down = ops.design_lowpass_filter(
         spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, spec.down_radial
     )
-    return legs(picture(spec, 1, dtype), up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+    return resamplers(picture(spec, 1, dtype), up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
 
 
 def picture(spec: LayerSpec, channels: int, dtype: torch.dtype = torch.float32) -> Tensor:

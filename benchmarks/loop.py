@@ -71,7 +71,7 @@ def loop(seconds: float, least: int, resolution: int = 64, batch: int = 8) -> di
     end = time.perf_counter() + seconds
     while len(taken["ours"]) < least or time.perf_counter() < end:
         for name in list(loops)[:: -1 if len(taken["ours"]) % 2 else 1]:
-            with backends.plain() if name == "plain" else nullcontext():
+            with backends.force_torch() if name == "plain" else nullcontext():
                 taken[name].append(loops[name].seconds())
     rates = {f"{name}_rate": batch / min(times) for name, times in taken.items()}
     ratio = median(b / a for a, b in zip(taken["ours"], taken["plain"], strict=True))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from networks.architectures.stylegan2 import SynthesisNetwork as StyleGAN2
 from networks.architectures.stylegan3 import SynthesisNetwork as StyleGAN3
 from networks.checkpoints.checkpoint import Generator
-from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate, translate_whole
+from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate, translate_integer
 
 FARTHEST = 0.125  # image widths that a translation reaches, each way
 PEAK = 2.0  # from -1 to 1
@@ -81,7 +81,7 @@ def add_translation(
     if whole:
         height, width = still.shape[2:]
         tx, ty = round(tx * width) / width, round(ty * height) / height
-    expected, mask = (translate_whole if whole else translate)(still, tx, ty)
+    expected, mask = (translate_integer if whole else translate)(still, tx, ty)
     forward = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
     error.add(picture(generator, ws, forward), expected, mask)
 

@@ -62,8 +62,8 @@ def bias_act(
         raise ValueError(f"A bias of shape {list(b.shape)} does not fit dimension {dim} of {list(x.shape)}.")
     differentiable = x.requires_grad or (b is not None and b.requires_grad)
     if not (torch.is_grad_enabled() and differentiable):
-        return backends.pick("bias_act", x)(x, b, dim, act, alpha, gain, clamp)
-    y = activation.apply(_biased(x, b, dim), alpha)
+        return backends.select("bias_act", x)(x, b, dim, act, alpha, gain, clamp)
+    y = activation.apply(_add_bias(x, b, dim), alpha)
     if gain != 1:
         y = y * gain
     if clamp is not None:
@@ -71,7 +71,7 @@ def bias_act(
     return y.clone() if y is x else y
 
 
-def _biased(x: Tensor, b: Tensor | None, dim: int) -> Tensor:
+def _add_bias(x: Tensor, b: Tensor | None, dim: int) -> Tensor:
     if b is None:
         return x
     shape = [1] * x.ndim
@@ -79,11 +79,11 @@ def _biased(x: Tensor, b: Tensor | None, dim: int) -> Tensor:
     return x + b.to(x.dtype).reshape(shape)
 
 
-def without_gradients(
+def bias_act_torch(
     x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None
 ) -> Tensor:
     """The plain form: one new tensor, and the rest in its memory where the function allows."""
-    y = _biased(x, b, dim)
+    y = _add_bias(x, b, dim)
     y = x.clone() if y is x else y
     activation = ACTIVATIONS[act]
     if act == "lrelu":
@@ -97,4 +97,4 @@ def without_gradients(
     return y
 
 
-backends.offer("bias_act", backends.Form("plain torch", without_gradients))
+backends.register("bias_act", backends.Implementation("plain torch", bias_act_torch))

@@ -12,50 +12,50 @@ from ops import backends
 
 def scale_channels(x: Tensor, s: Tensor) -> Tensor:
     """x [N,C,H,W] times s [N,C], both of one dtype; can be differentiated as often as one likes."""
-    return _Scale.apply(x, s)
+    return _ScaleChannels.apply(x, s)
 
 
-class _Scale(torch.autograd.Function):
+class _ScaleChannels(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, s: Tensor) -> Tensor:
         ctx.save_for_backward(x, s)
-        return backends.pick("scale_channels", x)(x, s)
+        return backends.select("scale_channels", x)(x, s)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, s = ctx.saved_tensors
         (grad,) = grads
         return (
-            _Scale.apply(grad, s) if ctx.needs_input_grad[0] else None,
-            _Dot.apply(grad, x) if ctx.needs_input_grad[1] else None,
+            _ScaleChannels.apply(grad, s) if ctx.needs_input_grad[0] else None,
+            _DotChannels.apply(grad, x) if ctx.needs_input_grad[1] else None,
         )
 
 
-class _Dot(torch.autograd.Function):
+class _DotChannels(torch.autograd.Function):
     """The sums [N,C] of x * y, both [N,C,H,W]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(x, y)
-        return backends.pick("dot_channels", x)(x, y)
+        return backends.select("dot_channels", x)(x, y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, y = ctx.saved_tensors
         (grad,) = grads
         return (
-            _Scale.apply(y, grad) if ctx.needs_input_grad[0] else None,
-            _Scale.apply(x, grad) if ctx.needs_input_grad[1] else None,
+            _ScaleChannels.apply(y, grad) if ctx.needs_input_grad[0] else None,
+            _ScaleChannels.apply(x, grad) if ctx.needs_input_grad[1] else None,
         )
 
 
-def scale(x: Tensor, s: Tensor) -> Tensor:
+def scale_channels_torch(x: Tensor, s: Tensor) -> Tensor:
     return x * s[:, :, None, None]
 
 
-def dot(x: Tensor, y: Tensor) -> Tensor:
+def dot_channels_torch(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum([2, 3])
 
 
-backends.offer("scale_channels", backends.Form("plain torch", scale))
-backends.offer("dot_channels", backends.Form("plain torch", dot))
+backends.register("scale_channels", backends.Implementation("plain torch", scale_channels_torch))
+backends.register("dot_channels", backends.Implementation("plain torch", dot_channels_torch))

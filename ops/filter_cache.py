@@ -11,17 +11,17 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 T = TypeVar("T")
-MOST = 32  # things kept of one filter: gains, devices, dtypes
+MAX_ENTRIES = 32  # things kept of one filter: gains, devices, dtypes
 
 # By filter: what its version was, and what was made of it.
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_cache: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
-def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
+def cached_filter(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
     """The filter on x's device, in the dtype of the arithmetic, with gain and flip; not to be written to."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if f is None:
-        return _point(float(gain), dtype, x.device)
+        return _single_tap(float(gain), dtype, x.device)
 
     def make() -> Tensor:
         made = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
@@ -31,34 +31,34 @@ def prepare(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) ->
             made = made.outer(made)
         return made * gain ** (made.ndim / 2)
 
-    return once(f, ("prepared", dtype, x.device, float(gain), flip), make)
+    return memoize_for_filter(f, ("prepared", dtype, x.device, float(gain), flip), make)
 
 
 @lru_cache(maxsize=64)
-def _point(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _single_tap(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.full([1, 1], value, dtype=dtype, device=device)
 
 
-def flipped(f: Tensor) -> Tensor:
+def flipped_filter(f: Tensor) -> Tensor:
     """The filter turned round along every axis, as gradients want it."""
-    return once(f, "flipped", lambda: f.flip(list(range(f.ndim))))
+    return memoize_for_filter(f, "flipped", lambda: f.flip(list(range(f.ndim))))
 
 
-def once(f: Tensor, key: Hashable, make: Callable[[], T]) -> T:
+def memoize_for_filter(f: Tensor, key: Hashable, make: Callable[[], T]) -> T:
     """What `make` makes of f, made again only after f was written to.
 
     Writing to a filter within torch.inference_mode() leaves no trace and is not seen; no network does so once it is
     loaded.
     """
     version = 0 if f.is_inference() else f._version
-    kept = _kept.get(f)
+    kept = _cache.get(f)
     if kept is None or kept[0] != version:
-        kept = _kept[f] = (version, {})
+        kept = _cache[f] = (version, {})
     made = kept[1]
     result = made.get(key)  # and not asked for again: another thread may clear it meanwhile
     if result is None:
-        if len(made) >= MOST:
+        if len(made) >= MAX_ENTRIES:
             made.clear()
         with torch.inference_mode(False), torch.no_grad():
             result = made[key] = make()

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from ops import backends
 from ops.bias_act import bias_act
-from ops.filter_cache import flipped, prepare
-from ops.polyphase import Span, fir
+from ops.filter_cache import cached_filter, flipped_filter
+from ops.polyphase import AxisResampling, fir
 from ops.upfirdn2d import Padding, Scaling, check_filter, check_images, filter_size, parse_padding, parse_scaling
 
 # What a block's raised signal may take, and the rows of it that one row of results is made of. The channels are so many
 # that these rows stay in a core's own cache, in vectors of AVX-512; measured with 2 threads on x86.
 BLOCK_BYTES = 16 << 20
-NEAR_BYTES = 600 << 10
+CACHE_BYTES = 600 << 10
 MIN_ROWS = 8
 
 
@@ -58,20 +58,20 @@ def filtered_lrelu(
         raise ValueError(f"clamp must be 0 or more, or None, not {clamp}.")
     if gain <= 0:
         raise ValueError(f"filtered_lrelu needs a positive gain, not {gain}.")
-    if fu is None and fd is None and _resamples_nothing(up, down, padding):
+    if fu is None and fd is None and _is_pointwise(up, down, padding):
         return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp)
-    raise_, lower = legs(x, fu, fd, up, down, padding, gain, flip_filter)
-    kink = Kink(float(slope), clamp)
+    raise_, lower = resamplers(x, fu, fd, up, down, padding, gain, flip_filter)
+    kink = LeakyReluClamp(float(slope), clamp)
     if not torch.is_grad_enabled():
-        return backends.pick("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
+        return backends.select("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
     return _FilteredLrelu.apply(x, b, raise_, lower, kink)
 
 
-def _resamples_nothing(up: Scaling, down: Scaling, padding: Padding) -> bool:
+def _is_pointwise(up: Scaling, down: Scaling, padding: Padding) -> bool:
     return parse_scaling(up, "up") == parse_scaling(down, "down") == (1, 1) and not any(parse_padding(padding))
 
 
-def legs(
+def resamplers(
     x: Tensor,
     fu: Tensor | None,
     fd: Tensor | None,
@@ -80,16 +80,16 @@ def legs(
     padding: Padding,
     gain: float,
     flip_filter: bool = False,
-) -> tuple[Leg, Leg]:
+) -> tuple[Resampler, Resampler]:
     """The way up and the way down for pictures like x (its size, device and dtype), with the gain in the first."""
     ups, downs = parse_scaling(up, "up"), parse_scaling(down, "down")
     # A positive gain commutes with the leaky ReLU, and costs nothing in the filter.
-    f_up, f_down = prepare(fu, x, ups[0] * ups[1] * gain, flip_filter), prepare(fd, x, 1, flip_filter)
-    return _legs(x.shape[2], x.shape[3], f_up, f_down, ups, downs, parse_padding(padding))
+    f_up, f_down = cached_filter(fu, x, ups[0] * ups[1] * gain, flip_filter), cached_filter(fd, x, 1, flip_filter)
+    return _resamplers(x.shape[2], x.shape[3], f_up, f_down, ups, downs, parse_padding(padding))
 
 
 @lru_cache(maxsize=1024)
-def _legs(
+def _resamplers(
     height: int,
     width: int,
     f_up: Tensor,
@@ -97,60 +97,60 @@ def _legs(
     ups: tuple[int, int],
     downs: tuple[int, int],
     padding: tuple[int, int, int, int],
-) -> tuple[Leg, Leg]:
+) -> tuple[Resampler, Resampler]:
     """`legs` of filters that are prepared: the same objects for the same layer."""
     (up_x, up_y), (down_x, down_y), (x0, x1, y0, y1) = ups, downs, padding
     up_taps, down_taps = filter_size(f_up), filter_size(f_down)
-    up_y_span = Span.padded(height, up_taps[1], up_y, 1, y0, y1)
-    up_x_span = Span.padded(width, up_taps[0], up_x, 1, x0, x1)
-    lower = Leg(
+    up_y_span = AxisResampling.from_padding(height, up_taps[1], up_y, 1, y0, y1)
+    up_x_span = AxisResampling.from_padding(width, up_taps[0], up_x, 1, x0, x1)
+    lower = Resampler(
         f_down,
-        Span.padded(up_y_span.size_out, down_taps[1], 1, down_y, 0, 0),
-        Span.padded(up_x_span.size_out, down_taps[0], 1, down_x, 0, 0),
+        AxisResampling.from_padding(up_y_span.size_out, down_taps[1], 1, down_y, 0, 0),
+        AxisResampling.from_padding(up_x_span.size_out, down_taps[0], 1, down_x, 0, 0),
     )
-    return Leg(f_up, up_y_span, up_x_span), lower
+    return Resampler(f_up, up_y_span, up_x_span), lower
 
 
 @dataclass(frozen=True, eq=False)
-class Leg:
+class Resampler:
     """One resampling: a filter and how both axes go."""
 
     f: Tensor
-    y: Span
-    x: Span
+    y: AxisResampling
+    x: AxisResampling
 
-    def adjoint(self) -> Leg:
+    def adjoint(self) -> Resampler:
         """The transposed operation, made once."""
         return self._adjoint
 
     @cached_property
-    def _adjoint(self) -> Leg:
-        return Leg(flipped(self.f), self.y.adjoint(), self.x.adjoint())
+    def _adjoint(self) -> Resampler:
+        return Resampler(flipped_filter(self.f), self.y.adjoint(), self.x.adjoint())
 
-    def reach(self) -> float:
+    def l1_gain(self) -> float:
         """No output is larger than this times the largest input."""
         taps = self.f.abs()
         if taps.ndim == 2:
             return float(taps.sum())
-        return _largest_phase(taps, self.y.up) * _largest_phase(taps, self.x.up)
+        return _max_phase_l1(taps, self.y.up) * _max_phase_l1(taps, self.x.up)
 
 
-def _largest_phase(taps: Tensor, up: int) -> float:
+def _max_phase_l1(taps: Tensor, up: int) -> float:
     return max(float(taps[phase::up].sum()) for phase in range(up))
 
 
 @dataclass(frozen=True)
-class Kink:
+class LeakyReluClamp:
     """The pointwise part, clamp(lrelu(t)), and its derivative."""
 
     slope: float
     clamp: float | None
 
-    def within(self, reach: float) -> Kink:
+    def without_unreachable_clamp(self, reach: float) -> LeakyReluClamp:
         """Without the clamp, if signals up to `reach` in size cannot touch it."""
         return replace(self, clamp=None) if self.clamp is not None and reach < self.clamp else self
 
-    def apply(self, t: Tensor) -> Tensor:
+    def apply_(self, t: Tensor) -> Tensor:
         """In t's own memory."""
         F.leaky_relu_(t, self.slope)
         return t if self.clamp is None else t.clamp_(-self.clamp, self.clamp)
@@ -163,21 +163,23 @@ class Kink:
 
 class _FilteredLrelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, b: Tensor | None, raise_: Leg, lower: Leg, kink: Kink) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, b: Tensor | None, raise_: Resampler, lower: Resampler, kink: LeakyReluClamp
+    ) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, lower, kink
-        return backends.pick("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
+        return backends.select("filtered_lrelu", x)(x, b, None, raise_, None, lower, kink)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, b = ctx.saved_tensors
         raise_, lower, kink = ctx.plan
-        grad = _Masked.apply(grads[0], x, b, raise_, lower.adjoint(), raise_.adjoint(), kink)
+        grad = _FilteredLreluGrad.apply(grads[0], x, b, raise_, lower.adjoint(), raise_.adjoint(), kink)
         grad_b = grad.sum([0, 2, 3]).to(b.dtype) if b is not None and ctx.needs_input_grad[1] else None
         return grad, grad_b, None, None, None
 
 
-class _Masked(torch.autograd.Function):
+class _FilteredLreluGrad(torch.autograd.Function):
     """v resampled, times the derivative at raise_(x + b), resampled again: linear in v, flat in x."""
 
     @staticmethod
@@ -186,31 +188,31 @@ class _Masked(torch.autograd.Function):
         v: Tensor,
         x: Tensor,
         b: Tensor | None,
-        raise_: Leg,
-        before: Leg,
-        after: Leg,
-        kink: Kink,
+        raise_: Resampler,
+        before: Resampler,
+        after: Resampler,
+        kink: LeakyReluClamp,
     ) -> Tensor:
         ctx.save_for_backward(x, b)
         ctx.plan = raise_, before, after, kink
-        return backends.pick("filtered_lrelu", x)(x, b, v, raise_, before, after, kink)
+        return backends.select("filtered_lrelu", x)(x, b, v, raise_, before, after, kink)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x, b = ctx.saved_tensors
         raise_, before, after, kink = ctx.plan
-        grad = _Masked.apply(grads[0], x, b, raise_, after.adjoint(), before.adjoint(), kink)
+        grad = _FilteredLreluGrad.apply(grads[0], x, b, raise_, after.adjoint(), before.adjoint(), kink)
         return grad, None, None, None, None, None, None
 
 
-def in_blocks(
+def filtered_lrelu_torch(
     x: Tensor,
     b: Tensor | None,
     v: Tensor | None,
-    raise_: Leg,
-    before: Leg | None,
-    after: Leg,
-    limits: Kink,
+    raise_: Resampler,
+    before: Resampler | None,
+    after: Resampler,
+    limits: LeakyReluClamp,
     out: Tensor | None = None,
 ) -> Tensor:
     """after(kink(raise_(x + b))), or after(kink'(raise_(x + b)) * before(v)), block by block, into `out` if given."""
@@ -220,17 +222,19 @@ def in_blocks(
     bias = None if b is None else b.to(wide).reshape(1, -1, 1, 1)
     kink = limits
     if limits.clamp is not None and x.device.type == "cpu" and x.numel():  # a GPU would have to wait
-        reach = raise_.reach() * max(1.0, abs(limits.slope)) * 1.001
-        kink = limits.within((_largest(x) + (0.0 if b is None else _largest(b))) * reach)
-    chunk, rows = _block(x.shape[1], after)
+        reach = raise_.l1_gain() * max(1.0, abs(limits.slope)) * 1.001
+        kink = limits.without_unreachable_clamp((_max_abs(x) + (0.0 if b is None else _max_abs(b))) * reach)
+    chunk, rows = _block_size(x.shape[1], after)
     whole = out is None and len(x) == 1 and (chunk, rows) == (size[1], size[2])
     if out is None and not whole:
         out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
 
-    def needed(leg: Leg, planes: Tensor, lo: int, hi: int, bias: Tensor | None = None) -> tuple[Tensor, Span, Span]:
+    def needed(
+        leg: Resampler, planes: Tensor, lo: int, hi: int, bias: Tensor | None = None
+    ) -> tuple[Tensor, AxisResampling, AxisResampling]:
         """What the leg's output rows [lo, hi) see, in the arithmetic's dtype and layout, and how it is resampled."""
-        top, bottom, y = leg.y.window(lo, hi)
-        left, right, x = leg.x.window(0, leg.x.size_out)
+        top, bottom, y = leg.y.input_range(lo, hi)
+        left, right, x = leg.x.input_range(0, leg.x.size_out)
         planes = planes[:, :, top:bottom, left:right]
         if bias is None:
             return planes.to(dtype=wide, memory_format=layout), y, x
@@ -241,11 +245,11 @@ def in_blocks(
         here = slice(n, n + 1), slice(c, c + chunk)
         for lo in range(0, size[2], rows):
             hi = min(size[2], lo + rows)
-            first, last, after_y = after.y.window(lo, hi)
+            first, last, after_y = after.y.input_range(lo, hi)
             source, *spans = needed(raise_, x[here], first, last, None if bias is None else bias[:, here[1]])
             t = fir(source, raise_.f, *spans)
             if v is None or before is None:
-                t = kink.apply(t)
+                t = kink.apply_(t)
             else:
                 t = kink.derivative(t)
                 source, *spans = needed(before, v[here], first, last)
@@ -257,14 +261,14 @@ def in_blocks(
     return x.new_empty(size) if out is None else out
 
 
-def _largest(x: Tensor) -> float:
+def _max_abs(x: Tensor) -> float:
     """The largest absolute value, read once in the order of memory."""
     stored = x.permute(0, 2, 3, 1) if x.is_contiguous(memory_format=torch.channels_last) else x
     low, high = stored.reshape(-1).aminmax()
     return max(-float(low), float(high))
 
 
-def _block(channels: int, after: Leg) -> tuple[int, int]:
+def _block_size(channels: int, after: Resampler) -> tuple[int, int]:
     """Channels and output rows of a block whose signal at the raised rate fits BLOCK_BYTES.
 
     This looks at sizes alone, so that the same input always gives the same bits.
@@ -273,7 +277,7 @@ def _block(channels: int, after: Leg) -> tuple[int, int]:
     plane = row * after.y.size_in
     if channels * plane <= BLOCK_BYTES // 2:
         return channels, after.y.size_out
-    chunk = min(channels, max(16, NEAR_BYTES // (after.y.taps * row) // 16 * 16))
+    chunk = min(channels, max(16, CACHE_BYTES // (after.y.taps * row) // 16 * 16))
     raised_rows = BLOCK_BYTES // (chunk * row)
     if raised_rows >= after.y.size_in:
         return chunk, after.y.size_out
@@ -281,4 +285,4 @@ def _block(channels: int, after: Leg) -> tuple[int, int]:
     return chunk, ceil(after.y.size_out / ceil(after.y.size_out / rows))  # blocks as large as each other
 
 
-backends.offer("filtered_lrelu", backends.Form("plain torch", in_blocks))
+backends.register("filtered_lrelu", backends.Implementation("plain torch", filtered_lrelu_torch))

@@ -37,8 +37,8 @@ def modulated_conv2d_stylegan2(
     where it is known already. Karras et al. 2020 (StyleGAN2), Eq. 1 and 3.
     Raises ValueError where x, weight and styles disagree.
     """
-    _check(x, weight, styles, "modulated_conv2d_stylegan2")
-    w, s = weight.to(_wide(x)), styles.to(_wide(x))
+    _check_shapes(x, weight, styles, "modulated_conv2d_stylegan2")
+    w, s = weight.to(_compute_dtype(x)), styles.to(_compute_dtype(x))
     demodulation = None
     if demodulate:
         square = square_weight(w) if weight_square is None else weight_square
@@ -72,8 +72,8 @@ def modulated_conv2d_stylegan3(
     where it is known already. Karras et al. 2021 (StyleGAN3), Section 3.2 and Appendix B.
     Raises ValueError where shapes disagree.
     """
-    _check(x, w, s, "modulated_conv2d_stylegan3")
-    w, s = w.to(_wide(x)), s.to(_wide(x))
+    _check_shapes(x, w, s, "modulated_conv2d_stylegan3")
+    w, s = w.to(_compute_dtype(x)), s.to(_compute_dtype(x))
     scale_out = None
     if demodulate:
         square = square_weight(w) if weight_square is None else weight_square
@@ -109,7 +109,7 @@ def _modulate(
         larger = x.shape[2] * x.shape[3] > w.shape[0] * w.shape[2] * w.shape[3]
         fused = len(x) == 1 or (len(x) > 1 and larger and not torch.is_grad_enabled())
     if fused:
-        return _each(x, w, scale_in, scale_out, convolve)
+        return _convolve_each(x, w, scale_in, scale_out, convolve)
     if x.dtype in (torch.float16, torch.bfloat16):
         # Half precision must not overflow within the sum, so the sizes are taken out and put back at the end.
         style_size = scale_in.abs().amax(1, keepdim=True).clamp_min(1e-30)
@@ -124,7 +124,7 @@ def _modulate(
     return y.mul_(scale_out[:, :, None, None].to(y.dtype))
 
 
-def _each(
+def _convolve_each(
     x: Tensor,
     w: Tensor,
     scale_in: Tensor,
@@ -150,7 +150,7 @@ def _each(
     return torch.cat(made) if batch is None else batch
 
 
-def _check(x: Tensor, weight: Tensor, styles: Tensor, name: str) -> None:
+def _check_shapes(x: Tensor, weight: Tensor, styles: Tensor, name: str) -> None:
     check_images(x, name)
     if weight.ndim != 4 or weight.shape[1] != x.shape[1] or styles.shape != x.shape[:2]:
         raise ValueError(
@@ -159,5 +159,5 @@ def _check(x: Tensor, weight: Tensor, styles: Tensor, name: str) -> None:
         )
 
 
-def _wide(x: Tensor) -> torch.dtype:
+def _compute_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32

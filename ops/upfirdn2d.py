@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ops import backends
-from ops.filter_cache import flipped, prepare
-from ops.polyphase import Span, fir
+from ops.filter_cache import cached_filter, flipped_filter
+from ops.polyphase import AxisResampling, fir
 
 Scaling = int | Sequence[int]
 Padding = int | Sequence[int]
@@ -40,9 +40,9 @@ def upfirdn2d(
     down_x, down_y = parse_scaling(down, "down")
     x0, x1, y0, y1 = parse_padding(padding)
     taps_x, taps_y = filter_size(f)
-    y_span = Span.padded(x.shape[2], taps_y, up_y, down_y, y0, y1)
-    x_span = Span.padded(x.shape[3], taps_x, up_x, down_x, x0, x1)
-    return _Upfirdn2d.apply(x, prepare(f, x, gain, flip_filter), y_span, x_span)
+    y_span = AxisResampling.from_padding(x.shape[2], taps_y, up_y, down_y, y0, y1)
+    x_span = AxisResampling.from_padding(x.shape[3], taps_x, up_x, down_x, x0, x1)
+    return _Upfirdn2d.apply(x, cached_filter(f, x, gain, flip_filter), y_span, x_span)
 
 
 def filter2d(x: Tensor, f: Tensor | None, padding: Padding = 0, flip_filter: bool = False, gain: float = 1) -> Tensor:
@@ -79,17 +79,17 @@ class _Upfirdn2d(torch.autograd.Function):
     """Linear in x, so the gradient is the adjoint resampling, and nothing but sizes is kept for it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+    def forward(ctx: Any, x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
         ctx.f, ctx.spans = f, (y_span, x_span)
-        return backends.pick("upfirdn2d", x)(x, f, y_span, x_span)
+        return backends.select("upfirdn2d", x)(x, f, y_span, x_span)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         y_span, x_span = ctx.spans
-        return _Upfirdn2d.apply(grads[0], flipped(ctx.f), y_span.adjoint(), x_span.adjoint()), None, None, None
+        return _Upfirdn2d.apply(grads[0], flipped_filter(ctx.f), y_span.adjoint(), x_span.adjoint()), None, None, None
 
 
-def whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+def upfirdn2d_torch(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
     """The plain form, in x's dtype."""
     wide = x.to(f.dtype)
     if wide.device.type == "cpu":
@@ -97,7 +97,7 @@ def whole_image(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
     return fir(wide, f, y_span, x_span).to(x.dtype)
 
 
-backends.offer("upfirdn2d", backends.Form("plain torch", whole_image))
+backends.register("upfirdn2d", backends.Implementation("plain torch", upfirdn2d_torch))
 
 
 def filter_size(f: Tensor | None) -> tuple[int, int]:
@@ -127,7 +127,7 @@ def parse_scaling(value: Scaling, name: str) -> tuple[int, int]:
     """One number or [x, y] -> (x, y). Raises ValueError unless both are whole and at least 1."""
     if type(value) is int and value >= 1:  # the usual case, in a fraction of the time
         return value, value
-    pair = _whole(value)
+    pair = _to_integers(value)
     if len(pair) == 1:
         pair = pair * 2
     if len(pair) != 2 or min(pair) < 1:
@@ -137,7 +137,7 @@ def parse_scaling(value: Scaling, name: str) -> tuple[int, int]:
 
 def parse_padding(value: Padding) -> tuple[int, int, int, int]:
     """One number, [x, y] or [x0, x1, y0, y1] -> (x0, x1, y0, y1). Raises ValueError for anything else."""
-    sides = _whole(value)
+    sides = _to_integers(value)
     if len(sides) == 1:
         sides = sides * 4
     if len(sides) == 2:
@@ -147,7 +147,7 @@ def parse_padding(value: Padding) -> tuple[int, int, int, int]:
     return sides[0], sides[1], sides[2], sides[3]
 
 
-def _whole(value: Scaling | Padding) -> list[int]:
+def _to_integers(value: Scaling | Padding) -> list[int]:
     """The numbers as a list (NumPy's count too); empty if one of them is not whole."""
     try:
         return [operator.index(n) for n in (value if isinstance(value, Iterable) else [value])]

@@ -17,21 +17,21 @@ from torch import Tensor
 
 from ops.upfirdn2d import check_images, filter2d, upfirdn2d
 
-LOBES = 3  # of the Lanczos windows
-FINENESS = 4  # samples per pixel between which an affine warp interpolates
-LONGEST = 16  # pixels a filter reaches at most; only strong shrinking wants more
-PUBLISHED_REACH = 64  # pixels over which the published filter is summed
+LANCZOS_A = 3  # of the Lanczos windows
+OVERSAMPLING = 4  # samples per pixel between which an affine warp interpolates
+MAX_RADIUS = 16  # pixels a filter reaches at most; only strong shrinking wants more
+PUBLISHED_RADIUS = 64  # pixels over which the published filter is summed
 
 Matrix = Sequence[Sequence[float]] | np.ndarray | Tensor
 
 
-def translate_whole(x: Tensor, tx: float, ty: float) -> tuple[Tensor, Tensor]:
+def translate_integer(x: Tensor, tx: float, ty: float) -> tuple[Tensor, Tensor]:
     """Move by the nearest number of whole pixels; tx to the right in image widths, ty down in image heights."""
     check_images(x, "translate_whole")
     height, width = x.shape[2:]
     dx, dy = round(tx * width), round(ty * height)
     moved = upfirdn2d(x, None, padding=[dx, -dx, dy, -dy])
-    return moved, _box(x, _inside(height, dy, 0, 0), _inside(width, dx, 0, 0))
+    return moved, _outer_mask(x, _trusted(height, dy, 0, 0), _trusted(width, dx, 0, 0))
 
 
 def translate(x: Tensor, tx: float, ty: float) -> tuple[Tensor, Tensor]:
@@ -41,10 +41,12 @@ def translate(x: Tensor, tx: float, ty: float) -> tuple[Tensor, Tensor]:
     dx, dy = tx * width, ty * height
     taps = torch.from_numpy(np.outer(_lanczos_shift(dy), _lanczos_shift(dx)))
     whole_x, whole_y = math.floor(dx), math.floor(dy)
-    padding = [whole_x + LOBES, LOBES - 1 - whole_x, whole_y + LOBES, LOBES - 1 - whole_y]
+    padding = [whole_x + LANCZOS_A, LANCZOS_A - 1 - whole_x, whole_y + LANCZOS_A, LANCZOS_A - 1 - whole_y]
     moved = upfirdn2d(x, taps, padding=padding, flip_filter=True)
-    rows, columns = (_inside(size, whole, LOBES, LOBES - 1) for size, whole in ((height, whole_y), (width, whole_x)))
-    return moved, _box(x, rows, columns)
+    rows, columns = (
+        _trusted(size, whole, LANCZOS_A, LANCZOS_A - 1) for size, whole in ((height, whole_y), (width, whole_x))
+    )
+    return moved, _outer_mask(x, rows, columns)
 
 
 def rotate(x: Tensor, angle: float, as_published: bool = False) -> tuple[Tensor, Tensor]:
@@ -62,12 +64,12 @@ def affine(x: Tensor, matrix: Matrix, as_published: bool = False) -> tuple[Tenso
     """
     check_images(x, "affine")
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    linear, offset = _parts(matrix)
+    linear, offset = _parse_matrix(matrix)
     height, width = x.shape[2:]
-    taps = bandlimit_filter(linear, FINENESS, as_published)
+    taps = bandlimit_filter(linear, OVERSAMPLING, as_published)
     reach = len(taps) // 2  # in fine samples
-    margin = reach // FINENESS + 1  # pixels beyond which the raised picture is zero
-    phases = torch.from_numpy(_phases(taps)).to(dtype).to(x.device)
+    margin = reach // OVERSAMPLING + 1  # pixels beyond which the raised picture is zero
+    phases = torch.from_numpy(_polyphase_kernels(taps)).to(dtype).to(x.device)
 
     # Where each pixel comes from, in pixels; in float64, as a thousand pixels leave float32 too few digits.
     away_x = np.arange(width) - (width - 1) / 2 - offset[0] * width
@@ -76,20 +78,20 @@ def affine(x: Tensor, matrix: Matrix, as_published: bool = False) -> tuple[Tenso
     source_x = a * away_x + b * away_y + (width - 1) / 2
     source_y = c * away_x + d * away_y + (height - 1) / 2
 
-    fine_size = [(n + 2 * margin) * FINENESS for n in (width, height)]
+    fine_size = [(n + 2 * margin) * OVERSAMPLING for n in (width, height)]
     grid = np.stack(
-        [((s + margin) * FINENESS) / (n - 1) * 2 - 1 for s, n in zip((source_x, source_y), fine_size, strict=True)],
+        [((s + margin) * OVERSAMPLING) / (n - 1) * 2 - 1 for s, n in zip((source_x, source_y), fine_size, strict=True)],
         axis=-1,
     )
     where = torch.from_numpy(grid).to(dtype).to(x.device)[None]
     moved = [
-        F.grid_sample(_raised(plane, phases, margin), where, "bilinear", "zeros", align_corners=True)
+        F.grid_sample(_upsample(plane, phases, margin), where, "bilinear", "zeros", align_corners=True)
         for plane in x.to(dtype).flatten(0, 1)[:, None, None]  # one by one: the raised picture is 16 times as large
     ]
     inside = np.ones([height, width], dtype=bool)
     for source, size in ((source_x, width), (source_y, height)):
-        fine = source * FINENESS
-        inside &= (fine >= reach - 1.5) & (fine < (size - 1) * FINENESS - reach + 0.5)
+        fine = source * OVERSAMPLING
+        inside &= (fine >= reach - 1.5) & (fine < (size - 1) * OVERSAMPLING - reach + 0.5)
     return torch.cat(moved).reshape(x.shape).to(x.dtype), torch.from_numpy(inside).to(x.device)
 
 
@@ -100,7 +102,7 @@ def pseudo_rotate(x: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     kept = filter2d(x, torch.tensor(taps))
     edge = len(taps) // 2
     height, width = x.shape[2:]
-    return kept, _box(x, _inside(height, 0, edge, edge), _inside(width, 0, edge, edge))
+    return kept, _outer_mask(x, _trusted(height, 0, edge, edge), _trusted(width, 0, edge, edge))
 
 
 def rotation_matrix(angle: float) -> np.ndarray:
@@ -122,7 +124,7 @@ def bandlimit_filter(linear: np.ndarray, up: int, as_published: bool = False) ->
 def _bandlimit_filter(flat: tuple[float, ...], up: int, as_published: bool) -> np.ndarray:
     linear = np.array(flat).reshape(2, 2)
     smallest = np.linalg.svd(linear, compute_uv=False)[-1]
-    reach = min(LONGEST, LOBES + max(LOBES, round(LOBES / smallest)))
+    reach = min(MAX_RADIUS, LANCZOS_A + max(LANCZOS_A, round(LANCZOS_A / smallest)))
     steps = np.arange(-reach * up + 1, reach * up) / up
     x, y = np.meshgrid(steps, steps)
     new_x = linear[0, 0] * x + linear[0, 1] * y
@@ -130,7 +132,7 @@ def _bandlimit_filter(flat: tuple[float, ...], up: int, as_published: bool) -> n
     if up == 1:
         ideal = np.sinc(new_x) * np.sinc(new_y)  # the old grid is the grid: it limits nothing further
     elif as_published:
-        ideal = _summed_ideal(linear, up, len(steps))
+        ideal = _convolve_sincs(linear, up, len(steps))
     else:
         ideal = _transform_of_polygon(_common_band(linear), x, y)
     window = _convolve(_lanczos(x) * _lanczos(y), _lanczos(new_x) * _lanczos(new_y))
@@ -175,9 +177,9 @@ def _transform_of_polygon(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> 
     return np.where(square > 0, total / (2 * np.pi * np.where(square > 0, square, 1)), area)
 
 
-def _summed_ideal(linear: np.ndarray, up: int, taps: int) -> np.ndarray:
+def _convolve_sincs(linear: np.ndarray, up: int, taps: int) -> np.ndarray:
     """What `_transform_of_polygon` gives, up to scale, by convolving the grids' sincs around a circle."""
-    steps = np.arange(-PUBLISHED_REACH * up, PUBLISHED_REACH * up + 1) / up
+    steps = np.arange(-PUBLISHED_RADIUS * up, PUBLISHED_RADIUS * up + 1) / up
     x, y = np.meshgrid(steps, steps)
     old = np.outer(np.sinc(steps), np.sinc(steps))
     new = np.sinc(linear[0, 0] * x + linear[0, 1] * y) * np.sinc(linear[1, 0] * x + linear[1, 1] * y)
@@ -195,19 +197,19 @@ def _convolve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _lanczos(distance: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(distance) < LOBES, np.sinc(distance / LOBES), 0)
+    return np.where(np.abs(distance) < LANCZOS_A, np.sinc(distance / LANCZOS_A), 0)
 
 
 def _lanczos_shift(pixels: float) -> np.ndarray:
     """The 2 * LOBES taps that shift by the fraction of `pixels`."""
-    distance = LOBES - np.arange(2 * LOBES) - (pixels - math.floor(pixels))
+    distance = LANCZOS_A - np.arange(2 * LANCZOS_A) - (pixels - math.floor(pixels))
     taps = np.sinc(distance) * _lanczos(distance)
     return taps / taps.sum()
 
 
-def _phases(taps: np.ndarray) -> np.ndarray:
+def _polyphase_kernels(taps: np.ndarray) -> np.ndarray:
     """The filter as one small kernel for each fine position within a pixel: [up*up, 1, k, k]."""
-    up = FINENESS
+    up = OVERSAMPLING
     reach = len(taps) // 2
     # Fine position p of a pixel gathers the pixels k steps away with tap reach + p - k * up (the filter is even
     # under a half turn, but this is written for any).
@@ -220,12 +222,12 @@ def _phases(taps: np.ndarray) -> np.ndarray:
     return gathered.reshape(up * up, 1, len(steps), len(steps)) * up**2
 
 
-def _raised(plane: Tensor, phases: Tensor, margin: int) -> Tensor:
+def _upsample(plane: Tensor, phases: Tensor, margin: int) -> Tensor:
     """[1,1,H,W] -> [1,1,4(H + 2 margin),4(W + 2 margin)]: every phase is a channel of one convolution."""
-    return F.pixel_shuffle(F.conv2d(plane, phases, padding=margin + phases.shape[-1] // 2), FINENESS)
+    return F.pixel_shuffle(F.conv2d(plane, phases, padding=margin + phases.shape[-1] // 2), OVERSAMPLING)
 
 
-def _parts(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+def _parse_matrix(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
     values = matrix.detach().cpu() if isinstance(matrix, Tensor) else matrix
     rows = np.asarray(values, dtype=np.float64)
     if rows.shape not in ((3, 3), (2, 3)) or not np.isfinite(rows).all():
@@ -235,11 +237,11 @@ def _parts(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
     return rows[:2, :2], rows[:2, 2]
 
 
-def _inside(size: int, moved: int, before: int, after: int) -> np.ndarray:
+def _trusted(size: int, moved: int, before: int, after: int) -> np.ndarray:
     """Which of `size` samples, moved, had that many neighbours before and after them."""
     source = np.arange(size) - moved
     return (source >= before) & (source < size - after)
 
 
-def _box(x: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+def _outer_mask(x: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
     return torch.from_numpy(np.outer(rows, columns)).to(x.device)

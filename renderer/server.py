@@ -229,10 +229,10 @@ def _engine(threads: int | None) -> Engine:
     """The engine, once torch has arrived; the channel is being listened to meanwhile."""
     import torch
 
-    from ops.image_allocator import keep_freed_pages
+    from ops.image_allocator import disable_malloc_trim
     from renderer.engine import Engine
 
-    keep_freed_pages()
+    disable_malloc_trim()
     if threads or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads or _threads())
     torch.backends.cudnn.allow_tf32 = False  # TF32 convolutions are off by 1e-3, which shows in spectra

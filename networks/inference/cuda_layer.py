@@ -17,7 +17,7 @@ from torch import Tensor
 
 from networks.inference.prepared import Affine
 from ops import filtered_lrelu, square_weight
-from ops.filtered_lrelu import Kink, legs
+from ops.filtered_lrelu import LeakyReluClamp, resamplers
 from ops.kernels.cuda import dispatch
 from ops.modulated_conv import EPSILON
 
@@ -42,8 +42,8 @@ class GpuLayerPlan:
         undone = (fan * gain).square()
         self.squares, self.epsilon = (square_weight(unit) / undone).T.contiguous(), EPSILON / undone
         up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
-        self.raise_, self.lower = legs(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
-        self.kink = Kink(0.2, self.clamp)
+        self.raise_, self.lower = resamplers(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
+        self.kink = LeakyReluClamp(0.2, self.clamp)
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
@@ -69,4 +69,4 @@ class GpuLayerPlan:
 
 def serves(x: Tensor) -> bool:
     """Whether the fused kernel takes x, so that a plan is worth having."""
-    return x.is_cuda and dispatch.refuses("filtered_lrelu", x) is None
+    return x.is_cuda and dispatch.unsupported_reason("filtered_lrelu", x) is None

@@ -22,7 +22,7 @@ from networks.architectures.stylegan3 import SynthesisLayer, SynthesisNetwork, l
 from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_legs
 from networks.inference.prepared import Plan, layer_plan
 from ops import kernels
-from ops.kernels.cpu.filtered_lrelu import Fused
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
 
 CHANNELS_LAST = torch.channels_last
 FACTOR = 2  # by which pictures are smaller
@@ -36,7 +36,7 @@ class HalfPlan:
     def __init__(self, module: SynthesisLayer) -> None:
         self.weight, self.bias = module.weight.detach(), module.bias.detach()
         self.affine, self.squares = layer_affine(module), demodulating_squares(module)
-        self.fused = Fused(*layer_legs(module))
+        self.fused = FilteredLreluCpu(*layer_legs(module))
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size] -> [N, out, out_size, out_size] bfloat16."""

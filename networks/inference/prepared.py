@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from networks.inference.layer_constants import Affine, demodulating_squares, layer_affine, layer_legs
 from networks.inference.torch_layer import TorchLayer
 from ops import kernels, square_weight
-from ops.kernels.cpu.convolution import KERNELS, Convolution
-from ops.kernels.cpu.filtered_lrelu import Fused, takes
-from ops.kernels.cpu.synthesis_layer import Layer
+from ops.kernels.cpu.convolution import KERNEL_SIZES, ConvolutionCpu
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu, supports
+from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 from ops.modulated_conv import EPSILON
 
 if TYPE_CHECKING:
@@ -100,15 +100,15 @@ def _listened_to(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def layer_plan(module: SynthesisLayer) -> Layer | TorchLayer:
+def layer_plan(module: SynthesisLayer) -> SynthesisLayerCpu | TorchLayer:
     """A `SynthesisLayer`, prepared: x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
     raise_, lower, kink = layer_legs(module)
-    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNELS or not takes(raise_, lower):
+    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(raise_, lower):
         return TorchLayer(module)
     affine, bias, padding = layer_affine(module), module.bias.detach(), module.spec.conv_kernel - 1
     squares = None if module.spec.is_torgb else demodulating_squares(module)
-    convolve, fused = Convolution(module.weight), Fused(raise_, lower, kink)
-    return Layer(convolve, fused, affine.weight, affine.bias, squares, bias, padding)
+    convolve, fused = ConvolutionCpu(module.weight), FilteredLreluCpu(raise_, lower, kink)
+    return SynthesisLayerCpu(convolve, fused, affine.weight, affine.bias, squares, bias, padding)
 
 
 class ModulatedPlan:
@@ -118,7 +118,7 @@ class ModulatedPlan:
         weight = module.weight.detach()
         self.affine = Affine.of(module.affine)
         self.squares = square_weight(weight)
-        self.convolve = Convolution(weight)
+        self.convolve = ConvolutionCpu(weight)
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> modulated, convolved and demodulated [N, out, H, W]."""
@@ -133,7 +133,7 @@ class InputPlan:
     def __init__(self, module: SynthesisInput) -> None:
         self.affine = Affine.of(module.affine)
         weight = (module.weight.detach() / math.sqrt(len(module.weight)))[:, :, None, None]
-        self.convolve = Convolution(weight) if kernels.why_not() is None else partial(F.conv2d, weight=weight)
+        self.convolve = ConvolutionCpu(weight) if kernels.why_not() is None else partial(F.conv2d, weight=weight)
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""

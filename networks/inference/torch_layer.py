@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_legs
-from ops.filtered_lrelu import in_blocks
-from ops.winograd import Winograd
+from ops.filtered_lrelu import filtered_lrelu_torch
+from ops.winograd import WinogradConv3x3
 
 if TYPE_CHECKING:
     from networks.architectures.stylegan3 import SynthesisLayer
@@ -31,7 +31,9 @@ class TorchLayer:
         self.spec, self.padding, self.bias = spec, spec.conv_kernel - 1, module.bias.detach()
         self.raise_, self.lower, self.kink = layer_legs(module)
         self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulating_squares(module)
-        self.winograd = Winograd(weight) if spec.conv_kernel == 3 and Winograd.wins(*weight.shape[:2]) else None
+        self.winograd = (
+            WinogradConv3x3(weight) if spec.conv_kernel == 3 and WinogradConv3x3.is_faster(*weight.shape[:2]) else None
+        )
         if self.winograd is None:
             self.weight = weight.contiguous(memory_format=CHANNELS_LAST)  # of 1x1 kernels this is no copy
         # Where one picture has more numbers than the weights, styles go into the weights, else into the picture.
@@ -44,13 +46,13 @@ class TorchLayer:
         gains = None if self.squares is None else F.linear(styles.square(), self.squares).rsqrt_()
         legs_and_kink = self.raise_, None, self.lower, self.kink
         if len(x) == 1:
-            return in_blocks(self._convolve(x, styles, gains), None, None, *legs_and_kink)
+            return filtered_lrelu_torch(self._convolve(x, styles, gains), None, None, *legs_and_kink)
         size = [len(x), self.spec.out_channels, self.spec.out_size, self.spec.out_size]
         out = torch.empty(size, memory_format=CHANNELS_LAST)
         for n in range(len(x)):  # one by one: what goes from convolution to filter is then small
             one = slice(n, n + 1)
             y = self._convolve(x[one], styles[one], None if gains is None else gains[one])
-            in_blocks(y, None, None, *legs_and_kink, out=out[one])
+            filtered_lrelu_torch(y, None, None, *legs_and_kink, out=out[one])
         return out
 
     def _convolve(self, x: Tensor, styles: Tensor, gains: Tensor | None) -> Tensor:

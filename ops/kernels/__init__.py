@@ -12,6 +12,6 @@ from ops.kernels.cuda import dispatch
 
 __all__ = ["ready", "serving", "why_not"]
 
-checked_by(self_test.wrong_with)
-filtered_lrelu.offer()
-dispatch.offer()
+checked_by(self_test.find_error)
+filtered_lrelu.register()
+dispatch.register()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from networks.architectures.layerwise import Step
 from networks.architectures.stylegan3 import SynthesisNetwork as AliasFree
-from ops.warp import affine, translate, translate_whole
+from ops.warp import affine, translate, translate_integer
 from renderer.models.model_cache import Loaded
 from renderer.stages.feature_maps import Map
 from session import Transform
@@ -64,7 +64,7 @@ def _warped(picture: Map, forward: np.ndarray) -> Map:
     if not np.allclose(forward[:2, :2], np.eye(2), atol=1e-12):
         resampled, _ = affine(picture.values[None], forward)
     elif np.allclose(shift * (width, height), np.rint(shift * (width, height)), atol=1e-6):
-        resampled, _ = translate_whole(picture.values[None], *shift)
+        resampled, _ = translate_integer(picture.values[None], *shift)
     else:
         resampled, _ = translate(picture.values[None], *shift)
     return Map(resampled[0], _covered(forward, height, width).to(resampled.device), picture.width)

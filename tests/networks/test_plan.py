@@ -21,7 +21,7 @@ from networks.architectures.stylegan3 import Generator, SynthesisLayer
 from networks.inference.prepared import InputPlan
 from networks.inference.torch_layer import TorchLayer
 from ops.image_allocator import pixel_stride
-from ops.kernels.cpu.synthesis_layer import Layer
+from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -175,7 +175,7 @@ def test_a_plan_is_made_once_and_only_without_gradients() -> None:
     assert layer.plan.of(layer) is None
     with torch.no_grad():
         made = layer.plan.of(layer)
-        assert isinstance(made, Layer | TorchLayer)
+        assert isinstance(made, SynthesisLayerCpu | TorchLayer)
         assert isinstance(first.plan.of(first), InputPlan)
         network.synthesis(ws)
         assert layer.plan.of(layer) is made
@@ -197,7 +197,7 @@ def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
         network = load_network(ROOT / "tests" / "data" / "networks" / "sg3t_64_uncond.pkl").generator
         assert isinstance(network, Generator)
         layer = network.synthesis.layer(network.synthesis.layer_names[0])
-        assert isinstance(layer.plan.of(layer), Layer | TorchLayer)
+        assert isinstance(layer.plan.of(layer), SynthesisLayerCpu | TorchLayer)
         ws = ws_for(network)
         before = network.synthesis(ws)
         layer.weight[0] *= 5

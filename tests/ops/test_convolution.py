@@ -17,7 +17,7 @@ from torch import Tensor
 
 from networks.architectures.stylegan3 import layer_table
 from networks.config import StyleGAN3Config
-from ops.kernels.cpu.convolution import Convolution
+from ops.kernels.cpu.convolution import ConvolutionCpu
 
 pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 5e-6
@@ -39,7 +39,7 @@ def test_every_layer_of_stylegan3(spec):
     size, k = min(spec.in_size, 84), spec.conv_kernel
     x, weight = torch.randn(1, spec.in_channels, size, size), torch.randn(spec.out_channels, spec.in_channels, k, k)
     scale = torch.rand(spec.in_channels) + 0.5
-    made = Convolution(weight)(x, scale, padding=k - 1)
+    made = ConvolutionCpu(weight)(x, scale, padding=k - 1)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert relative_error(made, exact(x, weight, scale, k - 1)) < TOLERANCE
 
@@ -49,7 +49,7 @@ def test_every_layer_of_stylegan3(spec):
 @pytest.mark.parametrize("results", [1, 4, 17, 33, 48, 95])
 def test_any_number_of_channels(channels, results, side):
     x, weight = torch.randn(1, channels, 7, 10), torch.randn(results, channels, side, side)
-    assert relative_error(Convolution(weight)(x), exact(x, weight)) < TOLERANCE
+    assert relative_error(ConvolutionCpu(weight)(x), exact(x, weight)) < TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_many_channels_of_any_number_of_pixels(channels, results, size):
     x, weight = torch.randn(1, channels, *size), torch.randn(results, channels, 1, 1)
     scale, gain = torch.rand(channels) + 0.5, torch.rand(results) + 0.5
     expected = exact(x, weight, scale) * gain[:, None, None]
-    assert relative_error(Convolution(weight)(x, scale, gain), expected) < TOLERANCE
+    assert relative_error(ConvolutionCpu(weight)(x, scale, gain), expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("size", [(1, 3), (7, 8), (13, 17)])
 def test_a_thousand_channels(size):
     x, weight = torch.randn(1, 1021, *size), torch.randn(1023, 1021, 1, 1)
-    assert relative_error(Convolution(weight)(x), exact(x, weight)) < 1e-5
+    assert relative_error(ConvolutionCpu(weight)(x), exact(x, weight)) < 1e-5
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 9, 31])
@@ -76,9 +76,9 @@ def test_any_size_and_padding(height, width, padding):
     x, weight = torch.randn(1, 5, height, width), torch.randn(6, 5, 3, 3)
     if min(height, width) + 2 * padding < 3:
         with pytest.raises(ValueError, match="needs pictures"):
-            Convolution(weight)(x, padding=padding)
+            ConvolutionCpu(weight)(x, padding=padding)
         return
-    made = Convolution(weight)(x, padding=padding)
+    made = ConvolutionCpu(weight)(x, padding=padding)
     expected = exact(x, weight, padding=padding)
     assert made.shape == expected.shape
     assert relative_error(made, expected) < TOLERANCE
@@ -89,17 +89,17 @@ def test_every_picture_has_its_own_scales(side):
     x, weight = torch.randn(3, 18, 9, 9), torch.randn(21, 18, side, side)
     scale, gain = torch.randn(3, 18), torch.randn(3, 21)
     expected = torch.cat([exact(x[n : n + 1], weight, scale[n]) for n in range(3)]) * gain[:, :, None, None]
-    made = Convolution(weight)(x, scale, gain)
+    made = ConvolutionCpu(weight)(x, scale, gain)
     assert relative_error(made, expected) < TOLERANCE
     for n in range(3):
-        assert torch.equal(Convolution(weight)(x[n : n + 1], scale[n], gain[n])[0], made[n])
+        assert torch.equal(ConvolutionCpu(weight)(x[n : n + 1], scale[n], gain[n])[0], made[n])
 
 
 @both_kernels
 @pytest.mark.parametrize(("channels", "results", "size"), [(40, 24, 50), (560, 700, 21)])
 def test_threads_and_blocks_change_no_bit(channels, results, size, side):
     x, weight = torch.randn(1, channels, size, size + 3), torch.randn(results, channels, side, side)
-    convolve = Convolution(weight)
+    convolve = ConvolutionCpu(weight)
     made = convolve(x, threads=1)
     assert relative_error(made, exact(x, weight)) < TOLERANCE
     for threads in (2, 3, 7):
@@ -115,17 +115,17 @@ def test_memory_in_any_order(side):
     strided = torch.randn(3, 24, 22, 9)
     strided[1:2, ::2, ::2] = x
     for picture in (x, x.contiguous(memory_format=torch.channels_last), strided[1:2, ::2, ::2]):
-        assert relative_error(Convolution(weight)(picture), expected) < TOLERANCE
+        assert relative_error(ConvolutionCpu(weight)(picture), expected) < TOLERANCE
     turned = weight.transpose(2, 3).contiguous().transpose(2, 3)
-    assert relative_error(Convolution(turned)(x), expected) < TOLERANCE
+    assert relative_error(ConvolutionCpu(turned)(x), expected) < TOLERANCE
     scale = torch.rand(24)
-    assert relative_error(Convolution(weight)(x, scale[::2]), exact(x, weight, scale[::2])) < TOLERANCE
+    assert relative_error(ConvolutionCpu(weight)(x, scale[::2]), exact(x, weight, scale[::2])) < TOLERANCE
 
 
 def test_what_is_no_number_spreads_no_further_than_a_tile():
     x, weight = torch.randn(1, 3, 16, 16), torch.randn(5, 3, 3, 3)
     x[0, 1, 1, 1] = torch.nan
-    made = Convolution(weight)(x)
+    made = ConvolutionCpu(weight)(x)
     assert bool(made[:, :, :3, :3].isnan().all())
     assert bool(made[:, :, 4:].isfinite().all()) and bool(made[:, :, :, 4:].isfinite().all())
 
@@ -135,7 +135,7 @@ def test_small_numbers_survive(side):
     """Whoever loads and uses the kernel finds the processor's arithmetic as it was."""
     x, weight = torch.randn(1, 4, 8, 8), torch.zeros(4, 4, side, side)
     weight[range(4), range(4), side // 2, side // 2] = 1e-3
-    made = Convolution(weight)(x * 1e-36)
+    made = ConvolutionCpu(weight)(x * 1e-36)
     assert relative_error(made, exact(x * 1e-36, weight)) < 1e-3
     assert float(torch.tensor(1e-40) * 1.0) > 0
 
@@ -143,7 +143,7 @@ def test_small_numbers_survive(side):
 @both_kernels
 def test_several_threads_call_at_once(side):
     x, weight = torch.randn(1, 600, 20, 20), torch.randn(600, 600, side, side)
-    convolve = Convolution(weight)
+    convolve = ConvolutionCpu(weight)
     expected = convolve(x)
     made: list[Tensor] = []
     workers = [threading.Thread(target=lambda: made.append(convolve(x, threads=2))) for _ in range(3)]
@@ -156,11 +156,11 @@ def test_several_threads_call_at_once(side):
 
 
 def test_what_does_not_fit_is_refused():
-    convolve = Convolution(torch.randn(4, 3, 3, 3))
+    convolve = ConvolutionCpu(torch.randn(4, 3, 3, 3))
     for x in (torch.randn(1, 4, 5, 5), torch.randn(1, 3, 5, 5).double(), torch.randn(3, 5, 5)):
         with pytest.raises(ValueError, match="needs pictures"):
             convolve(x)
     with pytest.raises(ValueError, match="scales do not fit"):
         convolve(torch.randn(1, 3, 5, 5), torch.ones(2))
     with pytest.raises(ValueError, match="3x3"):
-        Convolution(torch.randn(4, 3, 5, 5))
+        ConvolutionCpu(torch.randn(4, 3, 5, 5))

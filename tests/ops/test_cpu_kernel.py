@@ -19,8 +19,8 @@ import ops
 from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
 from ops.channel_scale import scale_channels
-from ops.filtered_lrelu import Kink, legs
-from ops.kernels.cpu.filtered_lrelu import Fused
+from ops.filtered_lrelu import LeakyReluClamp, resamplers
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
 
 pytestmark = pytest.mark.usefixtures("kernel")
 TOLERANCE = 1e-5
@@ -193,8 +193,8 @@ def test_the_clamp_limits_infinity_wherever_it_is(up, large):
 def test_a_plan_gets_scales_and_bias_folded_in_and_its_own_memory_filled():
     x, f = torch.randn(2, 21, 20, 20).contiguous(memory_format=torch.channels_last), torch.randn(12)
     bias, pre, post = torch.randn(21), torch.rand(2, 21), torch.rand(21)
-    raise_, lower = legs(x, f, f, 2, 2, [9, 8, 9, 8], 2**0.5)
-    layer = Fused(raise_, lower, Kink(0.2, 1.0))
+    raise_, lower = resamplers(x, f, f, 2, 2, [9, 8, 9, 8], 2**0.5)
+    layer = FilteredLreluCpu(raise_, lower, LeakyReluClamp(0.2, 1.0))
     expected = ops.filtered_lrelu(x * pre[:, :, None, None], f, f, bias, 2, 2, [9, 8, 9, 8], clamp=1.0)
     expected = expected * post[:, None, None]
     assert relative_error(layer(x, bias, pre, post), expected) < TOLERANCE

@@ -194,7 +194,7 @@ from ops.kernels import check, library
 def limited(found=None):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used, used))
-    return found and check.wrong_with(found)
+    return found and check.find_error(found)
 """
 ASK = "print(ops.kernels.ready(), ops.kernels.why_not())"
 

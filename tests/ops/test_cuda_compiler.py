@@ -14,11 +14,11 @@ from cuda_on_cpu import random
 from naive_resampling import relative_error
 
 import ops
-from ops.filtered_lrelu import Kink, Leg, legs
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, resamplers
 from ops.kernels.cuda import dispatch, driver, filtered_lrelu_tiling, nvrtc, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import PARAMETER_LIMIT, SHARED_LIMIT, Kernel
 from ops.kernels.cuda.launch import _host
-from ops.polyphase import Span
+from ops.polyphase import AxisResampling
 
 ARCHITECTURES = "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
 
@@ -43,14 +43,14 @@ def kernels() -> dict[str, Kernel]:
         ("radial", 2, random(12, 12), "float16"),
         ("mirrored radial", 4, (lambda f: f + f.flip(1))(random(12, 12)), "bfloat16"),
     ):
-        raise_, lower = legs(x, random(6 * up), fd, up, 2, 11, 1.4)
+        raise_, lower = resamplers(x, random(6 * up), fd, up, 2, 11, 1.4)
         plan = _host(raise_), None, _host(lower)
         made[name] = filtered_lrelu_tiling.filtered_lrelu(sample, 64, *plan, 0.2, 256.0)
         plan = _host(raise_), _host(lower.adjoint()), _host(raise_.adjoint())
         made[f"{name}, gradient"] = filtered_lrelu_tiling.filtered_lrelu("float32", 64, *plan, 0.2, 256.0)
     for name, f in (("upfirdn2d, patch", random(4, 4)), ("upfirdn2d, line", random(8))):
-        span = Span.padded(64, 4, 2, 1, 2, 1)
-        made[name] = upfirdn2d_tiling.upfirdn2d("float16", _host(Leg(f, span, span)))
+        span = AxisResampling.from_padding(64, 4, 2, 1, 2, 1)
+        made[name] = upfirdn2d_tiling.upfirdn2d("float16", _host(Resampler(f, span, span)))
     made["swish"] = upfirdn2d_tiling.bias_act("float16", 4096, 64, 8, "swish", 0.0, 1.4, None)
     return made
 
@@ -113,7 +113,7 @@ def test_an_error_is_one_sentence_with_the_compilers_words_as_details(tmp_path, 
 
 
 def test_a_tensor_elsewhere_is_refused_in_words():
-    assert dispatch.refuses("filtered_lrelu", torch.empty(1)) == "it is for NVIDIA GPUs"
+    assert dispatch.unsupported_reason("filtered_lrelu", torch.empty(1)) == "it is for NVIDIA GPUs"
 
 
 def test_without_a_driver_a_sentence_says_so():
@@ -136,17 +136,17 @@ def test_on_a_gpu_the_kernels_serve_and_agree_with_the_cpu(dtype):
         expected = ops.filtered_lrelu(x.float(), random(12), fd, b, **settings)
         assert relative_error(made.cpu(), expected) < (1e-5 if dtype == torch.float32 else 1.6e-2)
     for family in ("filtered_lrelu", "upfirdn2d", "bias_act"):
-        assert dispatch.refuses(family, x.cuda()) is None
+        assert dispatch.unsupported_reason(family, x.cuda()) is None
     assert f"filtered_lrelu: {dispatch.NAME}" in ops.describe("cuda")
 
 
 @needs_gpu
 def test_on_a_gpu_a_graph_records_and_repeats_the_kernels():
     x, f = random(1, 3, 20, 20).cuda(), random(12).cuda()
-    raise_, lower = legs(x, f, f, 2, 2, 11, 1.4)
+    raise_, lower = resamplers(x, f, f, 2, 2, 11, 1.4)
 
     def compute() -> torch.Tensor:
-        return dispatch.filtered_lrelu(x, None, None, raise_, None, lower, Kink(0.2, 1.0))
+        return dispatch.filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, 1.0))
 
     compute()
     graph = torch.cuda.CUDAGraph()

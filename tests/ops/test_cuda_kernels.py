@@ -22,13 +22,13 @@ from torch import Tensor
 import ops
 from networks.architectures.stylegan3 import layer_table
 from networks.config import StyleGAN3Config
-from ops.bias_act import without_gradients
-from ops.filtered_lrelu import Kink, Leg, in_blocks, legs
+from ops.bias_act import bias_act_torch
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
 from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import Kernel
 from ops.kernels.cuda.launch import Forms, Wrong, _host
-from ops.polyphase import Span
-from ops.upfirdn2d import whole_image
+from ops.polyphase import AxisResampling
+from ops.upfirdn2d import upfirdn2d_torch
 
 pytestmark = needs_compiler
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
@@ -40,10 +40,10 @@ class Case:
     """A filtered leaky ReLU, or with `before` its gradient."""
 
     name: str
-    raise_: Leg
-    before: Leg | None
-    after: Leg
-    kink: Kink
+    raise_: Resampler
+    before: Resampler | None
+    after: Resampler
+    kink: LeakyReluClamp
     dtype: torch.dtype = torch.float32
 
     def kernel(self) -> Kernel:
@@ -65,7 +65,7 @@ class Case:
         )
         assert raise_ and after
         scaled = x.double() * pre.double()[..., None, None]
-        expected = in_blocks(scaled, b, v if v is None else v.double(), raise_, before, after, self.kink)
+        expected = filtered_lrelu_torch(scaled, b, v if v is None else v.double(), raise_, before, after, self.kink)
         expected = expected * post.double()[..., None, None]
         out = torch.full(expected.shape, torch.nan, dtype=self.dtype)
         return relative_error(run.run(out, 2 * CHANNELS, x, v, out, b, pre, post), expected)
@@ -80,8 +80,8 @@ def layers(config: StyleGAN3Config) -> list[Case]:
         )
         size = spec.in_size + spec.conv_kernel - 1
         x = torch.empty(1, 1, size, size)
-        raise_, lower = legs(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
-        cases.append(Case(spec.name, raise_, None, lower, Kink(0.2, 0.8)))
+        raise_, lower = resamplers(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+        cases.append(Case(spec.name, raise_, None, lower, LeakyReluClamp(0.2, 0.8)))
     return cases
 
 
@@ -127,10 +127,12 @@ def anything(seed: int) -> list[Case]:
     padding = [roll.randint(-4, 14) for _ in range(4)]
     fu, fd = taps(6 * up), taps(6 * down)
     try:
-        raise_, lower = legs(x, fu, fd, up, down, padding, 1.3)
+        raise_, lower = resamplers(x, fu, fd, up, down, padding, 1.3)
     except ValueError:  # nothing would be left of it
         return anything(seed + 1000)
-    case = Case(f"seed {seed}", raise_, None, lower, Kink(roll.choice([0.2, 0.0, -0.5]), roll.choice([None, 0.5])))
+    case = Case(
+        f"seed {seed}", raise_, None, lower, LeakyReluClamp(roll.choice([0.2, 0.0, -0.5]), roll.choice([None, 0.5]))
+    )
     second = Case(f"seed {seed}, twice", raise_, raise_, lower, case.kink)
     return [case, case.gradient(), second]
 
@@ -148,12 +150,12 @@ def test_resampling_of_any_factor_and_filter(tmp_path):
         up, down = [roll.choice([1, 2, 3, 4]) for _ in "xy"], [roll.choice([1, 2, 3, 5]) for _ in "xy"]
         x0, x1, y0, y1 = padding = [roll.randint(-3, 9) for _ in range(4)]
         try:
-            y_span = Span.padded(x.shape[2], f.shape[0], up[1], down[1], y0, y1)
-            x_span = Span.padded(x.shape[3], f.shape[-1], up[0], down[0], x0, x1)
+            y_span = AxisResampling.from_padding(x.shape[2], f.shape[0], up[1], down[1], y0, y1)
+            x_span = AxisResampling.from_padding(x.shape[3], f.shape[-1], up[0], down[0], x0, x1)
         except ValueError:  # nothing would be left of it
             continue
         cases.append((x, naive_resampling.upfirdn2d(x, f, up, down, padding, False, 1)))
-        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Leg(f, y_span, x_span))))
+        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, y_span, x_span))))
     for (x, expected), run in zip(cases, compiled(kernels, tmp_path), strict=True):
         out = torch.full(expected.shape, torch.nan)
         assert relative_error(run.run(out, 2, x, out), expected) < TOLERANCE[torch.float32]
@@ -191,7 +193,7 @@ def test_nan_and_infinity_come_through_the_clamp_as_in_plain_torch(tmp_path):
     case = layers(T)[4]
     x = random(1, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
     x[0, 0, 20, 20], x[0, 1, 30, 30] = torch.nan, torch.inf
-    expected = in_blocks(x, None, None, case.raise_, None, case.after, case.kink)
+    expected = filtered_lrelu_torch(x, None, None, case.raise_, None, case.after, case.kink)
     out = torch.zeros_like(expected).contiguous()
     compiled([case.kernel()], tmp_path)[0].run(out, CHANNELS, x, None, out, None, None, None)
     assert torch.equal(out.isnan(), expected.isnan())
@@ -205,7 +207,7 @@ def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_pa
     plan = case.raise_, None, case.after, case.kink
     x = random(2, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
     b = random(CHANNELS, seed=1, dtype=torch.float16)
-    expected = in_blocks(x, b, None, *plan)
+    expected = filtered_lrelu_torch(x, b, None, *plan)
     made = forms.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, *plan)
     assert made is not None
     assert relative_error(made, expected) < TOLERANCE[torch.float32]
@@ -213,30 +215,43 @@ def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_pa
         x * 2, None, None, *plan, pre=torch.full([CHANNELS], 0.5), post=torch.ones(2, CHANNELS)
     )
     assert other is not None
-    assert relative_error(other, in_blocks(x, None, None, *plan)) < TOLERANCE[torch.float32]
+    assert relative_error(other, filtered_lrelu_torch(x, None, None, *plan)) < TOLERANCE[torch.float32]
     back = case.gradient()
     v = random(2, CHANNELS, case.after.y.size_out, case.after.x.size_out, seed=2)
     masked = back.raise_, back.before, back.after, back.kink
     made = forms.filtered_lrelu(x, b, v.transpose(2, 3).contiguous().transpose(2, 3), *masked)
     assert made is not None
-    assert relative_error(made, in_blocks(x, b, v, *masked)) < TOLERANCE[torch.float32]
+    assert relative_error(made, filtered_lrelu_torch(x, b, v, *masked)) < TOLERANCE[torch.float32]
     f = random(4, 4)
-    spans = Span.padded(20, 4, 2, 1, 2, 1), Span.padded(21, 4, 2, 1, 2, 1)
+    spans = AxisResampling.from_padding(20, 4, 2, 1, 2, 1), AxisResampling.from_padding(21, 4, 2, 1, 2, 1)
     made = forms.upfirdn2d(x[:, :, :20, :21], f, *spans)
     assert made is not None
-    assert relative_error(made, whole_image(x[:, :, :20, :21], f, *spans)) < TOLERANCE[torch.float32]
+    assert relative_error(made, upfirdn2d_torch(x[:, :, :20, :21], f, *spans)) < TOLERANCE[torch.float32]
     made = forms.bias_act(x, b, 1, "swish", 0.0, 1.5, 2.0)
     assert made is not None
-    assert relative_error(made, without_gradients(x, b.float(), 1, "swish", 0.0, 1.5, 2.0)) < TOLERANCE[torch.float32]
+    assert relative_error(made, bias_act_torch(x, b.float(), 1, "swish", 0.0, 1.5, 2.0)) < TOLERANCE[torch.float32]
 
 
 def test_what_a_kernel_was_not_written_for_is_left_to_plain_torch(tmp_path):
     forms = Forms(load(tmp_path))
     x = torch.ones(1, 1, 8, 8)
-    raise_, lower = legs(x, random(9), random(9), 3, 3, 8, 1.0)
-    assert forms.filtered_lrelu(x, None, None, raise_, None, lower, Kink(0.2, None)) is None
-    assert forms.upfirdn2d(x, random(9), Span.padded(8, 9, 9, 1, 8, 8), Span.padded(8, 9, 9, 1, 8, 8)) is None
-    assert forms.upfirdn2d(x[:0], random(2), Span.padded(8, 2, 1, 1, 0, 0), Span.padded(8, 2, 1, 1, 0, 0)) is None
+    raise_, lower = resamplers(x, random(9), random(9), 3, 3, 8, 1.0)
+    assert forms.filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, None)) is None
+    assert (
+        forms.upfirdn2d(
+            x, random(9), AxisResampling.from_padding(8, 9, 9, 1, 8, 8), AxisResampling.from_padding(8, 9, 9, 1, 8, 8)
+        )
+        is None
+    )
+    assert (
+        forms.upfirdn2d(
+            x[:0],
+            random(2),
+            AxisResampling.from_padding(8, 2, 1, 1, 0, 0),
+            AxisResampling.from_padding(8, 2, 1, 1, 0, 0),
+        )
+        is None
+    )
 
 
 def test_a_kernel_that_computes_something_else_is_not_used():
@@ -244,15 +259,15 @@ def test_a_kernel_that_computes_something_else_is_not_used():
         return lambda _blocks, _parameters: None  # leaves the result as it was
 
     x = random(1, 2, 16, 16)
-    raise_, lower = legs(x, random(12), random(12), 2, 2, 10, 1.0)
+    raise_, lower = resamplers(x, random(12), random(12), 2, 2, 10, 1.0)
     with pytest.raises(Wrong, match="did not agree with plain torch"):
-        Forms(load_nothing).filtered_lrelu(x, None, None, raise_, None, lower, Kink(0.2, None))
+        Forms(load_nothing).filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, None))
 
 
 def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):
     """Blocks of five real threads under g++'s thread sanitizer: a barrier that is missing would show here alone."""
     cases = [layers(T)[4], layers(R)[3], layers(R)[4].gradient(), layers(R)[3].gradient(), layers(T)[4].gradient()]
-    spans = Span.padded(20, 4, 2, 1, 2, 1), Span.padded(21, 4, 2, 1, 2, 1)
+    spans = AxisResampling.from_padding(20, 4, 2, 1, 2, 1), AxisResampling.from_padding(21, 4, 2, 1, 2, 1)
     kernels = [case.kernel() for case in cases]
-    kernels += [upfirdn2d_tiling.upfirdn2d("float32", _host(Leg(f, *spans))) for f in (random(4), random(4, 4))]
+    kernels += [upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, *spans))) for f in (random(4), random(4, 4))]
     assert races(kernels, tmp_path) == ""

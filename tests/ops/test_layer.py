@@ -11,25 +11,28 @@ import pytest
 import torch
 from naive_resampling import relative_error
 
-from ops.filtered_lrelu import Kink, legs
-from ops.image_allocator import aligned_picture, pixel_stride
-from ops.kernels.cpu.convolution import Convolution
-from ops.kernels.cpu.filtered_lrelu import Fused
-from ops.kernels.cpu.synthesis_layer import Layer
+from ops.filtered_lrelu import LeakyReluClamp, resamplers
+from ops.image_allocator import empty_padded_image, pixel_stride
+from ops.kernels.cpu.convolution import ConvolutionCpu
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
+from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 
 pytestmark = pytest.mark.usefixtures("kernel")
 
 
-def make(side: int = 3, inside: int = 70, results: int = 40, size: int = 20, taps: int = 12) -> Layer:
-    return Layer(*parts(side, inside, results, size, taps))
+def make(side: int = 3, inside: int = 70, results: int = 40, size: int = 20, taps: int = 12) -> SynthesisLayerCpu:
+    return SynthesisLayerCpu(*parts(side, inside, results, size, taps))
 
 
 def parts(side: int, inside: int, results: int, size: int, taps: int = 12) -> Any:
     """What a layer is made of."""
     f = torch.rand(taps) / taps
     like = torch.empty(1, 1, *2 * [size + side - 1])
-    raise_, lower = legs(like, f, f, 2, 2, (10, 10, 10, 10), 1.4)
-    fused, convolve = Fused(raise_, lower, Kink(0.2, 256.0)), Convolution(torch.randn(results, inside, side, side))
+    raise_, lower = resamplers(like, f, f, 2, 2, (10, 10, 10, 10), 1.4)
+    fused, convolve = (
+        FilteredLreluCpu(raise_, lower, LeakyReluClamp(0.2, 256.0)),
+        ConvolutionCpu(torch.randn(results, inside, side, side)),
+    )
     squares = torch.rand(results, inside)
     return convolve, fused, torch.randn(inside, 8), torch.randn(inside), squares, torch.randn(results), side - 1
 
@@ -61,14 +64,14 @@ def test_pictures_in_any_memory():
 def test_room_between_pixels_changes_no_bit(side, inside, results):
     """What lies in the room is never seen, and large pictures are those that the parts make one by one without it."""
     convolve, fused, affine, affine_bias, squares, bias, padding = parts(side, inside, results, 110)
-    layer = Layer(convolve, fused, affine, affine_bias, squares, bias, padding)
+    layer = SynthesisLayerCpu(convolve, fused, affine, affine_bias, squares, bias, padding)
     x, w = torch.randn(2, inside, 110, 110), torch.randn(2, 8)
     expected = layer(x, w)
     styles = w @ affine.T + affine_bias
     demodulation = (styles.square() @ squares.T).rsqrt()
     by_parts = fused(convolve(x, styles, padding=padding), bias, demodulation)
     assert relative_error(expected, by_parts) < 1e-5
-    with_room, row = aligned_picture(x.shape)
+    with_room, row = empty_padded_image(x.shape)
     assert row > inside and row == pixel_stride(with_room)
     with_room.as_strided((2, row, 110, 110), with_room.stride()).fill_(torch.nan)
     assert torch.equal(layer(with_room.copy_(x), w), expected)
@@ -85,6 +88,9 @@ def test_what_does_not_fit_is_refused():
             layer(x, wrong)
     with pytest.raises(ValueError, match="no such filters"):
         make(taps=60, size=80)
-    fused, convolve = Fused(*legs(x, None, None, 1, 1, 0, 1.0), Kink(1.0, None)), Convolution(torch.randn(5, 70, 1, 1))
+    fused, convolve = (
+        FilteredLreluCpu(*resamplers(x, None, None, 1, 1, 0, 1.0), LeakyReluClamp(1.0, None)),
+        ConvolutionCpu(torch.randn(5, 70, 1, 1)),
+    )
     with pytest.raises(ValueError, match="do not fit"):
-        Layer(convolve, fused, torch.randn(69, 8), torch.randn(70), None, torch.randn(5), 0)
+        SynthesisLayerCpu(convolve, fused, torch.randn(69, 8), torch.randn(70), None, torch.randn(5), 0)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ops import image_allocator
-from ops.image_allocator import aligned_picture, picture
+from ops.image_allocator import empty_image, empty_padded_image
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -84,7 +84,7 @@ SIZE = 1, 24, 150, 151  # 2.2 MB
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("size", [SIZE, (2, 3, 5, 4), (1, 1, 1, 1)])
 def test_a_picture_has_its_size_and_keeps_its_channels_together(size):
-    made = picture(size)
+    made = empty_image(size)
     assert made.shape == size and made.dtype == torch.float32
     assert made.is_contiguous(memory_format=torch.channels_last) and made.data_ptr() % 16 == 0
     assert float(made.fill_(3.0).sum()) == 3 * made.numel()
@@ -92,35 +92,35 @@ def test_a_picture_has_its_size_and_keeps_its_channels_together(size):
 
 @pytest.mark.usefixtures("fresh")
 def test_memory_is_used_again_when_no_tensor_shares_it_any_more():
-    first = picture(SIZE).fill_(1.0)
+    first = empty_image(SIZE).fill_(1.0)
     place, row, numbers = first.data_ptr(), first[0, :, 70], first.numpy()
     del first
-    assert picture(SIZE).fill_(2.0).data_ptr() != place, "a view is still there"
+    assert empty_image(SIZE).fill_(2.0).data_ptr() != place, "a view is still there"
     del row
-    assert picture(SIZE).fill_(2.0).data_ptr() != place, "an array is still there"
+    assert empty_image(SIZE).fill_(2.0).data_ptr() != place, "an array is still there"
     assert float(numbers.min()) == float(numbers.max()) == 1.0
     del numbers
     gc.collect()
-    assert place in {picture(SIZE).data_ptr(), *(p.data_ptr() for p in [picture(SIZE) for _ in range(3)])}
+    assert place in {empty_image(SIZE).data_ptr(), *(p.data_ptr() for p in [empty_image(SIZE) for _ in range(3)])}
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_small_picture_does_not_hold_a_large_ones_memory():
-    large = [picture((1, 64, 300, 300)) for _ in range(2)]  # 23 MB each
+    large = [empty_image((1, 64, 300, 300)) for _ in range(2)]  # 23 MB each
     places = {one.data_ptr() for one in large}
     large.clear()
-    small = picture(SIZE)
-    again = [picture((1, 64, 290, 300)) for _ in range(2)]
+    small = empty_image(SIZE)
+    again = [empty_image((1, 64, 290, 300)) for _ in range(2)]
     assert {one.data_ptr() for one in again} == places
     assert small.data_ptr() not in places
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_picture_that_is_soon_gone_makes_do_with_a_large_ones_memory():
-    large = picture((1, 64, 300, 300))
+    large = empty_image((1, 64, 300, 300))
     place = large.data_ptr()
     del large
-    assert aligned_picture(SIZE, brief=True)[0].data_ptr() == place
+    assert empty_padded_image(SIZE, short_lived=True)[0].data_ptr() == place
 
 
 @pytest.mark.usefixtures("fresh")
@@ -129,13 +129,13 @@ def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
     def resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-    monkeypatch.setattr(image_allocator, "MOST_KEPT", 60 << 20)
+    monkeypatch.setattr(image_allocator, "MAX_FREE_BYTES", 60 << 20)
     before = resident()
-    many = [picture((1, 64, 300, 300)).zero_() for _ in range(8)]
+    many = [empty_image((1, 64, 300, 300)).zero_() for _ in range(8)]
     assert resident() - before > 8 * 21
     many.clear()
     assert resident() - before < 80
-    growing = [picture((1, 64, 100 * n, 100)).zero_().numel() * 4 >> 20 for n in range(1, 12)]
+    growing = [empty_image((1, 64, 100 * n, 100)).zero_().numel() * 4 >> 20 for n in range(1, 12)]
     assert resident() - before < 20 + 2 * max(growing), "what does not fit any more is not kept beside what does"
     image_allocator.release()
     assert resident() - before < 20
@@ -147,7 +147,7 @@ def test_several_threads_never_share_a_picture():
 
     def work(number: int) -> None:
         for _ in range(200):
-            made = picture(SIZE).fill_(number)
+            made = empty_image(SIZE).fill_(number)
             held = made[:, :, ::10]
             del made
             if not bool((held == number).all()):

@@ -30,13 +30,13 @@ def test_a_filter_of_a_network_made_for_inference_alone_serves_gradients_too():
 
 def test_what_is_kept_of_a_filter_goes_with_it_and_does_not_grow():
     f = torch.tensor([1.0, 1.0])
-    before = len(filter_cache._kept)
+    before = len(filter_cache._cache)
     for gain in range(1, 100):
         ops.upfirdn2d(torch.ones(1, 1, 4, 4), f, gain=gain)
-    assert len(filter_cache._kept[f][1]) <= filter_cache.MOST
+    assert len(filter_cache._cache[f][1]) <= filter_cache.MAX_ENTRIES
     del f
     gc.collect()
-    assert len(filter_cache._kept) <= before
+    assert len(filter_cache._cache) <= before
 
 
 def test_threads_may_ask_for_more_gains_of_a_filter_than_are_kept():
@@ -45,7 +45,7 @@ def test_threads_may_ask_for_more_gains_of_a_filter_than_are_kept():
     def ask(first: int) -> None:
         try:
             for i in range(3000):
-                filter_cache.prepare(f, x, gain=1 + (first + i * 7) % 200)
+                filter_cache.cached_filter(f, x, gain=1 + (first + i * 7) % 200)
         except KeyError as error:
             failures.append(error)
 

@@ -26,7 +26,7 @@ def same(result, case: str) -> None:
 @pytest.mark.parametrize("i", range(5))
 def test_shifts_are_the_published_ones(i):
     tx, ty = GOLDEN["eq/translations"][i]
-    same(warp.translate_whole(X, tx, ty), f"eq/int/{i}/")
+    same(warp.translate_integer(X, tx, ty), f"eq/int/{i}/")
     same(warp.translate(X, tx, ty), f"eq/frac/{i}/")
 
 
@@ -60,12 +60,12 @@ def smooth(size: int = 48) -> torch.Tensor:
 
 
 def test_no_motion_changes_nothing():
-    for moved, mask in (warp.affine(X, np.eye(3)), warp.translate(X, 0, 0), warp.translate_whole(X, 0, 0)):
+    for moved, mask in (warp.affine(X, np.eye(3)), warp.translate(X, 0, 0), warp.translate_integer(X, 0, 0)):
         assert ((moved - X) * mask).abs().max() < 2e-5
 
 
 def test_a_whole_shift_is_a_shift_and_clockwise_is_clockwise():
-    moved, mask = warp.translate_whole(X, 3 / 32, -2 / 32)
+    moved, mask = warp.translate_integer(X, 3 / 32, -2 / 32)
     assert torch.equal(moved[:, :, :30, 3:], X[:, :, 2:, :29])
     assert mask[:30, 3:].all()
     assert not mask[30:].any()

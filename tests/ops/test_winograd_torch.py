@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from naive_resampling import relative_error
 from torch import Tensor
 
-from ops.winograd import Winograd
+from ops.winograd import WinogradConv3x3
 
 TOLERANCE = 5e-6
 
@@ -31,7 +31,7 @@ def some(channels: int, results: int, height: int, width: int) -> tuple[Tensor, 
 @pytest.mark.parametrize(("channels", "results"), [(1, 1), (3, 17), (130, 95), (512, 512)])
 def test_any_number_of_channels(channels, results):
     x, weight, *rest = some(channels, results, 14, 21)
-    made = Winograd(weight)(x, *rest, padding=2)
+    made = WinogradConv3x3(weight)(x, *rest, padding=2)
     assert relative_error(made, exact(x, weight, *rest, padding=2)) < TOLERANCE
 
 
@@ -40,15 +40,15 @@ def test_any_number_of_channels(channels, results):
 @pytest.mark.parametrize("padding", [0, 1, 2, 5])
 def test_any_size_and_padding(height, width, padding):
     x, weight, *rest = some(5, 6, height, width)
-    made = Winograd(weight)(x, *rest, padding=padding)
+    made = WinogradConv3x3(weight)(x, *rest, padding=padding)
     assert relative_error(made, exact(x, weight, *rest, padding=padding)) < TOLERANCE
 
 
 def test_a_picture_of_several_blocks():
     x, weight, *rest = some(160, 200, 150, 70)
-    made = Winograd(weight)(x, *rest, padding=2)
+    made = WinogradConv3x3(weight)(x, *rest, padding=2)
     assert relative_error(made, exact(x, weight, *rest, padding=2)) < TOLERANCE
-    assert torch.equal(Winograd(weight)(x, *rest, padding=2), made)
+    assert torch.equal(WinogradConv3x3(weight)(x, *rest, padding=2), made)
 
 
 def test_numbers_of_any_size_and_memory_in_any_order():
@@ -57,14 +57,14 @@ def test_numbers_of_any_size_and_memory_in_any_order():
     strided = torch.randn(1, 24, 22, 9)
     strided[:, ::2, ::2] = x
     for picture in (x.contiguous(), strided[:, ::2, ::2]):
-        assert relative_error(Winograd(weight)(picture, *rest, padding=1), expected) < TOLERANCE
+        assert relative_error(WinogradConv3x3(weight)(picture, *rest, padding=1), expected) < TOLERANCE
     turned = weight.transpose(2, 3).contiguous().transpose(2, 3)
-    assert relative_error(Winograd(turned)(x, *rest, padding=1), expected) < TOLERANCE
+    assert relative_error(WinogradConv3x3(turned)(x, *rest, padding=1), expected) < TOLERANCE
     rest[2].zero_()
-    small = Winograd(weight)(x * 1e-30, *rest, padding=1)
+    small = WinogradConv3x3(weight)(x * 1e-30, *rest, padding=1)
     assert relative_error(small, exact(x * 1e-30, weight, *rest, padding=1)) < TOLERANCE
 
 
 def test_other_kernels_are_refused():
     with pytest.raises(ValueError, match="3x3"):
-        Winograd(torch.randn(4, 3, 5, 5))
+        WinogradConv3x3(torch.randn(4, 3, 5, 5))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ops import kernels
-from ops.image_allocator import keep_freed_pages
+from ops.image_allocator import disable_malloc_trim
 from runs.run_folder import RunError
 from training.config import TrainingConfig
 from training.run.diagnostics import out_of_memory
@@ -40,7 +40,7 @@ def prepare_torch(config: TrainingConfig) -> None:
     torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
     torch.use_deterministic_algorithms(config.deterministic)
-    keep_freed_pages()
+    disable_malloc_trim()
     kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
 
 

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from ops import backends, channel_scale
-from ops.filtered_lrelu import Kink, Leg, in_blocks
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch
 from ops.kernels.cpu import loader
-from ops.polyphase import Span
-from ops.upfirdn2d import whole_image
+from ops.polyphase import AxisResampling
+from ops.upfirdn2d import upfirdn2d_torch
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # as stored; float16 is converted to and from float32 by torch
-MOST_TAPS = 48  # the kernel's tables hold 64
+MAX_TAPS = 48  # the kernel's tables hold 64
 FACTORS = 1, 2, 4
 
 _long = ctypes.c_int64
@@ -44,7 +44,7 @@ class _Leg(ctypes.Structure):
     _fields_ = [("y", _Axis), ("x", _Axis), ("f", _pointer), ("separable", _long)]
 
 
-class Job(ctypes.Structure):
+class FilteredLreluCArgs(ctypes.Structure):
     """What one call is told; see tiles.h."""
 
     filters: list[Tensor]
@@ -62,20 +62,20 @@ class Job(ctypes.Structure):
     ]
 
 
-class Fused:
+class FilteredLreluCpu:
     """One layer's filtered leaky ReLU, made once and called for every picture. See the top of this file."""
 
-    def __init__(self, raise_: Leg, lower: Leg, kink: Kink) -> None:
+    def __init__(self, raise_: Resampler, lower: Resampler, kink: LeakyReluClamp) -> None:
         self.raise_, self.lower, self.kink = raise_, lower, kink
-        self.job = _job(raise_, None, lower, kink) if takes(raise_, lower) else None
+        self.c_args = _make_c_args(raise_, None, lower, kink) if supports(raise_, lower) else None
 
     @property
-    def size_in(self) -> tuple[int, int]:
+    def in_size(self) -> tuple[int, int]:
         """Height and width of the pictures that it takes."""
         return self.raise_.y.size_in, self.raise_.x.size_in
 
     @property
-    def size_out(self) -> tuple[int, int]:
+    def out_size(self) -> tuple[int, int]:
         """Height and width of the pictures that it makes."""
         return self.lower.y.size_out, self.lower.x.size_out
 
@@ -83,60 +83,67 @@ class Fused:
         self,
         x: Tensor,
         bias: Tensor | None = None,
-        pre: Tensor | None = None,
-        post: Tensor | None = None,
+        input_scale: Tensor | None = None,
+        output_scale: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
         """Raises ValueError for tensors of another size, dtype or memory layout."""
-        if self.job is None or x.dtype not in DTYPES or refuses(x) is not None or x.numel() == 0:
-            return self._in_torch(x, bias, pre, post, out)
-        job = Job.from_buffer_copy(self.job)
+        if self.c_args is None or x.dtype not in DTYPES or unsupported_reason(x) is not None or x.numel() == 0:
+            return self._in_torch(x, bias, input_scale, output_scale, out)
+        job = FilteredLreluCArgs.from_buffer_copy(self.c_args)
         if out is None:
             size = [x.shape[0], x.shape[1], self.lower.y.size_out, self.lower.x.size_out]
             out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-        kept = [_numbers(t, x.shape, many) for t, many in ((bias, False), (pre, True), (post, True))]
+        kept = [
+            _check_channels(t, x.shape, many) for t, many in ((bias, False), (input_scale, True), (output_scale, True))
+        ]
         job.bias, job.scale, job.gain = (None if t is None else t.data_ptr() for t in kept)
         job.scale_step, job.gain_step = (x.shape[1] if t is not None and t.ndim == 2 else 0 for t in kept[1:])
-        _run(job, x, None, out, loader.library())
+        _call_kernel(job, x, None, out, loader.library())
         return out
 
     def _in_torch(
-        self, x: Tensor, bias: Tensor | None, pre: Tensor | None, post: Tensor | None, out: Tensor | None
+        self,
+        x: Tensor,
+        bias: Tensor | None,
+        input_scale: Tensor | None,
+        output_scale: Tensor | None,
+        out: Tensor | None,
     ) -> Tensor:
-        y = x if pre is None else x.to(self.raise_.f.dtype) * pre[..., None, None]
-        y = in_blocks(y, bias, None, self.raise_, None, self.lower, self.kink)
-        if post is not None:
-            y = y * post[..., None, None]
+        y = x if input_scale is None else x.to(self.raise_.f.dtype) * input_scale[..., None, None]
+        y = filtered_lrelu_torch(y, bias, None, self.raise_, None, self.lower, self.kink)
+        if output_scale is not None:
+            y = y * output_scale[..., None, None]
         return y.to(x.dtype) if out is None else out.copy_(y)
 
 
 def fused(
     x: Tensor,
-    raise_: Leg,
-    lower: Leg,
-    kink: Kink,
+    raise_: Resampler,
+    lower: Resampler,
+    kink: LeakyReluClamp,
     bias: Tensor | None = None,
     pre: Tensor | None = None,
     post: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """`Fused` made and called at once."""
-    return Fused(raise_, lower, kink)(x, bias, pre, post, out)
+    return FilteredLreluCpu(raise_, lower, kink)(x, bias, pre, post, out)
 
 
-def takes(raise_: Leg, after: Leg, before: Leg | None = None) -> bool:
+def supports(raise_: Resampler, after: Resampler, before: Resampler | None = None) -> bool:
     """Whether the kernel has been written for such filters and factors."""
     for leg in (raise_, after, before):
         if leg is None:
             continue
         for axis in (leg.y, leg.x):
-            if axis.taps > MOST_TAPS or axis.up not in FACTORS or axis.down not in FACTORS:
+            if axis.taps > MAX_TAPS or axis.up not in FACTORS or axis.down not in FACTORS:
                 return False
     ups = [leg for leg in (raise_, before) if leg is not None]
     return all(leg.y.down == leg.x.down == 1 for leg in ups) and after.y.up == after.x.up == 1
 
 
-def refuses(x: Tensor) -> str | None:
+def unsupported_reason(x: Tensor) -> str | None:
     """Why the kernel cannot take x, or None: what `backends.Form` asks."""
     if x.device.type != "cpu":
         return "it is for the CPU"
@@ -146,54 +153,60 @@ def refuses(x: Tensor) -> str | None:
 
 
 def filtered_lrelu(
-    x: Tensor, b: Tensor | None, v: Tensor | None, raise_: Leg, before: Leg | None, after: Leg, kink: Kink
+    x: Tensor,
+    b: Tensor | None,
+    v: Tensor | None,
+    raise_: Resampler,
+    before: Resampler | None,
+    after: Resampler,
+    kink: LeakyReluClamp,
 ) -> Tensor:
     """after(kink(raise_(x + b))), or after(kink'(raise_(x + b)) * before(v))."""
     found = loader.library()
-    if found is None or not takes(raise_, after, before):
-        return in_blocks(x, b, v, raise_, before, after, kink)
-    return compute(found, x, b, v, raise_, before, after, kink)
+    if found is None or not supports(raise_, after, before):
+        return filtered_lrelu_torch(x, b, v, raise_, before, after, kink)
+    return run(found, x, b, v, raise_, before, after, kink)
 
 
-def upfirdn2d(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+def upfirdn2d(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
     """Resampling is filtered leaky ReLU with one leg and a slope of 1."""
     found = loader.library()
-    raise_, after = _resampling(f, y_span, x_span)
-    if found is None or not takes(raise_, after):
-        return whole_image(x, f, y_span, x_span)
-    return compute(found, x, None, None, raise_, None, after, Kink(1.0, None))
+    raise_, after = _as_filtered_lrelu(f, y_span, x_span)
+    if found is None or not supports(raise_, after):
+        return upfirdn2d_torch(x, f, y_span, x_span)
+    return run(found, x, None, None, raise_, None, after, LeakyReluClamp(1.0, None))
 
 
 @lru_cache(maxsize=1024)
-def _resampling(f: Tensor, y_span: Span, x_span: Span) -> tuple[Leg, Leg]:
-    leg, point = Leg(f, y_span, x_span), torch.ones(1, 1)
+def _as_filtered_lrelu(f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> tuple[Resampler, Resampler]:
+    leg, point = Resampler(f, y_span, x_span), torch.ones(1, 1)
     if y_span.up == x_span.up == 1:
-        return Leg(point, *(Span(s.size_in, s.size_in) for s in (y_span, x_span))), leg
-    return leg, Leg(point, *(Span(s.size_out, s.size_out) for s in (y_span, x_span)))
+        return Resampler(point, *(AxisResampling(s.size_in, s.size_in) for s in (y_span, x_span))), leg
+    return leg, Resampler(point, *(AxisResampling(s.size_out, s.size_out) for s in (y_span, x_span)))
 
 
-def compute(
+def run(
     found: ctypes.CDLL,
     x: Tensor,
     b: Tensor | None,
     v: Tensor | None,
-    raise_: Leg,
-    before: Leg | None,
-    after: Leg,
-    kink: Kink,
+    raise_: Resampler,
+    before: Resampler | None,
+    after: Resampler,
+    kink: LeakyReluClamp,
     threads: int | None = None,
 ) -> Tensor:
     dtype = x.dtype
-    x, v = _stored(x), None if v is None else _stored(v)
+    x, v = _to_channels_last(x), None if v is None else _to_channels_last(v)
     size = [x.shape[0], x.shape[1], after.y.size_out, after.x.size_out]
     out = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
     if out.numel() == 0:
         return out.to(dtype)
-    filled = _filled(raise_, before, after, kink)
-    job = Job.from_buffer_copy(filled)
+    filled = _cached_c_args(raise_, before, after, kink)
+    job = FilteredLreluCArgs.from_buffer_copy(filled)
     bias = None if b is None else b.to(torch.float32).contiguous()
     job.bias = None if bias is None else bias.data_ptr()
-    _run(job, x, v, out, found, threads)
+    _call_kernel(job, x, v, out, found, threads)
     return out.to(dtype)
 
 
@@ -201,13 +214,13 @@ def scale_channels(x: Tensor, s: Tensor) -> Tensor:
     """x [N,C,H,W] times s [N,C]."""
     found = loader.library()
     if found is None or x.dtype != torch.float32:
-        return channel_scale.scale(x, s)
-    return scaled(found, x, s)
+        return channel_scale.scale_channels_torch(x, s)
+    return run_scale_channels(found, x, s)
 
 
-def scaled(found: ctypes.CDLL, x: Tensor, s: Tensor) -> Tensor:
+def run_scale_channels(found: ctypes.CDLL, x: Tensor, s: Tensor) -> Tensor:
     """`scale_channels` by this library."""
-    x, s = _stored(x), s.contiguous()
+    x, s = _to_channels_last(x), s.contiguous()
     out = torch.empty_like(x)
     found.bandlimit_scale_channels(*_pointers(x, s, out), _size(x), torch.get_num_threads())
     return out
@@ -217,13 +230,13 @@ def dot_channels(x: Tensor, y: Tensor) -> Tensor:
     """The sums [N,C] of x * y, both [N,C,H,W]."""
     found = loader.library()
     if found is None or x.dtype != torch.float32:
-        return channel_scale.dot(x, y)
-    return dotted(found, x, y)
+        return channel_scale.dot_channels_torch(x, y)
+    return run_dot_channels(found, x, y)
 
 
-def dotted(found: ctypes.CDLL, x: Tensor, y: Tensor) -> Tensor:
+def run_dot_channels(found: ctypes.CDLL, x: Tensor, y: Tensor) -> Tensor:
     """`dot_channels` by this library. Raises MemoryError."""
-    x, y = _stored(x), _stored(y)
+    x, y = _to_channels_last(x), _to_channels_last(y)
     out = torch.empty(x.shape[:2])
     if found.bandlimit_dot_channels(*_pointers(x, y, out), _size(x), torch.get_num_threads()):
         raise MemoryError("There was not enough memory for the sums of channels; close other programs.")
@@ -238,31 +251,42 @@ def _size(x: Tensor) -> ctypes.Array[Any]:
     return (_long * 3)(x.shape[0], x.shape[2] * x.shape[3], x.shape[1])
 
 
-def _stored(picture: Tensor) -> Tensor:
+def _to_channels_last(picture: Tensor) -> Tensor:
     """As the kernel reads it."""
     dtype = picture.dtype if picture.dtype in DTYPES else torch.float32
     return picture.to(dtype=dtype, memory_format=torch.channels_last).contiguous(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=1024)
-def _filled(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> Job:
+def _cached_c_args(
+    raise_: Resampler, before: Resampler | None, after: Resampler, kink: LeakyReluClamp
+) -> FilteredLreluCArgs:
     """`_job`, made once for a layer; copies of it need it for the filters."""
-    return _job(raise_, before, after, kink)
+    return _make_c_args(raise_, before, after, kink)
 
 
-def _job(raise_: Leg, before: Leg | None, after: Leg, kink: Kink) -> Job:
-    job = Job(slope=kink.slope, clamp=-1.0 if kink.clamp is None else kink.clamp)
+def _make_c_args(
+    raise_: Resampler, before: Resampler | None, after: Resampler, kink: LeakyReluClamp
+) -> FilteredLreluCArgs:
+    job = FilteredLreluCArgs(slope=kink.slope, clamp=-1.0 if kink.clamp is None else kink.clamp)
     job.filters = []  # kept as long as the job
     for name, leg in (("raise_", raise_), ("before", before), ("after", after)):
         if leg is not None:
             f = leg.f.to(torch.float32).contiguous()
             job.filters.append(f)
-            y, x = (_Axis(s.size_in, s.size_out, s.taps, s.up, s.down, s.before) for s in (leg.y, leg.x))
+            y, x = (_Axis(s.size_in, s.size_out, s.taps, s.up, s.down, s.pad_before) for s in (leg.y, leg.x))
             setattr(job, name, _Leg(y, x, f.data_ptr(), int(f.ndim == 1)))
     return job
 
 
-def _run(job: Job, x: Tensor, v: Tensor | None, out: Tensor, found: ctypes.CDLL | None, threads: int | None = None):
+def _call_kernel(
+    job: FilteredLreluCArgs,
+    x: Tensor,
+    v: Tensor | None,
+    out: Tensor,
+    found: ctypes.CDLL | None,
+    threads: int | None = None,
+):
     """Fill in the pictures and compute. x, v and out must be in channels_last memory."""
     _check(x, (job.raise_.y.size_in, job.raise_.x.size_in), x)
     _check(out, (job.after.y.size_out, job.after.x.size_out), x)
@@ -288,7 +312,7 @@ def _check(picture: Tensor, size: tuple[int, int], like: Tensor) -> None:
         )
 
 
-def _numbers(values: Tensor | None, shape: torch.Size, per_sample: bool) -> Tensor | None:
+def _check_channels(values: Tensor | None, shape: torch.Size, per_sample: bool) -> Tensor | None:
     """Of each channel, as the kernel reads them."""
     if values is None:
         return None
@@ -298,7 +322,7 @@ def _numbers(values: Tensor | None, shape: torch.Size, per_sample: bool) -> Tens
     return values.to(torch.float32).contiguous()
 
 
-def offer() -> None:
+def register() -> None:
     """Let the ops ask for the C++ form first."""
     offered: dict[str, Callable[..., Tensor]] = {
         "filtered_lrelu": filtered_lrelu,
@@ -307,4 +331,4 @@ def offer() -> None:
         "dot_channels": dot_channels,
     }
     for kernel, run in offered.items():
-        backends.offer(kernel, backends.Form("C++", run, refuses))
+        backends.register(kernel, backends.Implementation("C++", run, unsupported_reason))

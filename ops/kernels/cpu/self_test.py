@@ -8,18 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ops.channel_scale import dot, scale
-from ops.filtered_lrelu import Kink, in_blocks, legs
-from ops.kernels.cpu.convolution import Convolution
-from ops.kernels.cpu.filtered_lrelu import Fused, compute, dotted, scaled
-from ops.kernels.cpu.synthesis_layer import Layer
+from ops.channel_scale import dot_channels_torch, scale_channels_torch
+from ops.filtered_lrelu import LeakyReluClamp, filtered_lrelu_torch, resamplers
+from ops.kernels.cpu.convolution import ConvolutionCpu
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu, run, run_dot_channels, run_scale_channels
+from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 
 TOLERANCE = 1e-5  # of the largest value; an honest kernel is within 5e-6
 TOLERANCE_BFLOAT16 = 4e-3  # one rounding
-FLIPPED = 0.02  # of a gradient may differ: where the signal is within rounding of the bend, the slope may be the other
+MAX_FLIPPED = (
+    0.02  # of a gradient may differ: where the signal is within rounding of the bend, the slope may be the other
+)
 
 
-def wrong_with(library: ctypes.CDLL) -> str | None:
+def find_error(library: ctypes.CDLL) -> str | None:
     """What the library computes wrongly, in words, or None."""
     generator = torch.Generator().manual_seed(5)
 
@@ -38,22 +40,22 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
     ]
     for name, channels, size, up, down, padding, fu, fd, clamp in cases:
         x, b = noise(2, channels, size, size + 1), noise(channels)
-        raise_, lower = legs(x, fu, fd, up, down, padding, 1.4)
-        kink = Kink(0.2, clamp)
-        expected = in_blocks(x, b, None, raise_, None, lower, kink)
-        made = compute(library, x, b, None, raise_, None, lower, kink, 1)
-        if not _agree(made, expected, TOLERANCE):
+        raise_, lower = resamplers(x, fu, fd, up, down, padding, 1.4)
+        kink = LeakyReluClamp(0.2, clamp)
+        expected = filtered_lrelu_torch(x, b, None, raise_, None, lower, kink)
+        made = run(library, x, b, None, raise_, None, lower, kink, 1)
+        if not _is_close(made, expected, TOLERANCE):
             return name
-        if not torch.equal(made, compute(library, x, b, None, raise_, None, lower, kink, 3)):
+        if not torch.equal(made, run(library, x, b, None, raise_, None, lower, kink, 3)):
             return f"{name}: threads change the result"
         half = x.bfloat16()
-        expected_half = in_blocks(half.float(), b, None, raise_, None, lower, kink)
-        made = compute(library, half, b, None, raise_, None, lower, kink)
-        if not _agree(made, expected_half, TOLERANCE_BFLOAT16):
+        expected_half = filtered_lrelu_torch(half.float(), b, None, raise_, None, lower, kink)
+        made = run(library, half, b, None, raise_, None, lower, kink)
+        if not _is_close(made, expected_half, TOLERANCE_BFLOAT16):
             return f"{name}, bfloat16"
         plan = raise_, lower.adjoint(), raise_.adjoint(), kink
         v = noise(*expected.shape)
-        if not _agree(compute(library, x, b, v, *plan), in_blocks(x, b, v, *plan), TOLERANCE, FLIPPED):
+        if not _is_close(run(library, x, b, v, *plan), filtered_lrelu_torch(x, b, v, *plan), TOLERANCE, MAX_FLIPPED):
             return f"{name}, gradient"
     for kernel, inside, results, size, threads in (
         (3, 19, 37, 9, 1),
@@ -66,30 +68,32 @@ def wrong_with(library: ctypes.CDLL) -> str | None:
         x, weight = noise(1, inside, size, size + 1), noise(results, inside, kernel, kernel)
         style, gain = noise(inside), noise(results)
         expected = F.conv2d(x * style[:, None, None], weight, padding=kernel - 1) * gain[:, None, None]
-        if not _agree(Convolution(weight, library)(x, style, gain, kernel - 1, threads), expected, TOLERANCE):
+        if not _is_close(ConvolutionCpu(weight, library)(x, style, gain, kernel - 1, threads), expected, TOLERANCE):
             return f"{kernel}x{kernel} convolution"
     for kernel in (1, 3):
         x = noise(2, 32, 7, 9).contiguous(memory_format=torch.channels_last)[:, :19]  # room between pixels
         weight, w = noise(31, 19, kernel, kernel), noise(2, 5)
         affine, offset, squares, b = noise(19, 5), noise(19), noise(31, 19).abs(), noise(31)
-        raise_, lower = legs(noise(1, 1, 6 + kernel, 8 + kernel), separable, even, 2, 2, (11, 10, 11, 10), 1.4)
+        raise_, lower = resamplers(noise(1, 1, 6 + kernel, 8 + kernel), separable, even, 2, 2, (11, 10, 11, 10), 1.4)
         styles = w @ affine.T + offset
         y = F.conv2d(x * styles[:, :, None, None], weight, padding=kernel - 1)
         y = y * (styles.square() @ squares.T).rsqrt()[:, :, None, None]
-        expected = in_blocks(y, b, None, raise_, None, lower, Kink(0.2, 1.0))
-        fused = Fused(raise_, lower, Kink(0.2, 1.0))
-        layer = Layer(Convolution(weight, library), fused, affine, offset, squares, b, kernel - 1, library)
-        if not _agree(layer(x, w), expected, TOLERANCE):
+        expected = filtered_lrelu_torch(y, b, None, raise_, None, lower, LeakyReluClamp(0.2, 1.0))
+        fused = FilteredLreluCpu(raise_, lower, LeakyReluClamp(0.2, 1.0))
+        layer = SynthesisLayerCpu(
+            ConvolutionCpu(weight, library), fused, affine, offset, squares, b, kernel - 1, library
+        )
+        if not _is_close(layer(x, w), expected, TOLERANCE):
             return f"layer of {kernel}x{kernel} kernels"
     for channels, side in ((17, 5), (130, 3)):
         x, y, s = noise(2, channels, side, 4), noise(2, channels, side, 4), noise(2, channels)
-        if not _agree(scaled(library, x, s), scale(x, s), TOLERANCE):
+        if not _is_close(run_scale_channels(library, x, s), scale_channels_torch(x, s), TOLERANCE):
             return "scaling of channels"
-        if not _agree(dotted(library, x, y), dot(x, y), TOLERANCE):
+        if not _is_close(run_dot_channels(library, x, y), dot_channels_torch(x, y), TOLERANCE):
             return "sums of channels"
     return None
 
 
-def _agree(made: Tensor, expected: Tensor, tolerance: float, apart: float = 0.0) -> bool:
+def _is_close(made: Tensor, expected: Tensor, tolerance: float, apart: float = 0.0) -> bool:
     close = (made.float() - expected).abs() <= tolerance * expected.abs().max()
     return float((~close).float().mean()) <= apart

@@ -14,17 +14,17 @@ import ctypes
 import torch
 from torch import Tensor
 
-from ops.image_allocator import aligned_picture, pixel_stride
+from ops.image_allocator import empty_padded_image, pixel_stride
 from ops.kernels.cpu import loader
-from ops.kernels.cpu.convolution import Convolution
-from ops.kernels.cpu.convolution import Job as ConvolutionJob
-from ops.kernels.cpu.filtered_lrelu import Fused
-from ops.kernels.cpu.filtered_lrelu import Job as FilterJob
+from ops.kernels.cpu.convolution import ConvCArgs as ConvolutionJob
+from ops.kernels.cpu.convolution import ConvolutionCpu
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCArgs as FilterJob
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
 
 _pointer = ctypes.c_void_p
 
 
-class _Job(ctypes.Structure):
+class _SynthesisLayerCArgs(ctypes.Structure):
     _fields_ = [
         *((name, _pointer) for name in ("w", "affine", "affine_bias", "squares", "between")),
         *((name, ctypes.c_int64) for name in ("w_dim", "kernel")),
@@ -33,52 +33,54 @@ class _Job(ctypes.Structure):
     ]
 
 
-class Layer:
+class SynthesisLayerCpu:
     """See the top of this file."""
 
     def __init__(
         self,
-        convolve: Convolution,
-        fused: Fused,
+        convolve: ConvolutionCpu,
+        fused: FilteredLreluCpu,
         affine: Tensor,
         affine_bias: Tensor,
-        squares: Tensor | None,
+        demod_weights: Tensor | None,
         bias: Tensor,
         padding: int,
-        found: ctypes.CDLL | None = None,
+        library: ctypes.CDLL | None = None,
     ) -> None:
         """affine [I,w_dim], affine_bias [I], squares [O,I] or None, bias [O], all float32.
 
         Raises ValueError where tensors do not fit or the kernel takes no such filters; RuntimeError where no library
         serves, and none is given.
         """
-        found = found or loader.library()
-        if found is None:
+        library = library or loader.library()
+        if library is None:
             raise RuntimeError("The C++ kernel does not serve; ask ops.kernels.ready() first.")
-        self._library = found
-        if fused.job is None:
+        self._library = library
+        if fused.c_args is None:
             raise ValueError("The kernel takes no such filters; ask ops.kernels.cpu.takes first.")
-        self._size_in = tuple(s - 2 * padding + convolve.kernel - 1 for s in fused.size_in)
-        self._between = [1, convolve.results, *fused.size_in]
-        self._out = [convolve.results, *fused.size_out]
+        self._size_in = tuple(s - 2 * padding + convolve.kernel_size - 1 for s in fused.in_size)
+        self._between = [1, convolve.out_channels, *fused.in_size]
+        self._out = [convolve.out_channels, *fused.out_size]
         self._parts = convolve, fused  # their memory is in use
         self._tensors = [affine.contiguous(), affine_bias.contiguous(), bias.contiguous()]
-        self._squares = None if squares is None else squares.contiguous()
-        shapes = [(convolve.channels, affine.shape[1]), (convolve.channels,), (convolve.results,)]
+        self._demod_weights = None if demod_weights is None else demod_weights.contiguous()
+        shapes = [(convolve.in_channels, affine.shape[1]), (convolve.in_channels,), (convolve.out_channels,)]
         given = [*zip(self._tensors, shapes, strict=True)]
-        if self._squares is not None:
-            given.append((self._squares, (convolve.results, convolve.channels)))
+        if self._demod_weights is not None:
+            given.append((self._demod_weights, (convolve.out_channels, convolve.in_channels)))
         if any(t.shape != shape or t.dtype != torch.float32 or t.device.type != "cpu" for t, shape in given):
-            raise ValueError(f"The layer's tensors do not fit its {convolve.channels} and {convolve.results} channels.")
+            raise ValueError(
+                f"The layer's tensors do not fit its {convolve.in_channels} and {convolve.out_channels} channels."
+            )
         self.w_dim = affine.shape[1]
-        job = _Job(w_dim=self.w_dim, kernel=convolve.kernel, filter=fused.job)
+        job = _SynthesisLayerCArgs(w_dim=self.w_dim, kernel=convolve.kernel_size, filter=fused.c_args)
         job.affine, job.affine_bias, job.filter.bias = (t.data_ptr() for t in self._tensors)
-        job.squares = None if self._squares is None else self._squares.data_ptr()
+        job.squares = None if self._demod_weights is None else self._demod_weights.data_ptr()
         job.convolution.weights = convolve.weights.data_ptr()
-        job.convolution.channels, job.convolution.results = convolve.channels, convolve.results
+        job.convolution.channels, job.convolution.results = convolve.in_channels, convolve.out_channels
         job.convolution.padding = padding
         job.convolution.height, job.convolution.width = self._size_in
-        job.filter.channels = convolve.results
+        job.filter.channels = convolve.out_channels
         self._job = job
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
@@ -96,10 +98,10 @@ class Layer:
             x, x_stride = x.contiguous(memory_format=torch.channels_last), channels
         w = w.contiguous()
         (between, between_stride), (out, out_stride) = (
-            aligned_picture(self._between, brief=True),
-            aligned_picture([samples, *self._out]),
+            empty_padded_image(self._between, short_lived=True),
+            empty_padded_image([samples, *self._out]),
         )
-        job = _Job.from_buffer_copy(self._job)
+        job = _SynthesisLayerCArgs.from_buffer_copy(self._job)
         job.w, job.between, job.filter.samples = w.data_ptr(), between.data_ptr(), samples
         job.convolution.x, job.filter.out = x.data_ptr(), out.data_ptr()
         job.convolution.x_stride, job.convolution.out_stride, job.filter.out_stride = (

@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from ops import backends
-from ops.bias_act import without_gradients
-from ops.filtered_lrelu import Kink, Leg, in_blocks
+from ops.bias_act import bias_act_torch
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch
 from ops.kernels.cuda import nvrtc
 from ops.kernels.cuda.driver import Context, DriverError
 from ops.kernels.cuda.kernel_source import THREADS, Kernel
 from ops.kernels.cuda.launch import SAMPLES, Forms, Launch, Wrong
-from ops.polyphase import Span
-from ops.upfirdn2d import whole_image
+from ops.polyphase import AxisResampling
+from ops.upfirdn2d import upfirdn2d_torch
 
 NAME = "CUDA (NVRTC)"
 _lock = threading.RLock()
@@ -37,10 +37,10 @@ def filtered_lrelu(
     x: Tensor,
     b: Tensor | None,
     v: Tensor | None,
-    raise_: Leg,
-    before: Leg | None,
-    after: Leg,
-    kink: Kink,
+    raise_: Resampler,
+    before: Resampler | None,
+    after: Resampler,
+    kink: LeakyReluClamp,
     pre: Tensor | None = None,
     post: Tensor | None = None,
 ) -> Tensor:
@@ -50,24 +50,24 @@ def filtered_lrelu(
         y = _try("filtered_lrelu", x, lambda f: f.filtered_lrelu(x, b, v, raise_, before, after, kink, pre, post))
     if y is None:
         scaled = x if pre is None else x.to(raise_.f.dtype) * pre[..., None, None]
-        y = in_blocks(scaled, b, v, raise_, before, after, kink)
+        y = filtered_lrelu_torch(scaled, b, v, raise_, before, after, kink)
         y = (y if post is None else y * post[..., None, None]).to(x.dtype)
     return y
 
 
-def upfirdn2d(x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor:
+def upfirdn2d(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
     """See `ops.upfirdn2d`."""
     y = _try("upfirdn2d", x, lambda forms: forms.upfirdn2d(x, f, y_span, x_span))
-    return whole_image(x, f, y_span, x_span) if y is None else y
+    return upfirdn2d_torch(x, f, y_span, x_span) if y is None else y
 
 
 def bias_act(x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None) -> Tensor:
     """See `ops.bias_act`; without gradients."""
     y = _try("bias_act", x, lambda forms: forms.bias_act(x, b, dim, act, alpha, gain, clamp))
-    return without_gradients(x, b, dim, act, alpha, gain, clamp) if y is None else y
+    return bias_act_torch(x, b, dim, act, alpha, gain, clamp) if y is None else y
 
 
-def offer() -> None:
+def register() -> None:
     """Let the ops ask for these forms first, where torch was built for NVIDIA's GPUs."""
     if torch.version.cuda is None:
         return
@@ -77,10 +77,12 @@ def offer() -> None:
         ("bias_act", bias_act),
     ]
     for family, run in offered:
-        backends.offer(family, backends.Form(NAME, run, lambda x, family=family: refuses(family, x)))
+        backends.register(
+            family, backends.Implementation(NAME, run, lambda x, family=family: unsupported_reason(family, x))
+        )
 
 
-def refuses(family: str, x: Tensor) -> str | None:
+def unsupported_reason(family: str, x: Tensor) -> str | None:
     """Why the kernels of a family cannot take x, or None: what `backends.Form` asks."""
     if x.device.type != "cuda":
         return "it is for NVIDIA GPUs"

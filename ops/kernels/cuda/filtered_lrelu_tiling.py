@@ -29,10 +29,13 @@ def filtered_lrelu(
 
     # The raised tile begins a little early, where the first raising filter is in phase; the second is brought in
     # phase by zeros in front of its taps.
-    shift = _phase(after.y.before + raise_.y.before, ups[0]), _phase(after.x.before + raise_.x.before, ups[0])
-    early = after.y.before + shift[0], after.x.before + shift[1]
+    shift = (
+        _phase(after.y.pad_before + raise_.y.pad_before, ups[0]),
+        _phase(after.x.pad_before + raise_.x.pad_before, ups[0]),
+    )
+    early = after.y.pad_before + shift[0], after.x.pad_before + shift[1]
     second = before or raise_
-    front = _phase(early[0] + second.y.before, ups[-1]), _phase(early[1] + second.x.before, ups[-1])
+    front = _phase(early[0] + second.y.pad_before, ups[-1]), _phase(early[1] + second.x.pad_before, ups[-1])
     taps = [max(raise_.f.shape)]
     arrays = [raise_.f.correlated(taps[0])]
     if before is not None:
@@ -51,8 +54,8 @@ def filtered_lrelu(
     integers = [
         *(channels, raise_.y.size_in, raise_.x.size_in, second.y.size_in, second.x.size_in),
         *(raise_.y.size_out, raise_.x.size_out, after.y.size_out, after.x.size_out, across, across * rows),
-        *(early[0] + raise_.y.before, early[1] + raise_.x.before),
-        *(early[0] + second.y.before + front[0], early[1] + second.x.before + front[1], *early),
+        *(early[0] + raise_.y.pad_before, early[1] + raise_.x.pad_before),
+        *(early[0] + second.y.pad_before + front[0], early[1] + second.x.pad_before + front[1], *early),
     ]
     arrays = [arrays[0], arrays[1] if before else lower[:1, :1], lower]
     counts = {f"{name}_COUNT": a.size for name, a in zip(("RAISE", "BEFORE", "AFTER"), arrays, strict=True)}
@@ -71,7 +74,7 @@ def _check(rising: tuple[Leg, ...], after: Leg) -> None:
     if after.y.up != 1 or after.y.down not in FACTORS or any(r.y.down != 1 or r.y.up not in FACTORS for r in rising):
         raise Unfit("factors other than 1, 2 and 4")
     for s in (after.y, after.x):
-        if len(rising) == 1 and (s.before > 0 or (s.size_out - 1) * s.down + s.taps - s.before > s.size_in):
+        if len(rising) == 1 and (s.pad_before > 0 or (s.size_out - 1) * s.down + s.taps - s.pad_before > s.size_in):
             raise Unfit("a filter that reads beyond the raised signal")
 
 

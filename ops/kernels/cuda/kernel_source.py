@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ops.polyphase import Span
+from ops.polyphase import AxisResampling
 
 HERE = Path(__file__).parent
 THREADS = 256  # of a block
@@ -54,8 +54,8 @@ class Leg:
     """One resampling: a filter and how both axes go."""
 
     f: Filter
-    y: Span
-    x: Span
+    y: AxisResampling
+    x: AxisResampling
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from ops import filter_cache
-from ops.bias_act import without_gradients
-from ops.filtered_lrelu import Kink, Leg, in_blocks
+from ops.bias_act import bias_act_torch
+from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch
 from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import SAMPLES as SAMPLES
 from ops.kernels.cuda.kernel_source import Filter, Kernel, Unfit
 from ops.kernels.cuda.kernel_source import Leg as HostLeg
-from ops.polyphase import Span
-from ops.upfirdn2d import whole_image
+from ops.polyphase import AxisResampling
+from ops.upfirdn2d import upfirdn2d_torch
 
 Launch = Callable[[int, bytearray], None]  # number of blocks, parameters
 
@@ -51,10 +51,10 @@ class Forms:
         x: Tensor,
         b: Tensor | None,
         v: Tensor | None,
-        raise_: Leg,
-        before: Leg | None,
-        after: Leg,
-        kink: Kink,
+        raise_: Resampler,
+        before: Resampler | None,
+        after: Resampler,
+        kink: LeakyReluClamp,
         pre: Tensor | None = None,
         post: Tensor | None = None,
     ) -> Tensor | None:
@@ -75,7 +75,7 @@ class Forms:
             assert wide[0] and wide[2]
             scaled = one.double() * scales[0].double()[:, None, None]
             gradient = None if other is None else other.double()
-            expected = in_blocks(scaled, bias[:channels], gradient, wide[0], wide[1], wide[2], kink)
+            expected = filtered_lrelu_torch(scaled, bias[:channels], gradient, wide[0], wide[1], wide[2], kink)
             expected = expected * scales[1].double()[:, None, None]
             self._compare(kernel, run(one, bias, other, *scales), expected, 0.0 if v is None else FLIPPED)
 
@@ -90,15 +90,15 @@ class Forms:
             return None
         return run(x, b, v, pre, post)
 
-    def upfirdn2d(self, x: Tensor, f: Tensor, y_span: Span, x_span: Span) -> Tensor | None:
+    def upfirdn2d(self, x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor | None:
         try:
-            kernel = upfirdn2d_tiling.upfirdn2d(_sample(x), _host(Leg(f, y_span, x_span)))
+            kernel = upfirdn2d_tiling.upfirdn2d(_sample(x), _host(Resampler(f, y_span, x_span)))
         except Unfit:
             return None
 
         def trial() -> None:
             one = _noise(x, 1, 2, *x.shape[2:])
-            self._compare(kernel, run(one), whole_image(one.double(), f.double(), y_span, x_span))
+            self._compare(kernel, run(one), upfirdn2d_torch(one.double(), f.double(), y_span, x_span))
 
         def run(x: Tensor) -> Tensor:
             out = torch.empty([*x.shape[:2], y_span.size_out, x_span.size_out], dtype=x.dtype, device=x.device)
@@ -118,7 +118,7 @@ class Forms:
 
         def trial() -> None:
             one, bias = _noise(x, *x.shape), None if b is None else _noise(x, *b.shape).float()
-            expected = without_gradients(one.double(), bias, dim, act, alpha, gain, clamp)
+            expected = bias_act_torch(one.double(), bias, dim, act, alpha, gain, clamp)
             self._compare(kernel, run(one, bias), expected)
 
         def run(x: Tensor, b: Tensor | None) -> Tensor:
@@ -165,14 +165,14 @@ def _sample(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def _host(leg: Leg) -> HostLeg:
+def _host(leg: Resampler) -> HostLeg:
     """The leg with its filter's values, which are fetched from the device once in the filter's life."""
 
     def fetch() -> Filter:
         _refuse_while_recording(leg.f)
         return Filter(leg.f.to("cpu", torch.float32).contiguous().numpy().tobytes(), tuple(leg.f.shape))
 
-    return HostLeg(filter_cache.once(leg.f, "values", fetch), leg.y, leg.x)
+    return HostLeg(filter_cache.memoize_for_filter(leg.f, "values", fetch), leg.y, leg.x)
 
 
 def _refuse_while_recording(x: Tensor) -> None:

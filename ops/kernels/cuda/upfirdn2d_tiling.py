@@ -22,7 +22,7 @@ def upfirdn2d(sample: str, leg: Leg) -> Kernel:
     if max(ys.up, ys.down, xs.up, xs.down) > LARGEST_FACTOR:
         raise Unfit(f"factors above {LARGEST_FACTOR}")
     # Zeros in front of the taps bring every tile in phase.
-    front = -ys.before % ys.up, -xs.before % xs.up
+    front = -ys.pad_before % ys.up, -xs.pad_before % xs.up
     taps_y, taps_x = leg.f.shape[0] + front[0], leg.f.shape[-1] + front[1]
     if separable:
         taps_y = taps_x = max(taps_y, taps_x)
@@ -59,7 +59,7 @@ def upfirdn2d(sample: str, leg: Leg) -> Kernel:
         "WIDE_PITCH": odd(width),
     }
     integers = [ys.size_in, xs.size_in, ys.size_out, xs.size_out, across, across * down]
-    integers += [ys.before + front[0], xs.before + front[1]]
+    integers += [ys.pad_before + front[0], xs.pad_before + front[1]]
     return Kernel("upfirdn2d", constants(sample, numbers), words, across * down, pack(2, integers, [], [f]))
 
 
