@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,7 +15,7 @@ from benchmarks.report import Section
 from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
 from ops import backends
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, filtered_lrelu_torch, resamplers
 from ops.kernels.cuda import dispatch, filtered_lrelu_tiling
 
 NETWORKS = "T 1024", "R 1024"
@@ -82,25 +81,21 @@ def comparisons(networks: Iterable[str] = NETWORKS) -> Section:
 
 def compare_layer(found: Comparisons, name: str, spec: LayerSpec) -> None:
     """Forward with a bias and the scales of channels, and the gradient."""
-    raise_, lower = plan(spec, torch.float32)
-    wide = [replace(leg, f=leg.f.double()) for leg in (raise_, lower)]
-    kink, channels = LeakyReluClamp(0.2, 1.0), 3
-    b, pre, post = (torch.randn(channels, device=DEVICE) for _ in range(3))
+    args, channels = layer_args(spec, torch.float32, clamp=1.0), 3
+    b, input_scale, output_scale = (torch.randn(channels, device=DEVICE) for _ in range(3))
     for dtype in (torch.float32, torch.float16):
         x = picture(spec, channels, dtype)
-        made = form(x)(x, b, None, raise_, None, lower, kink)
-        found.add(name, made, filtered_lrelu_torch(x.double(), b, None, wide[0], None, wide[1], kink))
+        made = form(x)(x, b, None, args)
+        found.add(name, made, filtered_lrelu_torch(x.double(), b, None, args.double()))
         if DEVICE == "cuda":
-            made = dispatch.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)
-            scaled = x.double() * pre.double()[:, None, None]
-            expected = (
-                filtered_lrelu_torch(scaled, b, None, wide[0], None, wide[1], kink) * post.double()[:, None, None]
-            )
+            made = dispatch.filtered_lrelu(x, b, None, args, input_scale, output_scale)
+            scaled = x.double() * input_scale.double()[:, None, None]
+            expected = filtered_lrelu_torch(scaled, b, None, args.double()) * output_scale.double()[:, None, None]
             found.add(f"{name}, channels scaled", made, expected)
-    x, v = picture(spec, channels), torch.randn(1, channels, spec.out_size, spec.out_size, device=DEVICE)
-    made = form(x)(x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink)
-    back = wide[0], wide[1].adjoint(), wide[0].adjoint()
-    found.add(f"{name}, gradient", made, filtered_lrelu_torch(x.double(), b, v.double(), *back, kink), FLIPPED)
+    x, grad = picture(spec, channels), torch.randn(1, channels, spec.out_size, spec.out_size, device=DEVICE)
+    made = form(x)(x, b, grad, args.adjoint())
+    expected = filtered_lrelu_torch(x.double(), b, grad.double(), args.double().adjoint())
+    found.add(f"{name}, gradient", made, expected, FLIPPED)
 
 
 def compare_resampling(found: Comparisons) -> None:
@@ -129,16 +124,13 @@ def kernel_times(repeats: int, copy: float, networks: Iterable[str] = NETWORKS) 
         total = [0.0, 0.0, 0.0]
         for spec in layers(CASES[network].config):
             dtype = torch.float16 if spec.use_fp16 else torch.float32
-            raise_, lower = plan(spec, dtype)
-            x, kink = picture(spec, spec.out_channels, dtype), LeakyReluClamp(0.2, ACTIVATION_CLAMP)
+            x, args = picture(spec, spec.out_channels, dtype), layer_args(spec, dtype, ACTIVATION_CLAMP)
             b = torch.zeros(spec.out_channels, device=DEVICE)
-            arguments = x, b, None, raise_, None, lower, kink
-            ours = seconds(partial(form(x), *arguments), repeats, inside=10)
-            plain = seconds(partial(filtered_lrelu_torch, *arguments), min(repeats, 3))
-            v = torch.randn(1, spec.out_channels, spec.out_size, spec.out_size, device=DEVICE).to(dtype)
-            masked = x, b, v, raise_, lower.adjoint(), raise_.adjoint(), kink
-            gradient = seconds(partial(form(x), *masked), repeats, inside=10)
-            moved = (x.numel() + v.numel()) * x.element_size()
+            ours = seconds(partial(form(x), x, b, None, args), repeats, inside=10)
+            plain = seconds(partial(filtered_lrelu_torch, x, b, None, args), min(repeats, 3))
+            grad = torch.randn(1, spec.out_channels, spec.out_size, spec.out_size, device=DEVICE).to(dtype)
+            gradient = seconds(partial(form(x), x, b, grad, args.adjoint()), repeats, inside=10)
+            moved = (x.numel() + grad.numel()) * x.element_size()
             total = [a + b for a, b in zip(total, (ours, plain, moved / copy), strict=True)]
             name = [f"{network} {spec.name}", f"up {spec.up_factor} down {spec.down_factor}", str(dtype)[6:]]
             rows.append(name + _row(moved, copy, ours, plain, gradient))
@@ -200,8 +192,7 @@ def tiles(repeats: int, count: int = 12) -> Section:
 
 def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, int, str]]:
     """Seconds, rank and name of each of the tiles ranked first."""
-    raise_, lower = plan(spec, torch.float16)
-    x, kink = picture(spec, spec.out_channels, torch.float16), LeakyReluClamp(0.2, ACTIVATION_CLAMP)
+    x, args = picture(spec, spec.out_channels, torch.float16), layer_args(spec, torch.float16, ACTIVATION_CLAMP)
     timed = []
     for rank in range(count):
         filtered_lrelu_tiling.filtered_lrelu.cache_clear()
@@ -213,8 +204,7 @@ def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, 
             return chosen[-1]
 
         filtered_lrelu_tiling._best_tile = ranked
-        arguments = x, None, None, raise_, None, lower, kink
-        time = seconds(partial(dispatch.filtered_lrelu, *arguments), repeats, inside=10)
+        time = seconds(partial(dispatch.filtered_lrelu, x, None, None, args), repeats, inside=10)
         tile = chosen[0]
         timed.append((time, rank, f"{tile.height}x{tile.width}, runs {tile.raise_run} and {tile.after_run}"))
     return timed
@@ -225,13 +215,15 @@ def layers(config: StyleGAN3Config) -> list[LayerSpec]:
     return [spec for spec in layer_table(config)[1] if not spec.is_torgb]
 
 
-def plan(spec: LayerSpec, dtype: torch.dtype) -> tuple[Resampler, Resampler]:
-    """The legs of a layer, on the GPU."""
+def layer_args(spec: LayerSpec, dtype: torch.dtype, clamp: float) -> FilteredLreluArgs:
+    """Build a layer's filtered leaky ReLU, on the GPU."""
     up = ops.design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
     down = ops.design_lowpass_filter(
         spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, spec.down_radial
     )
-    return resamplers(picture(spec, 1, dtype), up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+    x = picture(spec, 1, dtype)
+    upsampler, downsampler = resamplers(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+    return FilteredLreluArgs(upsampler, downsampler, LeakyReluClamp(0.2, clamp))
 
 
 def picture(spec: LayerSpec, channels: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from networks.inference.prepared import Affine
 from ops import filtered_lrelu, square_weight
-from ops.filtered_lrelu import LeakyReluClamp, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, resamplers
 from ops.kernels.cuda import dispatch
 from ops.modulated_conv import EPSILON
 
@@ -42,8 +42,8 @@ class GpuLayerPlan:
         undone = (fan * gain).square()
         self.squares, self.epsilon = (square_weight(unit) / undone).T.contiguous(), EPSILON / undone
         up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
-        self.raise_, self.lower = resamplers(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
-        self.kink = LeakyReluClamp(0.2, self.clamp)
+        upsampler, downsampler = resamplers(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
+        self.args = FilteredLreluArgs(upsampler, downsampler, LeakyReluClamp(0.2, self.clamp))
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
@@ -56,7 +56,7 @@ class GpuLayerPlan:
         styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
         demodulation = (styles.square() @ self.squares + self.epsilon).rsqrt()
         y = self._convolve(x, styles)
-        return dispatch.filtered_lrelu(y, self.bias, None, self.raise_, None, self.lower, self.kink, pre=demodulation)
+        return dispatch.filtered_lrelu(y, self.bias, None, self.args, input_scale=demodulation)
 
     def _convolve(self, x: Tensor, styles: Tensor) -> Tensor:
         if len(x) > 1:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from networks.architectures.layerwise import Pass, State, Step
 from networks.architectures.stylegan3 import SynthesisLayer, SynthesisNetwork, layer_filters, layer_table
-from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_legs
+from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_args
 from networks.inference.prepared import Plan, layer_plan
 from ops import kernels
 from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
@@ -36,7 +36,7 @@ class HalfPlan:
     def __init__(self, module: SynthesisLayer) -> None:
         self.weight, self.bias = module.weight.detach(), module.bias.detach()
         self.affine, self.squares = layer_affine(module), demodulating_squares(module)
-        self.fused = FilteredLreluCpu(*layer_legs(module))
+        self.fused = FilteredLreluCpu(layer_args(module))
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, in_size, in_size] -> [N, out, out_size, out_size] bfloat16."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ops import square_weight
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, resamplers
 from ops.modulated_conv import EPSILON
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Affine:
         return F.linear(w, self.weight, self.bias)
 
 
-def layer_legs(module: SynthesisLayer) -> tuple[Resampler, Resampler, LeakyReluClamp]:
-    """How a layer's filtered leaky ReLU goes up and down, and what is between."""
+def layer_args(module: SynthesisLayer) -> FilteredLreluArgs:
+    """Build the arguments of a layer's filtered leaky ReLU."""
     spec = module.spec
     size = 2 * [spec.in_size + spec.conv_kernel - 1]
     gain, slope = (1.0, 1.0) if spec.is_torgb else (math.sqrt(2), 0.2)
     up, down, like = spec.up_factor, spec.down_factor, module.weight.detach().new_empty(1, 1, *size)
-    raise_, lower = resamplers(like, module.up_filter, module.down_filter, up, down, spec.padding, gain)
-    return raise_, lower, LeakyReluClamp(slope, module.conv_clamp)
+    upsampler, downsampler = resamplers(like, module.up_filter, module.down_filter, up, down, spec.padding, gain)
+    return FilteredLreluArgs(upsampler, downsampler, LeakyReluClamp(slope, module.conv_clamp))
 
 
 def layer_affine(module: SynthesisLayer) -> Affine:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.inference.layer_constants import Affine, demodulating_squares, layer_affine, layer_legs
+from networks.inference.layer_constants import Affine, demodulating_squares, layer_affine, layer_args
 from networks.inference.torch_layer import TorchLayer
 from ops import kernels, square_weight
 from ops.kernels.cpu.convolution import KERNEL_SIZES, ConvolutionCpu
@@ -102,12 +102,12 @@ def _listened_to(module: nn.Module) -> bool:
 
 def layer_plan(module: SynthesisLayer) -> SynthesisLayerCpu | TorchLayer:
     """A `SynthesisLayer`, prepared: x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
-    raise_, lower, kink = layer_legs(module)
-    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(raise_, lower):
+    args = layer_args(module)
+    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(args):
         return TorchLayer(module)
     affine, bias, padding = layer_affine(module), module.bias.detach(), module.spec.conv_kernel - 1
     squares = None if module.spec.is_torgb else demodulating_squares(module)
-    convolve, fused = ConvolutionCpu(module.weight), FilteredLreluCpu(raise_, lower, kink)
+    convolve, fused = ConvolutionCpu(module.weight), FilteredLreluCpu(args)
     return SynthesisLayerCpu(convolve, fused, affine.weight, affine.bias, squares, bias, padding)
 
 

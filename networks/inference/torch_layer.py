@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_legs
+from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_args
 from ops.filtered_lrelu import filtered_lrelu_torch
 from ops.winograd import WinogradConv3x3
 
@@ -29,7 +29,7 @@ class TorchLayer:
     def __init__(self, module: SynthesisLayer) -> None:
         spec, weight = module.spec, module.weight.detach()
         self.spec, self.padding, self.bias = spec, spec.conv_kernel - 1, module.bias.detach()
-        self.raise_, self.lower, self.kink = layer_legs(module)
+        self.args = layer_args(module)
         self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulating_squares(module)
         self.winograd = (
             WinogradConv3x3(weight) if spec.conv_kernel == 3 and WinogradConv3x3.is_faster(*weight.shape[:2]) else None
@@ -44,15 +44,14 @@ class TorchLayer:
         x = x.contiguous(memory_format=CHANNELS_LAST)
         styles = self.affine(w)
         gains = None if self.squares is None else F.linear(styles.square(), self.squares).rsqrt_()
-        legs_and_kink = self.raise_, None, self.lower, self.kink
         if len(x) == 1:
-            return filtered_lrelu_torch(self._convolve(x, styles, gains), None, None, *legs_and_kink)
+            return filtered_lrelu_torch(self._convolve(x, styles, gains), None, None, self.args)
         size = [len(x), self.spec.out_channels, self.spec.out_size, self.spec.out_size]
         out = torch.empty(size, memory_format=CHANNELS_LAST)
         for n in range(len(x)):  # one by one: what goes from convolution to filter is then small
             one = slice(n, n + 1)
             y = self._convolve(x[one], styles[one], None if gains is None else gains[one])
-            filtered_lrelu_torch(y, None, None, *legs_and_kink, out=out[one])
+            filtered_lrelu_torch(y, None, None, self.args, out=out[one])
         return out
 
     def _convolve(self, x: Tensor, styles: Tensor, gains: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ import ops
 from networks.architectures.stylegan3 import LayerSpec, layer_table
 from networks.config import StyleGAN3Config
 from ops.channel_scale import scale_channels
-from ops.filtered_lrelu import LeakyReluClamp, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, resamplers
 from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
 
 pytestmark = pytest.mark.usefixtures("kernel")
@@ -190,21 +190,21 @@ def test_the_clamp_limits_infinity_wherever_it_is(up, large):
         assert made[0, 16].any() and not made[0, :16].any()
 
 
-def test_a_plan_gets_scales_and_bias_folded_in_and_its_own_memory_filled():
+def test_a_prepared_layer_applies_scales_and_bias_and_writes_to_given_memory():
     x, f = torch.randn(2, 21, 20, 20).contiguous(memory_format=torch.channels_last), torch.randn(12)
-    bias, pre, post = torch.randn(21), torch.rand(2, 21), torch.rand(21)
-    raise_, lower = resamplers(x, f, f, 2, 2, [9, 8, 9, 8], 2**0.5)
-    layer = FilteredLreluCpu(raise_, lower, LeakyReluClamp(0.2, 1.0))
-    expected = ops.filtered_lrelu(x * pre[:, :, None, None], f, f, bias, 2, 2, [9, 8, 9, 8], clamp=1.0)
-    expected = expected * post[:, None, None]
-    assert relative_error(layer(x, bias, pre, post), expected) < TOLERANCE
+    bias, input_scale, output_scale = torch.randn(21), torch.rand(2, 21), torch.rand(21)
+    args = FilteredLreluArgs(*resamplers(x, f, f, 2, 2, [9, 8, 9, 8], 2**0.5), LeakyReluClamp(0.2, 1.0))
+    layer = FilteredLreluCpu(args)
+    expected = ops.filtered_lrelu(x * input_scale[:, :, None, None], f, f, bias, 2, 2, [9, 8, 9, 8], clamp=1.0)
+    expected = expected * output_scale[:, None, None]
+    assert relative_error(layer(x, bias, input_scale, output_scale), expected) < TOLERANCE
     out = torch.empty(2, 21, 18, 18, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
-    assert layer(x, bias, pre, post, out) is out
+    assert layer(x, bias, input_scale, output_scale, out) is out
     assert relative_error(out, expected) < 2**-8
     with pytest.raises(ValueError, match="channels_last"):
         layer(x.contiguous())
     with pytest.raises(ValueError, match="do not fit"):
-        layer(x, pre)
+        layer(x, input_scale)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 17, 9, 5), (3, 64, 40, 33), (2, 5, 0, 4)])

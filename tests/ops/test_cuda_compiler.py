@@ -14,7 +14,7 @@ from cuda_on_cpu import random
 from naive_resampling import relative_error
 
 import ops
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, Resampler, resamplers
 from ops.kernels.cuda import dispatch, driver, filtered_lrelu_tiling, nvrtc, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import PARAMETER_LIMIT, SHARED_LIMIT, Kernel
 from ops.kernels.cuda.launch import _host
@@ -43,10 +43,10 @@ def kernels() -> dict[str, Kernel]:
         ("radial", 2, random(12, 12), "float16"),
         ("mirrored radial", 4, (lambda f: f + f.flip(1))(random(12, 12)), "bfloat16"),
     ):
-        raise_, lower = resamplers(x, random(6 * up), fd, up, 2, 11, 1.4)
-        plan = _host(raise_), None, _host(lower)
+        upsampler, downsampler = resamplers(x, random(6 * up), fd, up, 2, 11, 1.4)
+        plan = _host(upsampler), None, _host(downsampler)
         made[name] = filtered_lrelu_tiling.filtered_lrelu(sample, 64, *plan, 0.2, 256.0)
-        plan = _host(raise_), _host(lower.adjoint()), _host(raise_.adjoint())
+        plan = _host(upsampler), _host(downsampler.adjoint()), _host(upsampler.adjoint())
         made[f"{name}, gradient"] = filtered_lrelu_tiling.filtered_lrelu("float32", 64, *plan, 0.2, 256.0)
     for name, f in (("upfirdn2d, patch", random(4, 4)), ("upfirdn2d, line", random(8))):
         span = AxisResampling.from_padding(64, 4, 2, 1, 2, 1)
@@ -143,10 +143,10 @@ def test_on_a_gpu_the_kernels_serve_and_agree_with_the_cpu(dtype):
 @needs_gpu
 def test_on_a_gpu_a_graph_records_and_repeats_the_kernels():
     x, f = random(1, 3, 20, 20).cuda(), random(12).cuda()
-    raise_, lower = resamplers(x, f, f, 2, 2, 11, 1.4)
+    args = FilteredLreluArgs(*resamplers(x, f, f, 2, 2, 11, 1.4), LeakyReluClamp(0.2, 1.0))
 
     def compute() -> torch.Tensor:
-        return dispatch.filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, 1.0))
+        return dispatch.filtered_lrelu(x, None, None, args)
 
     compute()
     graph = torch.cuda.CUDAGraph()

@@ -23,7 +23,7 @@ import ops
 from networks.architectures.stylegan3 import layer_table
 from networks.config import StyleGAN3Config
 from ops.bias_act import bias_act_torch
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
+from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
 from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import Kernel
 from ops.kernels.cuda.launch import Forms, Wrong, _host
@@ -37,38 +37,38 @@ CHANNELS = 3
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A filtered leaky ReLU, or with `before` its gradient."""
+    """A filtered leaky ReLU, or its gradient."""
 
     name: str
-    raise_: Resampler
-    before: Resampler | None
-    after: Resampler
-    kink: LeakyReluClamp
+    args: FilteredLreluArgs
     dtype: torch.dtype = torch.float32
 
     def kernel(self) -> Kernel:
-        before = None if self.before is None else _host(self.before)
+        args = self.args
+        grad_upsampler = None if args.grad_upsampler is None else _host(args.grad_upsampler)
         sample = str(self.dtype).removeprefix("torch.")
-        made = _host(self.raise_), before, _host(self.after)
-        return filtered_lrelu_tiling.filtered_lrelu(sample, CHANNELS, *made, self.kink.slope, self.kink.clamp)
+        stages = _host(args.upsampler), grad_upsampler, _host(args.downsampler)
+        return filtered_lrelu_tiling.filtered_lrelu(
+            sample, CHANNELS, *stages, args.activation.slope, args.activation.clamp
+        )
 
     def gradient(self) -> Case:
-        return Case(f"{self.name}, gradient", self.raise_, self.after.adjoint(), self.raise_.adjoint(), self.kink)
+        return Case(f"{self.name}, gradient", self.args.adjoint())
+
+    def x(self, samples: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return random(samples, CHANNELS, self.args.upsampler.y.size_in, self.args.upsampler.x.size_in, dtype=dtype)
 
     def error(self, run: Compiled) -> float:
         """Against plain torch in float64, which decides alike everywhere on which side of the bend a sample is."""
-        x = random(2, CHANNELS, self.raise_.y.size_in, self.raise_.x.size_in, dtype=self.dtype)
-        b, pre, post = random(CHANNELS, seed=1), random(2, CHANNELS, seed=2), random(2, CHANNELS, seed=3)
-        v = self.before and random(2, CHANNELS, self.before.y.size_in, self.before.x.size_in, seed=4, dtype=self.dtype)
-        raise_, before, after = (
-            leg and replace(leg, f=leg.f.double()) for leg in (self.raise_, self.before, self.after)
-        )
-        assert raise_ and after
-        scaled = x.double() * pre.double()[..., None, None]
-        expected = filtered_lrelu_torch(scaled, b, v if v is None else v.double(), raise_, before, after, self.kink)
-        expected = expected * post.double()[..., None, None]
+        x, b = self.x(2, self.dtype), random(CHANNELS, seed=1)
+        input_scale, output_scale = random(2, CHANNELS, seed=2), random(2, CHANNELS, seed=3)
+        up = self.args.grad_upsampler
+        grad = up and random(2, CHANNELS, up.y.size_in, up.x.size_in, seed=4, dtype=self.dtype)
+        scaled = x.double() * input_scale.double()[..., None, None]
+        expected = filtered_lrelu_torch(scaled, b, grad if grad is None else grad.double(), self.args.double())
+        expected = expected * output_scale.double()[..., None, None]
         out = torch.full(expected.shape, torch.nan, dtype=self.dtype)
-        return relative_error(run.run(out, 2 * CHANNELS, x, v, out, b, pre, post), expected)
+        return relative_error(run.run(out, 2 * CHANNELS, x, grad, out, b, input_scale, output_scale), expected)
 
 
 def layers(config: StyleGAN3Config) -> list[Case]:
@@ -80,8 +80,8 @@ def layers(config: StyleGAN3Config) -> list[Case]:
         )
         size = spec.in_size + spec.conv_kernel - 1
         x = torch.empty(1, 1, size, size)
-        raise_, lower = resamplers(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
-        cases.append(Case(spec.name, raise_, None, lower, LeakyReluClamp(0.2, 0.8)))
+        stages = resamplers(x, up, down, spec.up_factor, spec.down_factor, spec.padding, 2**0.5)
+        cases.append(Case(spec.name, FilteredLreluArgs(*stages, LeakyReluClamp(0.2, 0.8))))
     return cases
 
 
@@ -98,7 +98,7 @@ def test_every_layer_of_a_generator_and_its_gradient(config, tmp_path):
 
 def test_half_precision_is_only_how_samples_are_stored(tmp_path):
     halves = [
-        Case(c.name, c.raise_, c.before, c.after, c.kink, dtype)
+        Case(c.name, c.args, dtype)
         for dtype in (torch.float16, torch.bfloat16)
         for c in (layers(R)[3], layers(R)[4], layers(T)[-2], layers(T)[4].gradient())
     ]
@@ -127,13 +127,12 @@ def anything(seed: int) -> list[Case]:
     padding = [roll.randint(-4, 14) for _ in range(4)]
     fu, fd = taps(6 * up), taps(6 * down)
     try:
-        raise_, lower = resamplers(x, fu, fd, up, down, padding, 1.3)
+        upsampler, downsampler = resamplers(x, fu, fd, up, down, padding, 1.3)
     except ValueError:  # nothing would be left of it
         return anything(seed + 1000)
-    case = Case(
-        f"seed {seed}", raise_, None, lower, LeakyReluClamp(roll.choice([0.2, 0.0, -0.5]), roll.choice([None, 0.5]))
-    )
-    second = Case(f"seed {seed}, twice", raise_, raise_, lower, case.kink)
+    activation = LeakyReluClamp(roll.choice([0.2, 0.0, -0.5]), roll.choice([None, 0.5]))
+    case = Case(f"seed {seed}", FilteredLreluArgs(upsampler, downsampler, activation))
+    second = Case(f"seed {seed}, twice", replace(case.args, grad_upsampler=upsampler))
     return [case, case.gradient(), second]
 
 
@@ -191,9 +190,9 @@ def test_every_half_number_is_read_and_rounded_as_torch_does(dtype, tmp_path):
 
 def test_nan_and_infinity_come_through_the_clamp_as_in_plain_torch(tmp_path):
     case = layers(T)[4]
-    x = random(1, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
+    x = case.x(1)
     x[0, 0, 20, 20], x[0, 1, 30, 30] = torch.nan, torch.inf
-    expected = filtered_lrelu_torch(x, None, None, case.raise_, None, case.after, case.kink)
+    expected = filtered_lrelu_torch(x, None, None, case.args)
     out = torch.zeros_like(expected).contiguous()
     compiled([case.kernel()], tmp_path)[0].run(out, CHANNELS, x, None, out, None, None, None)
     assert torch.equal(out.isnan(), expected.isnan())
@@ -204,24 +203,20 @@ def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_pa
     """All that stands between the ops and a launch, with launches that run on the CPU; each kernel tries itself."""
     forms = Forms(load(tmp_path))
     case = layers(R)[4]
-    plan = case.raise_, None, case.after, case.kink
-    x = random(2, CHANNELS, case.raise_.y.size_in, case.raise_.x.size_in)
+    x = case.x(2)
     b = random(CHANNELS, seed=1, dtype=torch.float16)
-    expected = filtered_lrelu_torch(x, b, None, *plan)
-    made = forms.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, *plan)
+    expected = filtered_lrelu_torch(x, b, None, case.args)
+    made = forms.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, case.args)
     assert made is not None
     assert relative_error(made, expected) < TOLERANCE[torch.float32]
-    other = forms.filtered_lrelu(
-        x * 2, None, None, *plan, pre=torch.full([CHANNELS], 0.5), post=torch.ones(2, CHANNELS)
-    )
+    other = forms.filtered_lrelu(x * 2, None, None, case.args, torch.full([CHANNELS], 0.5), torch.ones(2, CHANNELS))
     assert other is not None
-    assert relative_error(other, filtered_lrelu_torch(x, None, None, *plan)) < TOLERANCE[torch.float32]
-    back = case.gradient()
-    v = random(2, CHANNELS, case.after.y.size_out, case.after.x.size_out, seed=2)
-    masked = back.raise_, back.before, back.after, back.kink
-    made = forms.filtered_lrelu(x, b, v.transpose(2, 3).contiguous().transpose(2, 3), *masked)
+    assert relative_error(other, filtered_lrelu_torch(x, None, None, case.args)) < TOLERANCE[torch.float32]
+    backward, downsampler = case.args.adjoint(), case.args.downsampler
+    grad = random(2, CHANNELS, downsampler.y.size_out, downsampler.x.size_out, seed=2)
+    made = forms.filtered_lrelu(x, b, grad.transpose(2, 3).contiguous().transpose(2, 3), backward)
     assert made is not None
-    assert relative_error(made, filtered_lrelu_torch(x, b, v, *masked)) < TOLERANCE[torch.float32]
+    assert relative_error(made, filtered_lrelu_torch(x, b, grad, backward)) < TOLERANCE[torch.float32]
     f = random(4, 4)
     spans = AxisResampling.from_padding(20, 4, 2, 1, 2, 1), AxisResampling.from_padding(21, 4, 2, 1, 2, 1)
     made = forms.upfirdn2d(x[:, :, :20, :21], f, *spans)
@@ -235,8 +230,8 @@ def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_pa
 def test_what_a_kernel_was_not_written_for_is_left_to_plain_torch(tmp_path):
     forms = Forms(load(tmp_path))
     x = torch.ones(1, 1, 8, 8)
-    raise_, lower = resamplers(x, random(9), random(9), 3, 3, 8, 1.0)
-    assert forms.filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, None)) is None
+    args = FilteredLreluArgs(*resamplers(x, random(9), random(9), 3, 3, 8, 1.0), LeakyReluClamp(0.2, None))
+    assert forms.filtered_lrelu(x, None, None, args) is None
     assert (
         forms.upfirdn2d(
             x, random(9), AxisResampling.from_padding(8, 9, 9, 1, 8, 8), AxisResampling.from_padding(8, 9, 9, 1, 8, 8)
@@ -259,9 +254,9 @@ def test_a_kernel_that_computes_something_else_is_not_used():
         return lambda _blocks, _parameters: None  # leaves the result as it was
 
     x = random(1, 2, 16, 16)
-    raise_, lower = resamplers(x, random(12), random(12), 2, 2, 10, 1.0)
+    args = FilteredLreluArgs(*resamplers(x, random(12), random(12), 2, 2, 10, 1.0), LeakyReluClamp(0.2, None))
     with pytest.raises(Wrong, match="did not agree with plain torch"):
-        Forms(load_nothing).filtered_lrelu(x, None, None, raise_, None, lower, LeakyReluClamp(0.2, None))
+        Forms(load_nothing).filtered_lrelu(x, None, None, args)
 
 
 def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):

@@ -1,10 +1,13 @@
-"""A layer of StyleGAN3 without gradients in one call of the C++ kernel: the way to it takes as long as a small layer.
+"""A StyleGAN3 synthesis layer without gradients in one call of the C++ kernel.
 
-    layer = Layer(convolve, fused, affine, affine_bias, squares, bias, padding)     once
-    y = layer(x, w)                                                                 for every picture
+    layer = SynthesisLayerCpu(convolution, activation, affine, affine_bias, demod_weights, bias, padding)       once
+    y = layer(x, w)                                                                                   for every image
 
-y = fused(convolve(x * styles) * demodulation + bias), with styles = affine @ w + affine_bias and
-demodulation = (squares @ styles^2)^-1/2, or 1 without squares.
+computes, without the time that calling its parts from Python takes (as long as a small layer itself):
+
+    styles = affine @ w + affine_bias
+    demodulation = (demod_weights @ styles^2)^-1/2, or 1 without demod_weights
+    y = filtered_lrelu(convolution(x * styles) * demodulation + bias)
 """
 
 from __future__ import annotations
@@ -16,30 +19,30 @@ from torch import Tensor
 
 from ops.image_allocator import empty_padded_image, pixel_stride
 from ops.kernels.cpu import loader
-from ops.kernels.cpu.convolution import ConvCArgs as ConvolutionJob
-from ops.kernels.cpu.convolution import ConvolutionCpu
-from ops.kernels.cpu.filtered_lrelu import FilteredLreluCArgs as FilterJob
-from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
+from ops.kernels.cpu.convolution import ConvCArgs, ConvolutionCpu
+from ops.kernels.cpu.filtered_lrelu import FilteredLreluCArgs, FilteredLreluCpu
 
 _pointer = ctypes.c_void_p
 
 
 class _SynthesisLayerCArgs(ctypes.Structure):
+    """The C struct SynthesisLayerArgs (synthesis_layer.h)."""
+
     _fields_ = [
-        *((name, _pointer) for name in ("w", "affine", "affine_bias", "squares", "between")),
+        *((name, _pointer) for name in ("w", "affine", "affine_bias", "demod_weights", "conv_output")),
         *((name, ctypes.c_int64) for name in ("w_dim", "kernel")),
-        ("convolution", ConvolutionJob),
-        ("filter", FilterJob),
+        ("conv", ConvCArgs),
+        ("filter", FilteredLreluCArgs),
     ]
 
 
 class SynthesisLayerCpu:
-    """See the top of this file."""
+    """A prepared synthesis layer. See the top of this file."""
 
     def __init__(
         self,
-        convolve: ConvolutionCpu,
-        fused: FilteredLreluCpu,
+        convolution: ConvolutionCpu,
+        activation: FilteredLreluCpu,
         affine: Tensor,
         affine_bias: Tensor,
         demod_weights: Tensor | None,
@@ -47,48 +50,47 @@ class SynthesisLayerCpu:
         padding: int,
         library: ctypes.CDLL | None = None,
     ) -> None:
-        """affine [I,w_dim], affine_bias [I], squares [O,I] or None, bias [O], all float32.
+        """affine [I,w_dim], affine_bias [I], demod_weights [O,I] or None (no demodulation), bias [O], all float32.
 
-        Raises ValueError where tensors do not fit or the kernel takes no such filters; RuntimeError where no library
-        serves, and none is given.
+        Raises ValueError for tensors that do not fit or filters that the kernel does not support; RuntimeError if no
+        library is in use and none is given.
         """
         library = library or loader.library()
         if library is None:
             raise RuntimeError("The C++ kernel does not serve; ask ops.kernels.ready() first.")
         self._library = library
-        if fused.c_args is None:
-            raise ValueError("The kernel takes no such filters; ask ops.kernels.cpu.takes first.")
-        self._size_in = tuple(s - 2 * padding + convolve.kernel_size - 1 for s in fused.in_size)
-        self._between = [1, convolve.out_channels, *fused.in_size]
-        self._out = [convolve.out_channels, *fused.out_size]
-        self._parts = convolve, fused  # their memory is in use
+        if activation.c_args is None:
+            raise ValueError("The kernel takes no such filters; ask ops.kernels.cpu.filtered_lrelu.supports first.")
+        in_channels, out_channels = convolution.in_channels, convolution.out_channels
+        self._in_size = tuple(size - 2 * padding + convolution.kernel_size - 1 for size in activation.in_size)
+        self._conv_output_shape = [1, out_channels, *activation.in_size]
+        self._out_shape = [out_channels, *activation.out_size]
+        self._parts = convolution, activation  # keeps the memory that the C struct points to
         self._tensors = [affine.contiguous(), affine_bias.contiguous(), bias.contiguous()]
         self._demod_weights = None if demod_weights is None else demod_weights.contiguous()
-        shapes = [(convolve.in_channels, affine.shape[1]), (convolve.in_channels,), (convolve.out_channels,)]
-        given = [*zip(self._tensors, shapes, strict=True)]
+        shapes = [(in_channels, affine.shape[1]), (in_channels,), (out_channels,)]
+        expected = [*zip(self._tensors, shapes, strict=True)]
         if self._demod_weights is not None:
-            given.append((self._demod_weights, (convolve.out_channels, convolve.in_channels)))
-        if any(t.shape != shape or t.dtype != torch.float32 or t.device.type != "cpu" for t, shape in given):
-            raise ValueError(
-                f"The layer's tensors do not fit its {convolve.in_channels} and {convolve.out_channels} channels."
-            )
+            expected.append((self._demod_weights, (out_channels, in_channels)))
+        if any(t.shape != shape or t.dtype != torch.float32 or t.device.type != "cpu" for t, shape in expected):
+            raise ValueError(f"The layer's tensors do not fit its {in_channels} and {out_channels} channels.")
         self.w_dim = affine.shape[1]
-        job = _SynthesisLayerCArgs(w_dim=self.w_dim, kernel=convolve.kernel_size, filter=fused.c_args)
-        job.affine, job.affine_bias, job.filter.bias = (t.data_ptr() for t in self._tensors)
-        job.squares = None if self._demod_weights is None else self._demod_weights.data_ptr()
-        job.convolution.weights = convolve.weights.data_ptr()
-        job.convolution.channels, job.convolution.results = convolve.in_channels, convolve.out_channels
-        job.convolution.padding = padding
-        job.convolution.height, job.convolution.width = self._size_in
-        job.filter.channels = convolve.out_channels
-        self._job = job
+        c_args = _SynthesisLayerCArgs(w_dim=self.w_dim, kernel=convolution.kernel_size, filter=activation.c_args)
+        c_args.affine, c_args.affine_bias, c_args.filter.bias = (t.data_ptr() for t in self._tensors)
+        c_args.demod_weights = None if self._demod_weights is None else self._demod_weights.data_ptr()
+        c_args.conv.weights = convolution.weights.data_ptr()
+        c_args.conv.in_channels, c_args.conv.out_channels = in_channels, out_channels
+        c_args.conv.padding = padding
+        c_args.conv.height, c_args.conv.width = self._in_size
+        c_args.filter.channels = out_channels
+        self._c_args = c_args
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N,I,H,W], w [N,w_dim] -> [N,O,H',W'], all float32; raises ValueError for others."""
-        samples, channels = x.shape[0], self._job.convolution.channels
-        if x.shape[1:] != (channels, *self._size_in) or x.dtype != torch.float32 or x.device.type != "cpu":
+        """x [N,I,H,W], w [N,w_dim] -> [N,O,H',W'], all float32; raises ValueError for anything else."""
+        samples, channels = x.shape[0], self._c_args.conv.in_channels
+        if x.shape[1:] != (channels, *self._in_size) or x.dtype != torch.float32 or x.device.type != "cpu":
             raise ValueError(
-                f"The layer needs pictures {['N', channels, *self._size_in]} of float32 on the CPU, "
+                f"The layer needs pictures {['N', channels, *self._in_size]} of float32 on the CPU, "
                 f"not {list(x.shape)} of {x.dtype}."
             )
         if w.shape != (samples, self.w_dim) or w.dtype != torch.float32:
@@ -97,19 +99,14 @@ class SynthesisLayerCpu:
         if x_stride is None:
             x, x_stride = x.contiguous(memory_format=torch.channels_last), channels
         w = w.contiguous()
-        (between, between_stride), (out, out_stride) = (
-            empty_padded_image(self._between, short_lived=True),
-            empty_padded_image([samples, *self._out]),
-        )
-        job = _SynthesisLayerCArgs.from_buffer_copy(self._job)
-        job.w, job.between, job.filter.samples = w.data_ptr(), between.data_ptr(), samples
-        job.convolution.x, job.filter.out = x.data_ptr(), out.data_ptr()
-        job.convolution.x_stride, job.convolution.out_stride, job.filter.out_stride = (
-            x_stride,
-            between_stride,
-            out_stride,
-        )
-        job.convolution.threads = job.filter.threads = torch.get_num_threads()
-        if self._library.bandlimit_layer(ctypes.byref(job)):
+        conv_output, conv_output_stride = empty_padded_image(self._conv_output_shape, short_lived=True)
+        out, out_stride = empty_padded_image([samples, *self._out_shape])
+        c_args = _SynthesisLayerCArgs.from_buffer_copy(self._c_args)
+        c_args.w, c_args.conv_output, c_args.filter.samples = w.data_ptr(), conv_output.data_ptr(), samples
+        c_args.conv.x, c_args.filter.out = x.data_ptr(), out.data_ptr()
+        c_args.conv.x_stride, c_args.conv.out_stride = x_stride, conv_output_stride
+        c_args.filter.out_stride = out_stride
+        c_args.conv.threads = c_args.filter.threads = torch.get_num_threads()
+        if self._library.bandlimit_layer(ctypes.byref(c_args)):
             raise MemoryError("There was not enough memory for a layer's tiles; close other programs.")
         return out

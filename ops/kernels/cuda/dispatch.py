@@ -1,10 +1,10 @@
 """The NVIDIA form of filtered leaky ReLU, resampling and activations: compiled at run time, checked, then launched.
 
-    cuda.filtered_lrelu(x, b, None, raise_, None, lower, kink, pre, post)    lower(kink(raise_(x * pre + b))) * post
+    dispatch.filtered_lrelu(x, b, None, args, input_scale, output_scale)
 
-x is [N,C,H,W] float32, float16 or bfloat16, b [C]; pre and post [C] or [N,C] are the scales of channels, for which
-styles and demodulation serve. Arithmetic is in float32. Every kernel is compared with plain torch when it is first
-used; if it is not right, or cannot be had, plain torch serves and `ops.describe` says why.
+computes filtered_lrelu(x * input_scale + b) * output_scale for x [N,C,H,W] float32, float16 or bfloat16, b [C] and
+scales [C] or [N,C], for example styles and demodulation. Arithmetic is in float32. Every kernel is compared with plain
+torch when it is first used; if it is not right, or cannot be had, plain torch serves and `ops.describe` says why.
 
 Launching neither waits nor allocates outside torch's own allocator, so a CUDA graph can record it, once it has run.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ops import backends
 from ops.bias_act import bias_act_torch
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch
+from ops.filtered_lrelu import FilteredLreluArgs, filtered_lrelu_torch
 from ops.kernels.cuda import nvrtc
 from ops.kernels.cuda.driver import Context, DriverError
 from ops.kernels.cuda.kernel_source import THREADS, Kernel
@@ -36,22 +36,19 @@ _serving = True
 def filtered_lrelu(
     x: Tensor,
     b: Tensor | None,
-    v: Tensor | None,
-    raise_: Resampler,
-    before: Resampler | None,
-    after: Resampler,
-    kink: LeakyReluClamp,
-    pre: Tensor | None = None,
-    post: Tensor | None = None,
+    grad: Tensor | None,
+    args: FilteredLreluArgs,
+    input_scale: Tensor | None = None,
+    output_scale: Tensor | None = None,
 ) -> Tensor:
-    """after(kink(raise_(x * pre + b))) * post, or after(kink'(raise_(x * pre + b)) * before(v)) * post."""
+    """Compute `filtered_lrelu_torch` of x * input_scale, times output_scale."""
     y = None
     if x.is_cuda:
-        y = _try("filtered_lrelu", x, lambda f: f.filtered_lrelu(x, b, v, raise_, before, after, kink, pre, post))
+        y = _try("filtered_lrelu", x, lambda f: f.filtered_lrelu(x, b, grad, args, input_scale, output_scale))
     if y is None:
-        scaled = x if pre is None else x.to(raise_.f.dtype) * pre[..., None, None]
-        y = filtered_lrelu_torch(scaled, b, v, raise_, before, after, kink)
-        y = (y if post is None else y * post[..., None, None]).to(x.dtype)
+        scaled = x if input_scale is None else x.to(args.upsampler.f.dtype) * input_scale[..., None, None]
+        y = filtered_lrelu_torch(scaled, b, grad, args)
+        y = (y if output_scale is None else y * output_scale[..., None, None]).to(x.dtype)
     return y
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ops import filter_cache
 from ops.bias_act import bias_act_torch
-from ops.filtered_lrelu import LeakyReluClamp, Resampler, filtered_lrelu_torch
+from ops.filtered_lrelu import FilteredLreluArgs, Resampler, filtered_lrelu_torch
 from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import SAMPLES as SAMPLES
 from ops.kernels.cuda.kernel_source import Filter, Kernel, Unfit
@@ -50,18 +49,21 @@ class Forms:
         self,
         x: Tensor,
         b: Tensor | None,
-        v: Tensor | None,
-        raise_: Resampler,
-        before: Resampler | None,
-        after: Resampler,
-        kink: LeakyReluClamp,
-        pre: Tensor | None = None,
-        post: Tensor | None = None,
+        grad: Tensor | None,
+        args: FilteredLreluArgs,
+        input_scale: Tensor | None = None,
+        output_scale: Tensor | None = None,
     ) -> Tensor | None:
+        grad_upsampler, downsampler, activation = args.grad_upsampler, args.downsampler, args.activation
         try:
-            host = [None if leg is None else _host(leg) for leg in (raise_, before, after)]
             kernel = filtered_lrelu_tiling.filtered_lrelu(
-                _sample(x), x.shape[1], host[0], host[1], host[2], kink.slope, kink.clamp
+                _sample(x),
+                x.shape[1],
+                _host(args.upsampler),
+                None if grad_upsampler is None else _host(grad_upsampler),
+                _host(downsampler),
+                activation.slope,
+                activation.clamp,
             )
         except Unfit:
             return None
@@ -69,26 +71,25 @@ class Forms:
         def trial() -> None:
             channels = min(x.shape[1], 2)
             one = _noise(x, 1, channels, *x.shape[2:])
-            other = None if v is None else _noise(x, 1, channels, *v.shape[2:])
+            other = None if grad is None else _noise(x, 1, channels, *grad.shape[2:])
             bias, scales = _noise(x, x.shape[1]).float(), [_noise(x, channels, seed=n).float() for n in (1, 2)]
-            wide = [replace(leg, f=leg.f.double()) if leg else None for leg in (raise_, before, after)]
-            assert wide[0] and wide[2]
             scaled = one.double() * scales[0].double()[:, None, None]
-            gradient = None if other is None else other.double()
-            expected = filtered_lrelu_torch(scaled, bias[:channels], gradient, wide[0], wide[1], wide[2], kink)
+            grad_double = None if other is None else other.double()
+            expected = filtered_lrelu_torch(scaled, bias[:channels], grad_double, args.double())
             expected = expected * scales[1].double()[:, None, None]
-            self._compare(kernel, run(one, bias, other, *scales), expected, 0.0 if v is None else FLIPPED)
+            self._compare(kernel, run(one, bias, other, *scales), expected, 0.0 if grad is None else FLIPPED)
 
-        def run(x: Tensor, b: Tensor | None, v: Tensor | None, pre: Tensor | None, post: Tensor | None) -> Tensor:
-            out = torch.empty([*x.shape[:2], after.y.size_out, after.x.size_out], dtype=x.dtype, device=x.device)
-            x, v = x.contiguous(), None if v is None else v.to(x.dtype).contiguous()
+        def run(x: Tensor, b: Tensor | None, grad: Tensor | None, *scales: Tensor | None) -> Tensor:
+            size = [*x.shape[:2], downsampler.y.size_out, downsampler.x.size_out]
+            out = torch.empty(size, dtype=x.dtype, device=x.device)
+            x, grad = x.contiguous(), None if grad is None else grad.to(x.dtype).contiguous()
             bias = None if b is None else b.to(torch.float32).contiguous()
-            scales = [None if s is None else s.to(torch.float32).expand(x.shape[:2]).contiguous() for s in (pre, post)]
-            return self._launch(kernel, out, out.shape[0] * out.shape[1], x, v, out, bias, *scales)
+            expanded = [None if s is None else s.to(torch.float32).expand(x.shape[:2]).contiguous() for s in scales]
+            return self._launch(kernel, out, out.shape[0] * out.shape[1], x, grad, out, bias, *expanded)
 
         if x.numel() == 0 or not self._prepare(kernel, x.shape[0] * x.shape[1], trial, x):
             return None
-        return run(x, b, v, pre, post)
+        return run(x, b, grad, input_scale, output_scale)
 
     def upfirdn2d(self, x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor | None:
         try:
