@@ -142,14 +142,14 @@ def test_a_library_of_a_release_that_cannot_be_loaded_does_not_keep_a_compiler_f
     digest = hashlib.sha256(b"no library").hexdigest()[:16]
     for target in TARGETS:
         (tmp_path / f"{target.name}-{build.source_key()}-{digest}{target.suffix}").write_bytes(b"no library")
-    release = f"from pathlib import Path; from ops.kernels import build; build.PREBUILT = Path({str(tmp_path)!r});"
+    release = f"from pathlib import Path; from ops.kernels.cpu import build; build.PREBUILT = Path({str(tmp_path)!r});"
     assert "filtered_lrelu: C++" in run(f"{release} {SAY}", built)
     assert "filtered_lrelu: C++" in run(f"{release} import ops; ops.kernels.ready(wait=True); {SAY}", tmp_path)
 
 
 def test_a_kernel_that_computes_something_else_is_refused(tmp_path):
     code = (
-        "import ctypes, ops; from ops.kernels import library;"
+        "import ctypes, ops; from ops.kernels.cpu import loader as library;"
         "library.checked_by(lambda found: 'separable'); print(ops.kernels.ready(wait=True)); print(ops.describe())"
     )
     said = run(code, tmp_path)
@@ -164,7 +164,7 @@ x, f = torch.randn(1, 20, 16, 16), torch.randn(12)
 layer = lambda: ops.filtered_lrelu(x, f, f, None, 2, 2, 9)
 first = layer()  # starts to build
 assert ops.kernels.serving() == "plain torch", ops.kernels.serving()
-from ops.kernels import library
+from ops.kernels.cpu import loader as library
 while library.building():
     time.sleep(0.1)
 assert torch.equal(layer(), first)
@@ -190,7 +190,7 @@ def test_this_process_can_say_what_serves():
 
 LIMIT = """
 import resource, ops
-from ops.kernels import check, library
+from ops.kernels.cpu import loader as library, self_test as check
 def limited(found=None):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used, used))

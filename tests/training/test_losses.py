@@ -25,7 +25,8 @@ def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase
 
     In T's path length leaky ReLUs of the first picture flip, as the README warns: in float64 its length is 0.273541, of
     which the recorded number is 7e-4 off and ours 2e-4, from the thirteenth layer downwards; the other picture has all
-    digits in all three. So sums over both get 2e-3 there, and the second picture's own numbers do not.
+    digits in all three. So its length gets 2e-3 there, and gradients, which sum over both, 4e-3: on two processors
+    they differ by 2.2e-3. The second picture's own numbers get no such room.
     """
     data = np.load(DATA / "training" / f"loss_{name}.npz")
     flips = name.startswith("sg3t") and phase in ("Greg", "Gboth")
@@ -65,7 +66,7 @@ def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase
     parameters = dict(own.named_parameters())
     names, norms, firsts = (data[f"{phase}/{key}"] for key in ("grad_names", "grad_norms", "grad_first4"))
     assert list(names) == list(parameters)
-    tolerance = 2e-3 if flips else 1e-3
+    tolerance = 4e-3 if flips else 1e-3
     for key, norm, first in zip(names, norms, firsts, strict=True):
         grad = parameters[key].grad
         grad = torch.zeros(4) if grad is None else grad.flatten()
