@@ -15,7 +15,7 @@ from benchmarks.networks import CASES, TRAINING, make, ws_for
 from benchmarks.report import Section
 from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.inference.cuda_graphs import WARM, Graphs, Record
+from networks.inference.cuda_graphs import WARMUP_RUNS, CudaGraphCache, Record
 from ops.kernels.cuda import dispatch
 
 NETWORKS = "T 1024", "R 1024"
@@ -60,11 +60,11 @@ def against_cpu() -> Section:
 
 def _repeated(network: Generator, ws: Tensor, force_fp32: bool) -> Tensor | None:
     """The picture as a graph gives it; None where there are no graphs."""
-    graphs, other = Graphs(network.synthesis), torch.zeros_like(ws)
-    for _ in range(WARM + 1):
+    graphs, other = CudaGraphCache(network.synthesis), torch.zeros_like(ws)
+    for _ in range(WARMUP_RUNS + 1):
         graphs.run(other, force_fp32=force_fp32)
     state = graphs.run(ws, force_fp32=force_fp32)
-    return network.synthesis.picture(state) if graphs.recorded else None
+    return network.synthesis.to_image(state) if graphs.recorded else None
 
 
 def generators(repeats: int, cases: dict[str, StyleGAN3Config] | None = None, record: Record | None = None) -> Section:
@@ -102,12 +102,12 @@ def generators(repeats: int, cases: dict[str, StyleGAN3Config] | None = None, re
 def _graph_speed(
     network: Generator, ws: Tensor, force_fp32: bool, repeats: int, record: Record | None, notes: list[str]
 ) -> str:
-    graphs = Graphs(network.synthesis, record)
+    graphs = CudaGraphCache(network.synthesis, record)
     draw: Callable[[], object] = partial(graphs.run, ws, force_fp32=force_fp32)
-    for _ in range(WARM + 1):
+    for _ in range(WARMUP_RUNS + 1):
         draw()
     if not graphs.recorded:
-        notes.append(f"Not repeated as a graph: {graphs.why or 'there are no graphs here'}.")
+        notes.append(f"Not repeated as a graph: {graphs.reason or 'there are no graphs here'}.")
         return "none"
     return f"{1 / seconds(draw, repeats):.1f}"
 

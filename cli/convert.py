@@ -19,14 +19,14 @@ def main(arguments: Sequence[str]) -> int:
         return fail(f"{options.dest} should end in .safetensors, the one format that is written.")
     import torch
 
-    from networks import CheckpointError, convert, describe
-    from networks.checkpoints.resolve_source import expanded
-    from networks.class_names import listed
+    from networks import CheckpointError, convert, inspect_checkpoint
+    from networks.checkpoints.resolve_source import expand_home
+    from networks.class_names import summarize
 
     dtype = torch.float16 if options.half else torch.float32
     try:
-        dest = expanded(options.dest)
-        if same_file(dest, describe(options.source).path):
+        dest = expand_home(options.dest)
+        if same_file(dest, inspect_checkpoint(options.source).path):
             return fail(f"{options.dest} is the source itself; choose another --dest.")
         dest = convert(options.source, dest, dtype=dtype, picture_only=options.picture_only)
     except CheckpointError as error:
@@ -34,6 +34,6 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         return fail(f"{options.dest} cannot be written ({error.strerror}): choose another place.")
     print(f"{options.source} -> {dest} ({dest.stat().st_size / 1e6:.1f} MB)")
-    if names := describe(dest).classes:
-        print(f"Classes: {listed(names)}")
+    if names := inspect_checkpoint(dest).classes:
+        print(f"Classes: {summarize(names)}")
     return 0

@@ -87,12 +87,12 @@ def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
 
 def class_number(word: str, network: str) -> int:
     """The class that a number or a name means in this network."""
-    from networks import CheckpointError, describe
+    from networks import CheckpointError, inspect_checkpoint
     from networks.api import DEMO
-    from networks.class_names import number_of
+    from networks.class_names import class_index
 
     try:
-        return number_of(word, () if word.strip().isdecimal() else describe(network or DEMO).classes)
+        return class_index(word, () if word.strip().isdecimal() else inspect_checkpoint(network or DEMO).classes)
     except (CheckpointError, ValueError) as error:
         raise RenderError(str(error)) from error
 
@@ -169,12 +169,12 @@ def shown_class(done: RenderResult) -> str:
 
 def remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
     """What a person should know of the network and the classes, once."""
-    from networks.class_names import listed
+    from networks.class_names import summarize
 
     model = done.model
     yield f"{model.name}: {model.family}, {model.resolution}x{model.resolution}, on {model.device_name}"
     if model.classes:
-        yield f"Classes: {listed(model.classes)}"
+        yield f"Classes: {summarize(model.classes)}"
     if model.note:
         yield f"Note: {model.note}"
     if model.c_dim and scene.latent.class_index is None and not scene.latent.projected:

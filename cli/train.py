@@ -171,10 +171,10 @@ def _pinned(source: str, team: Team) -> str:
 
     In every process of a team the same. URLs stay. Raises CheckpointError where it is no network.
     """
-    from networks import describe
+    from networks import inspect_checkpoint
     from networks.checkpoints.download import is_url
 
-    file = describe(source).path
+    file = inspect_checkpoint(source).path
     return team.agreed(source if is_url(source) else str(file.resolve()))
 
 

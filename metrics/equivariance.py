@@ -108,7 +108,7 @@ def moved_input(synthesis: nn.Module, forward: np.ndarray) -> Iterator[None]:
     edge repeated: the nearest thing to a moved input that it has. Raises TypeError for other networks.
     """
     if isinstance(synthesis, StyleGAN3):
-        with synthesis.input.moved(forward):
+        with synthesis.input.use_transform(forward):
             yield
         return
     if not isinstance(synthesis, StyleGAN2):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from networks import class_names
-from networks.checkpoints.checkpoint import Generator, Network, load_network, usable
+from networks.checkpoints.checkpoint import Generator, LoadedCheckpoint, check_device, load_network
 from networks.checkpoints.contents import ChannelOrder
 from networks.checkpoints.download import Progress
-from networks.errors import CheckpointError, plain
-from networks.sampling import SEEDS, class_vectors, draw_latents, seeded_noise
+from networks.errors import CheckpointError, sanitize
+from networks.sampling import NUM_SEEDS, draw_latents, seeded_noise, to_class_vectors
 
 Classes = Tensor | Sequence[int | str] | int | str
 
@@ -40,13 +40,13 @@ class _Model:
 
         Raises CheckpointError where it cannot be read or is of the other family.
         """
-        self.network: Network = load_network(
+        self.network: LoadedCheckpoint = load_network(
             self.demo if source is None else source, device=device, channel_order=channel_order, progress=progress
         )
         self.G: Generator = self.network.generator
         if not self.network.family.startswith(self.family):
             raise CheckpointError(
-                f"{plain(self.network.path.name)} is a {self.network.family} network; open it with "
+                f"{sanitize(self.network.path.name)} is a {self.network.family} network; open it with "
                 f"{self.network.family.partition('-')[0]}(...) instead of {self.family}(...).",
                 "foreign",
             )
@@ -62,7 +62,7 @@ class _Model:
 
     def to(self, device: str | torch.device) -> Self:
         """Move the generator to another device. Raises ValueError where there is none of that name."""
-        self.G.to(usable(device))
+        self.G.to(check_device(device))
         return self
 
     @torch.no_grad()
@@ -86,7 +86,7 @@ class _Model:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be 1 or more.")
         count = batch_size if z is None else z.shape[0]
-        seeds = [(seed + k) % SEEDS for k in range(count)]
+        seeds = [(seed + k) % NUM_SEEDS for k in range(count)]
         if z is None:
             z, drawn = draw_latents(seeds, self.G.z_dim, self.G.c_dim)
             c = drawn if c is None else c
@@ -103,7 +103,7 @@ class _Model:
         truncation_cutoff: int | None = None,
     ) -> Tensor:
         """z [N, z_dim] and classes as in `generate` -> w [N, num_ws, w_dim]. Raises ValueError."""
-        rows = None if c is None else class_vectors(self._numbered(c), self.G.c_dim, z.shape[0]).to(self.device)
+        rows = None if c is None else to_class_vectors(self._numbered(c), self.G.c_dim, z.shape[0]).to(self.device)
         return self.G.mapping(z.to(self.device, torch.float32), rows, truncation_psi, truncation_cutoff)
 
     @torch.no_grad()
@@ -114,14 +114,14 @@ class _Model:
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.G.num_ws, -1)
-        return self._pictures(w.to(self.device), noise_mode, [(seed + k) % SEEDS for k in range(w.shape[0])])
+        return self._pictures(w.to(self.device), noise_mode, [(seed + k) % NUM_SEEDS for k in range(w.shape[0])])
 
     def _numbered(self, c: Classes) -> Tensor | Sequence[int] | int:
         """Classes with numbers in place of names."""
         if isinstance(c, str):
-            return class_names.number_of(c, self.classes)
+            return class_names.class_index(c, self.classes)
         if isinstance(c, list | tuple):
-            return [class_names.number_of(one, self.classes) if isinstance(one, str) else one for one in c]
+            return [class_names.class_index(one, self.classes) if isinstance(one, str) else one for one in c]
         return cast("Tensor | Sequence[int] | int", c)
 
     def _pictures(self, w: Tensor, noise_mode: str, seeds: Sequence[int]) -> Tensor:

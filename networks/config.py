@@ -53,7 +53,7 @@ class _Config(Part):
         return {"family": self.family, **asdict(self)}
 
     @classmethod
-    def from_published(cls, options: Mapping[str, Any], *, ada: bool = False) -> Self:
+    def from_nvidia_kwargs(cls, options: Mapping[str, Any], *, ada: bool = False) -> Self:
         """Build from a published network's constructor arguments, nested (`mapping_kwargs` ...) as they come.
 
         `ada=True` starts from the defaults of stylegan2-ada-pytorch where they differ from those of stylegan3.
@@ -193,9 +193,9 @@ class StyleGAN2Config(_Config):
         """Feature maps of the block at this resolution."""
         return min(self.channel_base // resolution, self.channel_max)
 
-    def half_precision(self, resolution: int) -> bool:
+    def uses_fp16(self, resolution: int) -> bool:
         """Whether this block runs in half precision on CUDA; the 4-pixel block never does."""
-        return _half_precision(self, resolution)
+        return _uses_fp16(self, resolution)
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,9 @@ class DiscriminatorConfig(_Config):
         """Feature maps entering the block at this resolution."""
         return min(self.channel_base // resolution, self.channel_max)
 
-    def half_precision(self, resolution: int) -> bool:
+    def uses_fp16(self, resolution: int) -> bool:
         """Whether this block runs in half precision on CUDA; the epilogue never does."""
-        return _half_precision(self, resolution)
+        return _uses_fp16(self, resolution)
 
 
 GeneratorConfig = StyleGAN3Config | StyleGAN2Config
@@ -289,7 +289,7 @@ _ADA_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def _half_precision(config: StyleGAN2Config | DiscriminatorConfig, resolution: int) -> bool:
+def _uses_fp16(config: StyleGAN2Config | DiscriminatorConfig, resolution: int) -> bool:
     return resolution >= max(config.img_resolution * 2 // 2**config.num_fp16_res, 8)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from networks.architectures.layerwise import Noise
 from networks.architectures.mapping import Mapping
 
-SEEDS = 2**32
+NUM_SEEDS = 2**32
 
 
 def draw_latent(seed: int, z_dim: int, c_dim: int = 0) -> tuple[np.ndarray, int | None]:
@@ -22,7 +22,7 @@ def draw_latent(seed: int, z_dim: int, c_dim: int = 0) -> tuple[np.ndarray, int 
     The rule of the published tools: numpy's legacy generator, so a seed means the same picture everywhere. Seeds
     beyond 32 bits wrap around.
     """
-    stream = np.random.RandomState(seed % SEEDS)
+    stream = np.random.RandomState(seed % NUM_SEEDS)
     z = stream.randn(z_dim).astype(np.float32)
     return z, int(stream.randint(c_dim)) if c_dim > 0 else None
 
@@ -32,10 +32,10 @@ def draw_latents(seeds: Sequence[int], z_dim: int, c_dim: int = 0) -> tuple[Tens
     drawn = [draw_latent(seed, z_dim, c_dim) for seed in seeds]
     z = torch.from_numpy(np.stack([z for z, _ in drawn]))
     classes = [index for _, index in drawn if index is not None]
-    return z, class_vectors(torch.tensor(classes), c_dim, len(drawn)) if classes else None
+    return z, to_class_vectors(torch.tensor(classes), c_dim, len(drawn)) if classes else None
 
 
-def class_vectors(c: Tensor | Sequence[int] | int, c_dim: int, count: int) -> Tensor:
+def to_class_vectors(c: Tensor | Sequence[int] | int, c_dim: int, count: int) -> Tensor:
     """Class vectors [count, c_dim] float32 from indices (one for all, or [count]), one-hot or soft rows.
 
     Raises ValueError for a network without classes, a class that it does not have, or another shape.
@@ -70,7 +70,7 @@ def neighbours(seed: int, x: float, y: float, row: int = 100) -> list[tuple[int,
         for dx in (0, 1):
             weight = (1 - abs(x - left - dx)) * (1 - abs(y - top - dy))
             if weight > 0:
-                pairs.append(((seed + left + dx + (top + dy) * row) % SEEDS, weight))
+                pairs.append(((seed + left + dx + (top + dy) * row) % NUM_SEEDS, weight))
     return pairs
 
 
@@ -106,7 +106,9 @@ def seeded_noise(seed: int) -> Noise:
     """
 
     def draw(name: str, shape: tuple[int, int, int, int]) -> Tensor:
-        stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed % SEEDS, zlib.crc32(name.encode())])))
+        stream = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence([seed % NUM_SEEDS, zlib.crc32(name.encode())]))
+        )
         return torch.from_numpy(stream.standard_normal(shape, dtype=np.float32))
 
     return draw

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from networks.architectures.layerwise import State, Step
+from networks.architectures.layerwise import Step, SynthesisState
 from networks.checkpoints.free_memory import free_memory
 from networks.sampling import seeded_noise
 from ops import kernels
@@ -138,7 +138,7 @@ class Engine:
             self._models.leave(forgotten)
         return memory
 
-    def _layers(self, memory: _View, inputs: Inputs, ws: Tensor, step: Step | None, check: Check) -> State:
+    def _layers(self, memory: _View, inputs: Inputs, ws: Tensor, step: Step | None, check: Check) -> SynthesisState:
         """What comes out of the captured layer, beginning at the deepest layer whose inputs some view has seen."""
         loaded = inputs.loaded
         steps = loaded.steps
@@ -156,7 +156,7 @@ class Engine:
         del runs, source  # what is no longer valid makes room
         stopwatch = _Stopwatch(loaded, start, stop)
 
-        def after(step: Step, state: State) -> None:
+        def after(step: Step, state: SynthesisState) -> None:
             stopwatch.lap(step)
             if state.done in keep or state.done == stop:
                 run.kept[state.done] = state

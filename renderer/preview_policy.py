@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch.nn.functional as F
 
 from networks.architectures.layerwise import Step
-from networks.inference.half_rate_preview import preview_of
+from networks.inference.half_rate_preview import make_preview
 from renderer.models.model_cache import Loaded
 from renderer.stages.feature_maps import Map
 from session import Scene
@@ -22,7 +22,7 @@ def previewed(scene: Scene, loaded: Loaded) -> Loaded | None:
     if looked_into or loaded.device.type != "cpu" or sum(loaded.costs) < SLOW:
         return None
     if loaded.preview is None:
-        synthesis = preview_of(loaded.network.synthesis)
+        synthesis = make_preview(loaded.network.synthesis)
         if synthesis is None:
             return None
         network = copy.copy(loaded.network)

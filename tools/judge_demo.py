@@ -26,8 +26,8 @@ from metrics.classifier import Classifier, looked_at, train
 from metrics.diversity import diversity_by_class, thumbnails
 from metrics.equivariance import Equivariance, equivariance
 from metrics.sliced_wasserstein import sliced_wasserstein
-from networks import CheckpointError, Network, load_network
-from networks.sampling import class_vectors, draw_latents, to_uint8
+from networks import CheckpointError, LoadedCheckpoint, load_network
+from networks.sampling import draw_latents, to_class_vectors, to_uint8
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 NETWORKS = (ASSETS / "demo.safetensors", ASSETS / "demo-sg2.safetensors")
@@ -61,7 +61,7 @@ class Judged:
     """One network."""
 
     name: str
-    network: Network
+    network: LoadedCheckpoint
     size: int  # bytes
     at: dict[float, Likeness]  # by psi
     follows: Equivariance
@@ -117,7 +117,7 @@ def read_reals(path: Path, pictures: int) -> Reals:
     return Reals(*map(some, parts), classes=names)
 
 
-def check(path: Path, network: Network, reals: Reals) -> None:
+def check(path: Path, network: LoadedCheckpoint, reals: Reals) -> None:
     """Raises ValueError where a network cannot be compared with the dataset."""
     generator, side = network.generator, reals.half[0].shape[-1]
     if (generator.img_resolution, generator.c_dim) != (side, len(reals.classes)):
@@ -140,12 +140,14 @@ def read_classifier(reals: Reals, cache: Path, fingerprint: str) -> Classifier:
     return model
 
 
-def judge(path: Path, network: Network, reals: Reals, classifier: Classifier, options: argparse.Namespace) -> Judged:
+def judge(
+    path: Path, network: LoadedCheckpoint, reals: Reals, classifier: Classifier, options: argparse.Namespace
+) -> Judged:
     """Everything about one network."""
     at = {psi: likeness(reals, classifier, *generated(network, options.pictures, psi), options.asked) for psi in PSIS}
     generator = network.generator
     z, _ = draw_latents(range(options.moves), generator.z_dim)
-    c = class_vectors(torch.arange(options.moves) % generator.c_dim, generator.c_dim, options.moves)
+    c = to_class_vectors(torch.arange(options.moves) % generator.c_dim, generator.c_dim, options.moves)
     follows = equivariance(
         generator, generator.mapping(z, c), progress=lambda done, every: tell("Moving the input", done, every)
     )
@@ -153,14 +155,14 @@ def judge(path: Path, network: Network, reals: Reals, classifier: Classifier, op
 
 
 @torch.no_grad()
-def generated(network: Network, count: int, psi: float) -> tuple[Tensor, Tensor]:
+def generated(network: LoadedCheckpoint, count: int, psi: float) -> tuple[Tensor, Tensor]:
     """uint8 [N,C,H,W] of seeds 0, 1, 2 ... and the classes [N] that were asked for, in turn."""
     generator = network.generator
     classes = torch.arange(count) % generator.c_dim
     made = []
     for some in torch.arange(count).split(BATCH):
         z, _ = draw_latents(some.tolist(), generator.z_dim)
-        c = class_vectors(classes[some], generator.c_dim, len(some))
+        c = to_class_vectors(classes[some], generator.c_dim, len(some))
         made.append(to_uint8(generator(z, c, truncation_psi=psi, noise_mode="const")))
         tell(f"Painting at psi {psi:g}", int(some[-1]) + 1, count)
     images = torch.cat(made)
@@ -254,7 +256,7 @@ def ratio(values: dict[int, float], of: dict[int, float]) -> float:
     return float(np.mean([values[key] / of[key] for key in of]))
 
 
-def parameters(network: Network) -> int:
+def parameters(network: LoadedCheckpoint) -> int:
     return sum(parameter.numel() for parameter in network.generator.parameters())
 
 

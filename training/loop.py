@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from data import Dataset
-from networks.class_names import named
+from networks.class_names import normalize
 from runs.run_folder import RunError, RunFolder
 from training.augmentation.ada import Adaptation
 from training.augmentation.pipeline import Augmentation, pipeline
@@ -59,7 +59,7 @@ class Training:
         self.fingerprint = self.dataset.fingerprint()
         self.classes: tuple[str, ...] = ()  # names, for the snapshots
         if self.dataset.has_onehot_labels:
-            self.classes = named(self.dataset.label_dim, self.dataset.classes)
+            self.classes = normalize(self.dataset.label_dim, self.dataset.classes)
         self.control = Control(folder, config)
         self.events = Events(folder.path)
         self.statistics = Statistics()

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from networks.architectures.layerwise import State, Step, Synthesis
+from networks.architectures.layerwise import LayerwiseSynthesis, Step, SynthesisState
 
 
-def capture(synthesis: Synthesis, ws: Tensor, name: str, **options: Any) -> Tensor:
+def run_to_layer(synthesis: LayerwiseSynthesis, ws: Tensor, name: str, **options: Any) -> Tensor:
     """What comes out of the named layer, [N,C,H,W]; later layers do not run. Options are those of `run`.
 
     For a StyleGAN2 ToRGB it is the picture so far. Raises ValueError, with the names there are, for an unknown layer.
@@ -20,16 +20,16 @@ def capture(synthesis: Synthesis, ws: Tensor, name: str, **options: Any) -> Tens
     return feature_map(step, synthesis.run(ws, stop=step.index + 1, **options))
 
 
-def feature_map(step: Step, state: State) -> Tensor:
+def feature_map(step: Step, state: SynthesisState) -> Tensor:
     """What there is to see in the state right after a step: the picture so far for a ToRGB, else the features."""
-    return state.image if step.to_picture and state.image is not None else state.x
+    return state.image if step.is_torgb and state.image is not None else state.x
 
 
 @contextmanager
-def listening(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def record_outputs(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Note what the named parts of any network put out while the `with` block runs; for the discriminator.
 
-        with listening(D, ["b16.conv0", "b4.mbstd"]) as seen:
+        with record_outputs(D, ["b16.conv0", "b4.mbstd"]) as seen:
             D(img, c)
         seen["b16.conv0"]                                # [N,C,H,W]
 

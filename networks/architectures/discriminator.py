@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.architectures.layers import Conv2d, FullyConnected
-from networks.architectures.mapping import mapping_of
+from networks.architectures.mapping import build_mapping
 from networks.config import DiscriminatorConfig
 from ops import downsample2d, setup_filter
 
@@ -29,7 +29,7 @@ class Discriminator(nn.Module):
             block = DiscriminatorBlock(config, resolution, first_layer=layers)
             self.add_module(f"b{resolution}", block)
             layers += block.num_layers
-        self.mapping = mapping_of(config) if config.c_dim > 0 else None
+        self.mapping = build_mapping(config) if config.c_dim > 0 else None
         self.b4 = DiscriminatorEpilogue(config)
 
     def forward(
@@ -74,7 +74,7 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, config: DiscriminatorConfig, resolution: int, first_layer: int) -> None:
         super().__init__()
         self.architecture = config.architecture
-        self.use_fp16 = config.half_precision(resolution)
+        self.use_fp16 = config.uses_fp16(resolution)
         self.half_channels_last = config.fp16_channels_last
         self.register_buffer("resample_filter", setup_filter(config.resample_filter))
         self.num_layers = 0

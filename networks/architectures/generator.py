@@ -6,22 +6,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from networks.architectures.layerwise import Synthesis
-from networks.architectures.mapping import mapping_of
+from networks.architectures.layerwise import LayerwiseSynthesis
+from networks.architectures.mapping import build_mapping
 from networks.config import GeneratorConfig
 
 
 class BaseGenerator(nn.Module):
     """z and class to picture. `G(z, c)`, or `G.mapping` and `G.synthesis` apart."""
 
-    def __init__(self, config: GeneratorConfig, synthesis: Synthesis) -> None:
+    def __init__(self, config: GeneratorConfig, synthesis: LayerwiseSynthesis) -> None:
         super().__init__()
         self.config = config
         self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
         self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
         self.num_ws = config.num_ws
         self.synthesis = synthesis
-        self.mapping = mapping_of(config)
+        self.mapping = build_mapping(config)
 
     def forward(
         self,

@@ -25,19 +25,19 @@ class Step:
     resolution: int  # samples across the picture proper; StyleGAN3's feature maps have a margin around it
     channels: int
     size: int  # height and width of what comes out, margin included
-    w: tuple[int, ...]  # the rows of ws that it reads
+    w_indices: tuple[int, ...]  # the rows of ws that it reads
     dtype: torch.dtype  # on CUDA; everywhere else, and with force_fp32, it is float32
     sampling_rate: float | None = None  # of the output, cycles per image width; None where a network has no such plan
     cutoff: float | None = None  # of the output's low-pass filter, cycles per image width
 
     @property
-    def to_picture(self) -> bool:
+    def is_torgb(self) -> bool:
         """Whether this is a StyleGAN2 ToRGB, which leaves the feature map alone and adds to the picture."""
         return self.name.endswith(".torgb")
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SynthesisState:
     """What one step hands to the next. Tensors are never changed in place, so a state can be kept and used again."""
 
     x: Tensor  # feature map [N,C,H,W]
@@ -47,7 +47,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Pass:
+class RunOptions:
     """How one pass through the network is made."""
 
     noise_mode: str = "const"
@@ -60,7 +60,7 @@ class Pass:
         return wanted if device.type == "cuda" and not self.force_fp32 else torch.float32
 
 
-class Synthesis(nn.Module):
+class LayerwiseSynthesis(nn.Module):
     """ws [N, num_ws, w_dim] to pictures, step by step. Both generator families are this with their own steps."""
 
     steps: tuple[Step, ...]
@@ -69,21 +69,21 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor, **options: Any) -> Tensor:
         """ws [N, num_ws, w_dim] -> [N, C, H, W] float32, nominally in [-1, 1]. Options are those of `run`."""
-        return self.picture(self.run(ws, **options))
+        return self.to_image(self.run(ws, **options))
 
     def run(
         self,
         ws: Tensor,
         *,
         start: int = 0,
-        state: State | None = None,
+        state: SynthesisState | None = None,
         stop: int | None = None,
         noise_mode: str = "const",
         force_fp32: bool = False,
         noise: Noise | None = None,
         update_emas: bool = False,
-        on_step: Callable[[Step, State], None] | None = None,
-    ) -> State:
+        on_step: Callable[[Step, SynthesisState], None] | None = None,
+    ) -> SynthesisState:
         """Run steps[start:stop] from `state` (None at start 0); a run in pieces gives the bits of a whole one.
 
         `noise_mode` const, random or none; `noise` draws the random one (default: torch's generator). `update_emas`
@@ -92,7 +92,7 @@ class Synthesis(nn.Module):
         """
         end = len(self.steps) if stop is None else stop
         self._check(ws, start, end, state, noise_mode)
-        how = Pass(noise_mode, force_fp32, noise, update_emas)
+        how = RunOptions(noise_mode, force_fp32, noise, update_emas)
         ws = ws.to(torch.float32)
         for step in self.steps[start:end]:
             state = self._advance(step, state, ws, how)
@@ -109,14 +109,14 @@ class Synthesis(nn.Module):
         raise ValueError(f"This network has no layer {name!r}; it has {', '.join(s.name for s in self.steps)}.")
 
     @abstractmethod
-    def picture(self, state: State) -> Tensor:
+    def to_image(self, state: SynthesisState) -> Tensor:
         """The picture in a state, [N, C, H, W] float32. Raises ValueError where there is none yet."""
 
     @abstractmethod
-    def _advance(self, step: Step, state: State | None, ws: Tensor, how: Pass) -> State:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
         """Run one step."""
 
-    def _check(self, ws: Tensor, start: int, end: int, state: State | None, noise_mode: str) -> None:
+    def _check(self, ws: Tensor, start: int, end: int, state: SynthesisState | None, noise_mode: str) -> None:
         if ws.ndim != 3 or tuple(ws.shape[1:]) != (self.num_ws, self.w_dim):
             raise ValueError(f"ws has shape {list(ws.shape)}, but this network reads [N, {self.num_ws}, {self.w_dim}].")
         if noise_mode not in NOISE_MODES:

@@ -107,7 +107,7 @@ def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
     return torch.cat([pulled, ws[:, cutoff:]], dim=1) if cutoff < ws.shape[1] else pulled
 
 
-def mapping_of(config: StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig) -> Mapping:
+def build_mapping(config: StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig) -> Mapping:
     """The mapping network that a config describes."""
     if isinstance(config, StyleGAN3Config):
         return Mapping(

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from networks.architectures.generator import BaseGenerator
 from networks.architectures.layers import Conv2d, FullyConnected, activate
-from networks.architectures.layerwise import Pass, State, Step, Synthesis
+from networks.architectures.layerwise import LayerwiseSynthesis, RunOptions, Step, SynthesisState
 from networks.config import StyleGAN2Config
-from networks.inference.prepared import ModulatedPlan, Plan
+from networks.inference.prepared import PreparedCache, PreparedModulatedConv
 from ops import kernels, modulated_conv2d_stylegan2, setup_filter, upsample2d
 
 
@@ -27,7 +27,7 @@ class Generator(BaseGenerator):
         super().__init__(config, SynthesisNetwork(config))
 
 
-class SynthesisNetwork(Synthesis):
+class SynthesisNetwork(LayerwiseSynthesis):
     """ws [N, num_ws, w_dim] to pictures. Karras et al. 2020, Figures 2 and 7.
 
     Architecture `skip` adds up what the ToRGB of every block says; `orig` and `resnet` have one ToRGB, at the end,
@@ -44,7 +44,7 @@ class SynthesisNetwork(Synthesis):
         for resolution in self.block_resolutions:
             block = SynthesisBlock(config, resolution)
             self.add_module(f"b{resolution}", block)
-            dtype = torch.float16 if config.half_precision(resolution) else torch.float32
+            dtype = torch.float16 if config.uses_fp16(resolution) else torch.float32
             for layer in ("conv0", "conv1", "torgb"):
                 if getattr(block, layer) is None:
                     continue
@@ -54,7 +54,7 @@ class SynthesisNetwork(Synthesis):
                 row += layer != "torgb"
         self.steps = tuple(steps)
 
-    def picture(self, state: State) -> Tensor:
+    def to_image(self, state: SynthesisState) -> Tensor:
         if state.image is None:
             raise ValueError(f"There is no picture yet after {state.done} of {len(self.steps)} steps.")
         return state.image
@@ -63,12 +63,12 @@ class SynthesisNetwork(Synthesis):
         """The block of this resolution."""
         return cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
 
-    def _advance(self, step: Step, state: State | None, ws: Tensor, how: Pass) -> State:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
         block = self.block(step.resolution)
-        w = ws[:, step.w[0]]
+        w = ws[:, step.w_indices[0]]
         if state is None:
             assert block.const is not None
-            state = State(block.const.unsqueeze(0).expand(ws.shape[0], -1, -1, -1))
+            state = SynthesisState(block.const.unsqueeze(0).expand(ws.shape[0], -1, -1, -1))
         return replace(block.advance(step, state, w, how), done=step.index + 1)
 
 
@@ -92,7 +92,7 @@ class SynthesisBlock(nn.Module):
             before = config.channels(resolution // 2)
             self.skip = Conv2d(before, channels, 1, bias=False, up=2, resample_filter=config.resample_filter)
 
-    def advance(self, step: Step, state: State, w: Tensor, how: Pass) -> State:
+    def advance(self, step: Step, state: SynthesisState, w: Tensor, how: RunOptions) -> SynthesisState:
         """Run one layer of this block. Both ways through a resnet block are halved in power before they are added."""
         layer = step.name.rpartition(".")[2]
         gain = 1.0 if self.skip is None else math.sqrt(0.5)
@@ -108,7 +108,7 @@ class SynthesisBlock(nn.Module):
             x = state.shortcut + x
         return replace(state, x=x, shortcut=None)
 
-    def _add_picture(self, state: State, w: Tensor, dtype: torch.dtype) -> Tensor:
+    def _add_picture(self, state: SynthesisState, w: Tensor, dtype: torch.dtype) -> Tensor:
         assert self.torgb is not None
         y = self.torgb(self._cast(state.x, dtype), w).to(torch.float32)
         return y if state.image is None else upsample2d(state.image, self.resample_filter) + y
@@ -131,7 +131,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN2Config, in_channels: int, resolution: int, up: int = 1) -> None:
         super().__init__()
         self.up, self.resolution = up, resolution
-        self.plan = Plan(ModulatedPlan)
+        self.prepared = PreparedCache(PreparedModulatedConv)
         self.activation, self.conv_clamp = config.activation, config.conv_clamp
         self.fused = config.fused_modconv_default
         channels = config.channels(resolution)
@@ -144,12 +144,12 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, w: Tensor, name: str, how: Pass, gain: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, name: str, how: RunOptions, gain: float = 1.0) -> Tensor:
         """x [N, in, H, W], w [N, w_dim] -> [N, out, resolution, resolution] in x's dtype; `name` is for the noise."""
         noise = self._noise(x, name, how)
         direct = self.up == 1 and x.device.type == "cpu" and x.dtype == torch.float32
         compiled = direct and kernels.why_not() is None
-        planned = self.plan.of(self) if compiled else None
+        planned = self.prepared.get(self) if compiled else None
         if planned is not None:
             x = planned(x, w)
             x = x if noise is None else x.add_(noise)
@@ -172,7 +172,7 @@ class SynthesisLayer(nn.Module):
             fused_modconv=None if fused else False,
         )
 
-    def _noise(self, x: Tensor, name: str, how: Pass) -> Tensor | None:
+    def _noise(self, x: Tensor, name: str, how: RunOptions) -> Tensor | None:
         """Constant noise is one map for the whole batch; random noise is drawn for each picture."""
         if self.noise_strength is None or how.noise_mode == "none":
             return None

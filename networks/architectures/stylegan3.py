@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from networks.architectures.generator import BaseGenerator
 from networks.architectures.layers import FullyConnected
-from networks.architectures.layerwise import Pass, State, Step, Synthesis
+from networks.architectures.layerwise import LayerwiseSynthesis, RunOptions, Step, SynthesisState
 from networks.config import StyleGAN3Config
-from networks.inference.cuda_layer import GpuLayerPlan, serves
-from networks.inference.prepared import InputPlan, Plan, layer_plan
+from networks.inference.cuda_layer import PreparedCudaLayer, supports
+from networks.inference.prepared import PreparedCache, PreparedInput, prepare_layer
 from ops import design_lowpass_filter, filtered_lrelu, modulated_conv2d_stylegan3
 
 
@@ -69,7 +69,7 @@ class InputSpec:
     bandwidth: float
 
 
-def layer_table(config: StyleGAN3Config, highest_rate: int | None = None) -> tuple[InputSpec, tuple[LayerSpec, ...]]:
+def layer_table(config: StyleGAN3Config, max_rate: int | None = None) -> tuple[InputSpec, tuple[LayerSpec, ...]]:
     """Work out every layer from the config: Karras et al. 2021, Section 3.2 and Appendix C, Figure 4c.
 
     Cutoff and stopband grow geometrically to the last two layers; the sampling rate is the next power of two above
@@ -85,12 +85,12 @@ def layer_table(config: StyleGAN3Config, highest_rate: int | None = None) -> tup
     rates = np.exp2(np.ceil(np.log2(np.minimum(stopbands * 2, resolution)))).astype(int)
     channels = np.rint(np.minimum(config.channel_base / 2 / cutoffs, config.channel_max)).astype(int)
     channels[-1] = config.img_channels
-    if highest_rate is not None:
-        rates, cutoffs = np.minimum(rates, highest_rate), np.minimum(cutoffs, highest_rate / 2)
-        stopbands = np.minimum(stopbands, highest_rate / 2 * config.last_stopband_rel)
+    if max_rate is not None:
+        rates, cutoffs = np.minimum(rates, max_rate), np.minimum(cutoffs, max_rate / 2)
+        stopbands = np.minimum(stopbands, max_rate / 2 * config.last_stopband_rel)
     half_widths = np.maximum(stopbands, rates / 2) - cutoffs
     sizes = rates + 2 * config.margin_size
-    sizes[-2:] = highest_rate or resolution
+    sizes[-2:] = max_rate or resolution
     if channels.min() < 1:
         raise ValueError(f"channel_base is {config.channel_base}, which leaves a layer without feature maps.")
 
@@ -148,7 +148,7 @@ def layer_filters(spec: LayerSpec) -> tuple[Tensor | None, Tensor | None]:
     return up, down
 
 
-class SynthesisNetwork(Synthesis):
+class SynthesisNetwork(LayerwiseSynthesis):
     """ws [N, num_ws, w_dim] to pictures: the input and every layer read a w of their own."""
 
     input: SynthesisInput
@@ -193,7 +193,7 @@ class SynthesisNetwork(Synthesis):
             )
         self.steps = tuple(steps)
 
-    def picture(self, state: State) -> Tensor:
+    def to_image(self, state: SynthesisState) -> Tensor:
         if state.done != len(self.steps):
             raise ValueError(f"There is no picture yet after {state.done} of {len(self.steps)} steps.")
         return state.x.to(torch.float32) * self.output_scale
@@ -202,10 +202,10 @@ class SynthesisNetwork(Synthesis):
         """The layer of this name, without the input."""
         return cast(SynthesisLayer, self.get_submodule(name))
 
-    def _advance(self, step: Step, state: State | None, ws: Tensor, how: Pass) -> State:
-        w = ws[:, step.w[0]]
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
+        w = ws[:, step.w_indices[0]]
         if state is None:
-            return State(self.input(w), done=1)
+            return SynthesisState(self.input(w), done=1)
         x = state.x.to(how.dtype(step.dtype, state.x.device))
         return replace(state, x=self.layer(step.name)(x, w, how.update_emas), done=step.index + 1)
 
@@ -225,7 +225,7 @@ class SynthesisInput(nn.Module):
     def __init__(self, w_dim: int, channels: int, size: int, sampling_rate: float, bandwidth: float) -> None:
         super().__init__()
         self.size, self.sampling_rate, self.bandwidth = size, sampling_rate, bandwidth
-        self.plan = Plan(InputPlan)
+        self.prepared = PreparedCache(PreparedInput)
         self.weight = nn.Parameter(torch.randn(channels, channels))
         self.affine = FullyConnected(w_dim, 4, weight_init=0, bias_init=(1, 0, 0, 0))
         # Spread evenly over the disc of radius `bandwidth`: even in angle and in squared radius.
@@ -236,7 +236,7 @@ class SynthesisInput(nn.Module):
         self.register_buffer("phases", torch.rand(channels) - 0.5)
 
     @contextmanager
-    def moved(self, forward: Sequence[Sequence[float]] | np.ndarray) -> Iterator[None]:
+    def use_transform(self, forward: Sequence[Sequence[float]] | np.ndarray) -> Iterator[None]:
         """Every point p of the picture goes to forward @ p, 3x3 in image widths, while the `with` block runs.
 
         `transform` stays where it is in memory, as what is recorded of a run reads it there.
@@ -251,16 +251,16 @@ class SynthesisInput(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size] float32."""
-        planned = self.plan.of(self)
+        planned = self.prepared.get(self)
         if planned is not None:
             return planned(self, w)
-        angle_x, angle_y, amplitudes = self.angles(self.affine(w))
+        angle_x, angle_y, amplitudes = self.sine_arguments(self.affine(w))
         features = (angle_y[:, :, :, None] + angle_x[:, :, None, :]).sin()
         features = features * amplitudes[:, :, None, None]
         weight = self.weight.to(features.dtype) / math.sqrt(self.weight.shape[0])
         return nn.functional.conv2d(features, weight[:, :, None, None])
 
-    def angles(self, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def sine_arguments(self, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What a feature is the sine of, along x and along y, [N, channels, size] each, and its size [N, channels].
 
         `wanted` [N, 4] is a rotation (cos, sin) of any length and a translation (x, y) in units of that length.
@@ -301,7 +301,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, config: StyleGAN3Config, spec: LayerSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.plan, self.gpu_plan = Plan(layer_plan), Plan(GpuLayerPlan, "cuda")
+        self.prepared, self.prepared_cuda = PreparedCache(prepare_layer), PreparedCache(PreparedCudaLayer, "cuda")
         self.conv_clamp, self.magnitude_ema_beta = config.conv_clamp, config.magnitude_ema_beta
         k = spec.conv_kernel
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, k, k))
@@ -315,8 +315,8 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
         spec = self.spec
-        plan = self.gpu_plan if serves(x) else self.plan if x.dtype == torch.float32 else None
-        planned = None if update_emas or plan is None else plan.of(self)
+        prepared = self.prepared_cuda if supports(x) else self.prepared if x.dtype == torch.float32 else None
+        planned = None if update_emas or prepared is None else prepared.get(self)
         if planned is not None:
             return planned(x, w)
         if update_emas:

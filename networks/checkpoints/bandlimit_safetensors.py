@@ -18,36 +18,36 @@ from typing import Any
 import torch
 
 from networks import class_names
-from networks.checkpoints.contents import ROLES, ChannelOrder, Contents, Numbers, Role, StoredNetwork
+from networks.checkpoints.contents import ROLES, ChannelOrder, CheckpointContents, Role, StoredNetwork, TensorSource
 from networks.config import AnyConfig, config_from_dict
-from networks.errors import CheckpointError, Flaw, broken, foreign, plain
-from networks.safe_pickle.file_reader import FileBytes, Region
-from networks.safe_pickle.lazy_tensor import Storage, StoredTensor
+from networks.errors import CheckpointError, FormatError, corrupt, not_a_checkpoint, sanitize
+from networks.safe_pickle.file_reader import ByteRange, RandomAccessFile
+from networks.safe_pickle.lazy_tensor import LazyTensor, Storage
 from session.atomic_write import atomic_write
 
 FORMAT = "bandlimit-network"
 VERSION = 1
-_LONGEST_HEADER = 1 << 20  # a real one has about 100 KB
+_MAX_HEADER_BYTES = 1 << 20  # a real one has about 100 KB
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-_CODES = {torch.float32: "F32", torch.float16: "F16"}
+_DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16"}
 
 
-def looks_like_ours(start: bytes) -> bool:
+def is_safetensors(start: bytes) -> bool:
     """Whether a file that begins with these bytes may be a safetensors file."""
     return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40
 
 
-def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
+def read_safetensors(file: RandomAccessFile, channel_order: ChannelOrder | None) -> CheckpointContents:
     """The networks in one of our files. Raises CheckpointError."""
     path = file.path
-    header, numbers = _header(file)
+    header, numbers = _read_header(file)
     facts = header.pop("__metadata__", None)
     if type(facts) is not dict or facts.get("format") != FORMAT:
-        raise foreign(path, "is a safetensors file of another program, without a network's configuration")
+        raise not_a_checkpoint(path, "is a safetensors file of another program, without a network's configuration")
     if facts.get("format_version") != str(VERSION):
-        version = plain(str(facts.get("format_version")), 20)
+        version = sanitize(str(facts.get("format_version")), 20)
         raise CheckpointError(
-            f"{plain(path.name)} is a network file of version {version}, and this program reads {VERSION}; "
+            f"{sanitize(path.name)} is a network file of version {version}, and this program reads {VERSION}; "
             "update the program.",
             "broken",
         )
@@ -56,31 +56,31 @@ def read_ours(file: FileBytes, channel_order: ChannelOrder | None) -> Contents:
         described = configuration["networks"]
         order: ChannelOrder = configuration.get("channel_order", "rgb")
         if order not in ("rgb", "bgr") or type(described) is not dict:
-            raise Flaw("its configuration makes no sense")
+            raise FormatError("its configuration makes no sense")
         configs: dict[Role, AnyConfig] = {}
         for role in ROLES:
             if role in described:
                 configs[role] = config_from_dict(described[role])
-        names = class_names.read(facts["classes"], _class_count(configs)) if "classes" in facts else ()
-        tensors: dict[str, dict[str, Numbers]] = {role: {} for role in configs}
+        names = class_names.from_json(facts["classes"], _class_count(configs)) if "classes" in facts else ()
+        tensors: dict[str, dict[str, TensorSource]] = {role: {} for role in configs}
         for name, entry in header.items():
             role, _, own = name.partition(".")
             if role not in tensors:
-                raise Flaw(f"its tensor {plain(name)} belongs to no network in it")
-            tensors[role][own] = _tensor(name, entry, numbers)
+                raise FormatError(f"its tensor {sanitize(name)} belongs to no network in it")
+            tensors[role][own] = _lazy_tensor(name, entry, numbers)
     except json.JSONDecodeError:
-        raise broken(path, "its configuration is damaged") from None
+        raise corrupt(path, "its configuration is damaged") from None
     except ValueError as error:  # ours, or a config's: a sentence
-        raise broken(path, plain(str(error).rstrip("."), 160)) from None
+        raise corrupt(path, sanitize(str(error).rstrip("."), 160)) from None
     except (KeyError, TypeError, AttributeError, RecursionError):
-        raise broken(path, "its configuration is damaged") from None
+        raise corrupt(path, "its configuration is damaged") from None
     networks: dict[Role, StoredNetwork] = {}
     for role, config in configs.items():
         networks[role] = StoredNetwork(config, tensors[role])
-    return Contents("safetensors", networks, channel_order or order, classes=names)
+    return CheckpointContents("safetensors", networks, channel_order or order, classes=names)
 
 
-def write_ours(
+def write_safetensors(
     path: Path,
     networks: Mapping[Role, tuple[AnyConfig, Mapping[str, torch.Tensor]]],
     channel_order: ChannelOrder,
@@ -94,8 +94,8 @@ def write_ours(
     """
     if classes:
         try:
-            class_names.checked(classes, _class_count({role: config for role, (config, _) in networks.items()}))
-        except Flaw as flaw:
+            class_names.check(classes, _class_count({role: config for role, (config, _) in networks.items()}))
+        except FormatError as flaw:
             raise ValueError(f"{path.name} cannot have these names of classes: {flaw}.") from None
     tensors = {f"{role}.{name}": value for role, (_, own) in networks.items() for name, value in own.items()}
     stored = {name: torch.float16 if name in half else torch.float32 for name in tensors}
@@ -114,12 +114,12 @@ def write_ours(
         }
     }
     if classes:
-        header["__metadata__"]["classes"] = class_names.stored(classes)
+        header["__metadata__"]["classes"] = class_names.to_json(classes)
     at = 0
     for name in names:
         size = tensors[name].numel() * stored[name].itemsize
         header[name] = {
-            "dtype": _CODES[stored[name]],
+            "dtype": _DTYPE_NAMES[stored[name]],
             "shape": list(tensors[name].shape),
             "data_offsets": [at, at + size],
         }
@@ -149,20 +149,20 @@ def _write(path: Path, pieces: Iterator[memoryview | bytes]) -> None:
         ) from None
 
 
-def _header(file: FileBytes) -> tuple[dict[str, Any], Region]:
+def _read_header(file: RandomAccessFile) -> tuple[dict[str, Any], ByteRange]:
     """The header, and the region of the numbers behind it."""
     length = int.from_bytes(file.read(0, min(8, file.size)), "little")
     if 8 + length > file.size:
-        raise broken(file.path, f"it breaks off after {file.size} bytes")
-    if length > _LONGEST_HEADER:
-        raise broken(file.path, f"its header has {length} bytes, far more than a network needs")
+        raise corrupt(file.path, f"it breaks off after {file.size} bytes")
+    if length > _MAX_HEADER_BYTES:
+        raise corrupt(file.path, f"its header has {length} bytes, far more than a network needs")
     try:
         header = json.loads(str(file.read(8, length), "utf-8"))  # given bytes, json would guess their encoding
     except (ValueError, RecursionError):
-        raise broken(file.path, "its header is damaged") from None
+        raise corrupt(file.path, "its header is damaged") from None
     if type(header) is not dict:
-        raise broken(file.path, "its header is damaged")
-    return header, file.whole().part(8 + length, file.size - 8 - length)
+        raise corrupt(file.path, "its header is damaged")
+    return header, file.full_range().slice(8 + length, file.size - 8 - length)
 
 
 def _class_count(configs: Mapping[Role, AnyConfig]) -> int:
@@ -170,16 +170,16 @@ def _class_count(configs: Mapping[Role, AnyConfig]) -> int:
     return next((configs[role].c_dim for role in ("G_ema", "G", "D") if role in configs), 0)
 
 
-def _tensor(name: str, entry: Any, numbers: Region) -> StoredTensor:
+def _lazy_tensor(name: str, entry: Any, numbers: ByteRange) -> LazyTensor:
     dtype, shape, place = _DTYPES.get(entry["dtype"]), tuple(entry["shape"]), tuple(entry["data_offsets"])
     if dtype is None or len(place) != 2 or not all(type(number) is int for number in (*place, *shape)):
-        raise Flaw(f"its tensor {plain(name)} makes no sense")
+        raise FormatError(f"its tensor {sanitize(name)} makes no sense")
     start, end = place
     count = 1
     for size in shape:
         count *= size
     storage = Storage(dtype, count)
-    if not 0 <= start <= end or count < 0 or end - start != storage.size:
-        raise Flaw(f"its tensor {plain(name)} has {end - start} bytes, but its shape takes {storage.size}")
-    storage.region = numbers.part(start, end - start)
-    return StoredTensor.row_major(storage, shape)
+    if not 0 <= start <= end or count < 0 or end - start != storage.nbytes:
+        raise FormatError(f"its tensor {sanitize(name)} has {end - start} bytes, but its shape takes {storage.nbytes}")
+    storage.byte_range = numbers.slice(start, end - start)
+    return LazyTensor.row_major(storage, shape)

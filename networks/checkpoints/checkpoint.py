@@ -11,20 +11,20 @@ import torch
 from torch import nn
 
 from networks.architectures.discriminator import Discriminator
-from networks.checkpoints.bandlimit_safetensors import write_ours
+from networks.checkpoints.bandlimit_safetensors import write_safetensors
 from networks.checkpoints.contents import ChannelOrder, Role, StoredNetwork, family_name
-from networks.checkpoints.download import Progress, forget
+from networks.checkpoints.download import Progress, discard_damaged
 from networks.checkpoints.formats import read_contents
-from networks.checkpoints.instantiate import Generator, check_room, fill, plan
-from networks.checkpoints.resolve_source import expanded, locate
+from networks.checkpoints.instantiate import Generator, build_with_empty_weights, check_memory, load_weights
+from networks.checkpoints.resolve_source import expand_home, resolve_source
 from networks.config import AnyConfig
-from networks.errors import CheckpointError, foreign
-from networks.safe_pickle.file_reader import FileBytes
+from networks.errors import CheckpointError, not_a_checkpoint
+from networks.safe_pickle.file_reader import RandomAccessFile
 from ops import kernels
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedCheckpoint:
     """The networks of one file, ready to run: in evaluation mode, without gradients. None where the file has none."""
 
     G: Generator | None
@@ -43,7 +43,7 @@ class Network:
         """G_ema, or G where there is no G_ema. Raises CheckpointError where there is neither."""
         found = self.G_ema if self.G_ema is not None else self.G
         if found is None:
-            raise foreign(self.path, "holds no generator, only D")
+            raise not_a_checkpoint(self.path, "holds no generator, only D")
         return found
 
     @property
@@ -66,7 +66,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Facts:
+class CheckpointInfo:
     """What a file says about itself, read without its weights."""
 
     path: Path
@@ -88,7 +88,7 @@ def load_network(
     channel_order: ChannelOrder | None = None,
     progress: Progress | None = None,
     first_of: Sequence[Role] = (),
-) -> Network:
+) -> LoadedCheckpoint:
     """Open a network: a path, a URL (cached), or a run folder (its newest snapshot).
 
     Reads .pkl of StyleGAN3 and StyleGAN2-ADA, TensorFlow's too, OpenMMLab's StyleGAN3 .pth and our .safetensors.
@@ -96,34 +96,34 @@ def load_network(
     `progress` gets (bytes done, bytes in all) of a download. With `first_of` only the first of these networks that the
     file has takes memory. Raises CheckpointError.
     """
-    where = usable(device)
+    where = check_device(device)
     kernels.ready()  # a compiled kernel is taken up between networks only, so that a network's results stay the same
     problem: CheckpointError | None = None
-    for path in locate(source, progress):
+    for path in resolve_source(source, progress):
         try:
             network = _load(path, where, channel_order, first_of)
         except CheckpointError as error:
             # The newest snapshot of a run may be half written, or just removed: then the one before serves.
             problem = problem or error
-            forget(source, error)
+            discard_damaged(source, error)
             continue
         if problem is None:
             return network
         note = f"The newest snapshot could not be read, so this is {path.name}: {problem}"
-        return Network(**{**network.__dict__, "notes": (*network.notes, note)})
+        return LoadedCheckpoint(**{**network.__dict__, "notes": (*network.notes, note)})
     assert problem is not None  # locate gives at least one file
     raise problem
 
 
-def describe(source: str | Path, *, channel_order: ChannelOrder | None = None) -> Facts:
+def inspect_checkpoint(source: str | Path, *, channel_order: ChannelOrder | None = None) -> CheckpointInfo:
     """What a network file holds, without reading its weights. Raises CheckpointError."""
     problem: CheckpointError | None = None
-    for path in locate(source):
+    for path in resolve_source(source):
         try:
-            return _facts(path, channel_order)
+            return _inspect(path, channel_order)
         except CheckpointError as error:
             problem = problem or error
-            forget(source, error)
+            discard_damaged(source, error)
     assert problem is not None  # locate gives at least one file
     raise problem
 
@@ -144,7 +144,7 @@ def convert(
     """
     first_of: tuple[Role, ...] = ("G_ema", "G") if picture_only else ()
     network = load_network(source, channel_order=channel_order, progress=progress, first_of=first_of)
-    target = expanded(dest)
+    target = expand_home(dest)
     with suppress(OSError):  # what may not be looked at is no folder; writing there will say why
         if target.is_dir():
             target = target / f"{network.path.stem}.safetensors"
@@ -159,7 +159,7 @@ def save_networks(
     classes: Sequence[str] = (),
 ) -> Path:
     """Write networks by role in our format; see `Network.save`. `classes` are the names of the classes, or none."""
-    target = expanded(path)
+    target = expand_home(path)
     if dtype not in (torch.float32, torch.float16):
         raise ValueError(f"Weights are stored as torch.float32 or torch.float16, not {dtype}.")
     if target.suffix != ".safetensors":
@@ -173,44 +173,46 @@ def save_networks(
     if dtype == torch.float16:
         for role, network in networks.items():
             half |= {f"{role}.{name}" for name, weight in network.named_parameters() if _fits_half(weight)}
-    write_ours(target, states, channel_order, frozenset(half), classes)
+    write_safetensors(target, states, channel_order, frozenset(half), classes)
     return target
 
 
-def _facts(path: Path, channel_order: ChannelOrder | None) -> Facts:
-    with FileBytes(path) as file:
+def _inspect(path: Path, channel_order: ChannelOrder | None) -> CheckpointInfo:
+    with RandomAccessFile(path) as file:
         contents = read_contents(file, channel_order)
         for role, stored in contents.networks.items():
-            plan(file, role, stored)
+            build_with_empty_weights(file, role, stored)
         generator = contents.networks.get("G_ema") or contents.networks.get("G")
-        return Facts(
+        return CheckpointInfo(
             path,
             contents.format,
             file.size,
             family_name(generator.config) if generator else "discriminator",
             {role: stored.config for role, stored in contents.networks.items()},
-            {role: stored.count for role, stored in contents.networks.items()},
+            {role: stored.num_elements for role, stored in contents.networks.items()},
             contents.channel_order,
             contents.notes,
             contents.classes,
         )
 
 
-def _load(path: Path, device: torch.device, channel_order: ChannelOrder | None, first_of: Sequence[Role]) -> Network:
-    with FileBytes(path) as file:
+def _load(
+    path: Path, device: torch.device, channel_order: ChannelOrder | None, first_of: Sequence[Role]
+) -> LoadedCheckpoint:
+    with RandomAccessFile(path) as file:
         contents = read_contents(file, channel_order)
         first = next((role for role in first_of if role in contents.networks), None)
         wanted: dict[Role, StoredNetwork] = {
             role: stored for role, stored in contents.networks.items() if first is None or role == first
         }
-        check_room(file, wanted, device)
-        planned = {role: plan(file, role, stored) for role, stored in contents.networks.items()}
-        networks = {role: fill(file, stored, planned[role], device) for role, stored in wanted.items()}
+        check_memory(file, wanted, device)
+        planned = {role: build_with_empty_weights(file, role, stored) for role, stored in contents.networks.items()}
+        networks = {role: load_weights(file, stored, planned[role], device) for role, stored in wanted.items()}
         digest = file.digest()
         file.check_unchanged()
     generators = {role: network for role, network in networks.items() if not isinstance(network, Discriminator)}
     critic = networks.get("D")
-    return Network(
+    return LoadedCheckpoint(
         generators.get("G"),
         critic if isinstance(critic, Discriminator) else None,
         generators.get("G_ema"),
@@ -229,7 +231,7 @@ def _fits_half(weight: nn.Parameter) -> bool:
     return weight.ndim >= 2 and bool(weight.detach().abs().amax() < 65504) if weight.numel() else False
 
 
-def usable(device: str | torch.device) -> torch.device:
+def check_device(device: str | torch.device) -> torch.device:
     """The device, or ValueError in one sentence where torch has none of that name."""
     try:
         where = torch.device(device)

@@ -11,18 +11,18 @@ from typing import Any, Literal, Protocol, TypeVar
 import torch
 
 from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from networks.errors import Flaw
-from networks.safe_pickle.lazy_tensor import StoredTensor
+from networks.errors import FormatError
+from networks.safe_pickle.lazy_tensor import LazyTensor
 
 Role = Literal["G", "D", "G_ema"]
 ROLES: tuple[Role, ...] = ("G", "D", "G_ema")
 ChannelOrder = Literal["rgb", "bgr"]
 
 # Buffers that the config alone determines; a file may leave them out.
-DETERMINED = re.compile(r"(^|\.)(resample_filter|up_filter|down_filter|transform)$")
+DERIVED_BUFFERS = re.compile(r"(^|\.)(resample_filter|up_filter|down_filter|transform)$")
 
 
-class Numbers(Protocol):
+class TensorSource(Protocol):
     """A tensor that can still be read: its shape, and a way to bring its numbers into memory."""
 
     @property
@@ -32,16 +32,16 @@ class Numbers(Protocol):
 
 
 @dataclass(frozen=True)
-class Changed:
-    """A stored tensor that needs `change` (flip, reshape, offset) to become ours, of shape `shape`."""
+class TransformedTensor:
+    """A stored tensor that needs `transform` (flip, reshape, offset) to become ours, of shape `shape`."""
 
-    stored: StoredTensor
+    stored: LazyTensor
     shape: tuple[int, ...]
-    change: Callable[[torch.Tensor], torch.Tensor]
+    transform: Callable[[torch.Tensor], torch.Tensor]
 
     def copy_into(self, target: torch.Tensor) -> None:
         with torch.no_grad():
-            target.copy_(self.change(self.stored.read()))
+            target.copy_(self.transform(self.stored.read()))
 
 
 def family_name(config: AnyConfig) -> str:
@@ -56,16 +56,16 @@ class StoredNetwork:
     """One network of a file: its config, and its tensors by their published names."""
 
     config: AnyConfig
-    tensors: Mapping[str, Numbers]
+    tensors: Mapping[str, TensorSource]
 
     @property
-    def count(self) -> int:
+    def num_elements(self) -> int:
         """Numbers in all tensors together."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)
-class Contents:
+class CheckpointContents:
     """All networks of a file. `notes` are sentences worth telling about what was left aside; `classes` are names."""
 
     format: str
@@ -78,7 +78,7 @@ class Contents:
 ConfigKind = TypeVar("ConfigKind", StyleGAN3Config, StyleGAN2Config, DiscriminatorConfig)
 
 
-def family_of(names: Mapping[str, Any]) -> type[AnyConfig] | None:
+def detect_family(names: Mapping[str, Any]) -> type[AnyConfig] | None:
     """The family of a network with tensors of these names; None where it is none of ours.
 
     Told from the state: the same class names occur in several repositories with different meanings.
@@ -93,16 +93,16 @@ def family_of(names: Mapping[str, Any]) -> type[AnyConfig] | None:
 
 
 def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool = False) -> ConfigKind:
-    """A config from foreign options, nested as they come. Raises Flaw for options that are none."""
+    """A config from foreign options, nested as they come. Raises FormatError for options that are none."""
     for value in options.values():
         for inner in value.values() if type(value) is dict else (value,):
             if not _is_option(inner):
-                raise Flaw("it has an option that is no option")
+                raise FormatError("it has an option that is no option")
     try:
-        return kind.from_published(options, ada=ada)
+        return kind.from_nvidia_kwargs(options, ada=ada)
     except (ValueError, TypeError) as error:
         sentence = str(error).partition(": known are")[0].rstrip(".?")
-        raise Flaw(sentence[:1].lower() + sentence[1:]) from None
+        raise FormatError(sentence[:1].lower() + sentence[1:]) from None
 
 
 def _is_option(value: Any) -> bool:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
-from networks.errors import CheckpointError, plain
+from networks.errors import CheckpointError, sanitize
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where the server says
 
 TIMEOUT = 30.0  # seconds without a byte
-_ATTEMPTS = 4
-_PIECE = 1 << 18
-_ABANDONED = 2 * TIMEOUT  # a part that nobody wrote to for this long has lost its writer
+_MAX_ATTEMPTS = 4
+_CHUNK = 1 << 18
+_STALE_SECONDS = 2 * TIMEOUT  # a part that nobody wrote to for this long has lost its writer
 
 
 def is_url(text: str) -> bool:
@@ -59,33 +59,33 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
     try:
         urllib.parse.urlsplit(address)
     except ValueError as error:
-        raise _failed(address, f"is no address that can be fetched ({plain(str(error), 80)})") from None
+        raise _download_error(address, f"is no address that can be fetched ({sanitize(str(error), 80)})") from None
     if address.lower().startswith("file:"):
         path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(address).path))
         _verify(path, wanted, url, keep=True)
         return path
     target = cache_folder() / _cache_name(address)
-    for known in (target, *_published_cache(address)):
+    for known in (target, *_dnnlib_cache(address)):
         if known.is_file() and (wanted is None or _digest(known) == wanted):
             return known
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _Part(target, address, timeout, resumable=wanted is not None)
-        for attempt in range(_ATTEMPTS):
+        part = _PartialFile(target, address, timeout, resumable=wanted is not None)
+        for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 time.sleep(pause)
             if part.download(progress):
                 break
         else:
-            raise part.broken_off()
+            raise part.interrupted_error()
         _verify(part.path, wanted, url, keep=False)
         part.path.replace(target)
     except OSError as error:
-        raise _failed(address, f"could not be saved in {target.parent} ({error.strerror or error})") from None
+        raise _download_error(address, f"could not be saved in {target.parent} ({error.strerror or error})") from None
     return target
 
 
-def forget(source: str | Path, problem: CheckpointError) -> None:
+def discard_damaged(source: str | Path, problem: CheckpointError) -> None:
     """After a problem in reading what `fetch` gave: drop a file that is damaged, so that the next try fetches it again.
 
     Files of this machine, and those that the published programs have fetched, stay.
@@ -96,7 +96,7 @@ def forget(source: str | Path, problem: CheckpointError) -> None:
             (cache_folder() / _cache_name(address)).unlink(missing_ok=True)
 
 
-class _Part:
+class _PartialFile:
     """The file under way. While somebody writes to it its name ends in .busy, after that in .part.
 
     The name also holds a tag of the server's version of the file, so that parts of two versions are never joined.
@@ -108,11 +108,11 @@ class _Part:
         self.done = 0
         self.total: int | None = None
         self.reason = "no answer"
-        self.path = self._find()
+        self.path = self._find_existing()
 
     def download(self, progress: Progress | None) -> bool:
         """One attempt. False where it broke off; CheckpointError where another attempt is no use."""
-        busy = self._busy()
+        busy = self._busy_path()
         try:
             if self.path.exists():
                 self.path.replace(busy)
@@ -121,11 +121,13 @@ class _Part:
             if busy.exists():
                 busy.replace(self.path)
 
-    def broken_off(self) -> CheckpointError:
+    def interrupted_error(self) -> CheckpointError:
         if self.done == 0:
-            return _failed(self.address, f"sent nothing ({self.reason})")
+            return _download_error(self.address, f"sent nothing ({self.reason})")
         of = f" of {self.total}" if self.total else ""
-        return _failed(self.address, f"broke off after {self.done}{of} bytes; try again and it goes on from there")
+        return _download_error(
+            self.address, f"broke off after {self.done}{of} bytes; try again and it goes on from there"
+        )
 
     def _transfer(self, busy: Path, progress: Progress | None) -> bool:
         have = busy.stat().st_size if busy.exists() else 0
@@ -137,8 +139,8 @@ class _Part:
                 urllib.request.Request(self.address, headers=headers), timeout=self.timeout
             ) as answer:
                 _refuse_web_page(self.address, answer.headers)
-                version = _Version.of(answer.headers, have if answer.status == 206 else 0)
-                joined = answer.status == 206 and version.start == have and self._belongs(version)
+                version = _RemoteVersion.from_headers(answer.headers, have if answer.status == 206 else 0)
+                joined = answer.status == 206 and version.start == have and self._matches(version)
                 if have and not joined:
                     busy.unlink()
                     if answer.status == 206:
@@ -146,7 +148,7 @@ class _Part:
                 self.path = self.target.with_name(f"{self.target.name}.{version.tag}.part")
                 self.done, self.total = have if joined else 0, version.total
                 with busy.open("ab" if joined else "wb", buffering=0) as file:
-                    while piece := answer.read1(_PIECE):  # what has come, so that progress is told and can stop it
+                    while piece := answer.read1(_CHUNK):  # what has come, so that progress is told and can stop it
                         if self.done == 0:
                             _refuse_html(self.address, piece)
                         file.write(piece)
@@ -159,45 +161,47 @@ class _Part:
                 if error.code == 416 and busy.exists():  # nothing lies behind what we have: it is another version
                     busy.unlink()
                     return False
-                self.reason = f"{error.code} {plain(str(error.reason), 40)}"
+                self.reason = f"{error.code} {sanitize(str(error.reason), 40)}"
                 if error.code in (408, 429, 500, 502, 503, 504):
                     return False
-                raise _failed(self.address, f"was answered with {self.reason}") from None
+                raise _download_error(self.address, f"was answered with {self.reason}") from None
         except urllib.error.URLError as error:
-            self.reason = plain(str(getattr(error.reason, "strerror", None) or error.reason), 80)
+            self.reason = sanitize(str(getattr(error.reason, "strerror", None) or error.reason), 80)
             if isinstance(error.reason, TimeoutError | ConnectionResetError):
                 return False
-            raise _failed(self.address, f"cannot be reached ({self.reason})") from None
+            raise _download_error(self.address, f"cannot be reached ({self.reason})") from None
         except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-            self.reason = plain(str(error), 80)
+            self.reason = sanitize(str(error), 80)
             return False
         except ValueError as error:
-            raise _failed(self.address, f"is no address that can be fetched ({plain(str(error), 80)})") from None
+            raise _download_error(
+                self.address, f"is no address that can be fetched ({sanitize(str(error), 80)})"
+            ) from None
         return self.total is None or self.done == self.total
 
-    def _find(self) -> Path:
+    def _find_existing(self) -> Path:
         """The part of an earlier attempt, or of a program that died, if there is one."""
         folder, name = self.target.parent, self.target.name
-        for path in folder.glob(f"{_escaped(name)}.*.part"):
+        for path in folder.glob(f"{_escape_glob(name)}.*.part"):
             return path
-        for path in folder.glob(f"{_escaped(name)}.*.busy"):
-            if time.time() - path.stat().st_mtime > _ABANDONED:
+        for path in folder.glob(f"{_escape_glob(name)}.*.busy"):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 part = path.with_name(path.name.rsplit(".", 2)[0] + ".part")
                 path.replace(part)
                 return part
         return self.target.with_name(f"{name}.new.part")
 
-    def _busy(self) -> Path:
+    def _busy_path(self) -> Path:
         tag = self.path.name.removesuffix(".part")
         return self.path.with_name(f"{tag}.{os.getpid()}-{id(self)}.busy")
 
-    def _belongs(self, version: _Version) -> bool:
+    def _matches(self, version: _RemoteVersion) -> bool:
         tag = self.path.name.removesuffix(".part").rpartition(".")[2]
         return tag == version.tag and (version.certain or self.resumable)
 
 
 @dataclass(frozen=True)
-class _Version:
+class _RemoteVersion:
     """Which version of the file a server is sending, from its headers."""
 
     start: int
@@ -206,8 +210,8 @@ class _Version:
     certain: bool  # the server says something that changes when the file does
 
     @classmethod
-    def of(cls, headers: Message, start: int) -> _Version:
-        length = _whole(headers.get("Content-Length"))
+    def from_headers(cls, headers: Message, start: int) -> _RemoteVersion:
+        length = _parse_int(headers.get("Content-Length"))
         total = None if length is None else start + length
         if match := re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", "")):
             start, total = int(match[1]), int(match[2])
@@ -218,22 +222,24 @@ class _Version:
 
 def _refuse_web_page(address: str, headers: Message) -> None:
     if headers.get_content_type() == "text/html":
-        raise _web_page(address)
+        raise _web_page_error(address)
 
 
 def _refuse_html(address: str, start: bytes) -> None:
     if re.match(rb"\s*<(?:!doctype html|html|head)", start[:64], re.IGNORECASE):
-        raise _web_page(address)
+        raise _web_page_error(address)
 
 
-def _web_page(address: str) -> CheckpointError:
-    return _failed(address, "was answered with a web page, not a file; use the address behind the download button")
+def _web_page_error(address: str) -> CheckpointError:
+    return _download_error(
+        address, "was answered with a web page, not a file; use the address behind the download button"
+    )
 
 
-def _failed(address: str, what: str) -> CheckpointError:
+def _download_error(address: str, what: str) -> CheckpointError:
     if ";" not in what:
         what += "; check the address and the connection"
-    return CheckpointError(f"{plain(address, 120)} {what}.", "download")
+    return CheckpointError(f"{sanitize(address, 120)} {what}.", "download")
 
 
 def _checksum(fragment: str) -> str | None:
@@ -247,7 +253,9 @@ def _verify(path: Path, wanted: str | None, url: str, keep: bool) -> None:
         return
     if not keep:
         path.unlink(missing_ok=True)
-    raise _failed(url.partition("#")[0], "has another checksum than the one given; fetch it again or correct the sum")
+    raise _download_error(
+        url.partition("#")[0], "has another checksum than the one given; fetch it again or correct the sum"
+    )
 
 
 def _digest(path: Path) -> str:
@@ -265,7 +273,7 @@ def _cache_name(address: str) -> str:
     return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe}"
 
 
-def _published_cache(address: str) -> list[Path]:
+def _dnnlib_cache(address: str) -> list[Path]:
     """What the published programs have already fetched: DNNLIB_CACHE_DIR/downloads/<md5 of the address>_<name>."""
     folder = os.environ.get("DNNLIB_CACHE_DIR")
     if not folder:
@@ -274,9 +282,9 @@ def _published_cache(address: str) -> list[Path]:
     return sorted((Path(folder) / "downloads").glob(f"{mark}_*"))
 
 
-def _whole(text: str | None) -> int | None:
+def _parse_int(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
 
 
-def _escaped(name: str) -> str:
+def _escape_glob(name: str) -> str:
     return re.sub(r"([\[\]*?])", r"[\1]", name)

@@ -14,34 +14,34 @@ def free_memory(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
         return None
-    free = [size for size in (_system(), _container()) if size is not None]
+    free = [size for size in (_system_memory(), _cgroup_memory()) if size is not None]
     return min(free) if free else None
 
 
-def _system() -> int | None:
+def _system_memory() -> int | None:
     """Memory that the operating system could give: on Linux what it calls available, on Windows the free part."""
     if sys.platform == "win32":
-        return _windows()
-    facts = _text(Path("/proc/meminfo"))
+        return _windows_memory()
+    facts = _read_text(Path("/proc/meminfo"))
     for line in facts.splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _container() -> int | None:
+def _cgroup_memory() -> int | None:
     """What a container's limit leaves (cgroup v2)."""
-    limit, used = _text(Path("/sys/fs/cgroup/memory.max")), _text(Path("/sys/fs/cgroup/memory.current"))
+    limit, used = _read_text(Path("/sys/fs/cgroup/memory.max")), _read_text(Path("/sys/fs/cgroup/memory.current"))
     if not limit.strip().isdigit() or not used.strip().isdigit():
         return None
     cached = 0  # pages of files count as used, but are given back when somebody needs memory
-    for line in _text(Path("/sys/fs/cgroup/memory.stat")).splitlines():
+    for line in _read_text(Path("/sys/fs/cgroup/memory.stat")).splitlines():
         if line.startswith("inactive_file "):
             cached = int(line.split()[1])
     return max(int(limit) - int(used) + cached, 0)
 
 
-def _windows() -> int | None:
+def _windows_memory() -> int | None:
     import ctypes
 
     class Status(ctypes.Structure):
@@ -57,7 +57,7 @@ def _windows() -> int | None:
     return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:

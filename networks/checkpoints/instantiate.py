@@ -10,53 +10,53 @@ from torch.overrides import TorchFunctionMode
 
 from networks.architectures import discriminator, stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator
-from networks.checkpoints.contents import DETERMINED, Role, StoredNetwork
+from networks.checkpoints.contents import DERIVED_BUFFERS, Role, StoredNetwork
 from networks.checkpoints.free_memory import free_memory
 from networks.config import AnyConfig, StyleGAN2Config, StyleGAN3Config
-from networks.errors import CheckpointError, broken, plain
-from networks.safe_pickle.file_reader import FileBytes
+from networks.errors import CheckpointError, corrupt, sanitize
+from networks.safe_pickle.file_reader import RandomAccessFile
 
 Generator = stylegan3.Generator | stylegan2.Generator
 
-_MOST_TAPS = 96  # of a filter that the file leaves to its options; the published ones have 24
+_MAX_TAPS = 96  # of a filter that the file leaves to its options; the published ones have 24
 
 
-def check_room(file: FileBytes, networks: Mapping[Role, StoredNetwork], device: torch.device) -> None:
+def check_memory(file: RandomAccessFile, networks: Mapping[Role, StoredNetwork], device: torch.device) -> None:
     """Refuse, before anything is made, what there is no room for."""
-    needed = 4 * sum(network.count for network in networks.values())
+    needed = 4 * sum(network.num_elements for network in networks.values())
     free = free_memory(device)
     if free is not None and needed > free:
         raise CheckpointError(
-            f"{plain(file.path.name)} needs about {_gigabytes(needed)} and {_gigabytes(free)} are free; close other "
+            f"{sanitize(file.path.name)} needs about {_gigabytes(needed)} and {_gigabytes(free)} are free; close other "
             "programs or choose a smaller network.",
             "memory",
         )
 
 
-def plan(file: FileBytes, role: Role, stored: StoredNetwork) -> Generator | Discriminator:
+def build_with_empty_weights(file: RandomAccessFile, role: Role, stored: StoredNetwork) -> Generator | Discriminator:
     """The network without memory for its numbers, after comparing its names and shapes with the file's.
 
     Raises CheckpointError (broken) that names the first difference.
     """
     if isinstance(stored.config, StyleGAN3Config):
         _check_filters(file, role, stored)
-    with torch.random.fork_rng(devices=[]), _ShapesOnly():
-        network = _make(stored.config)
+    with torch.random.fork_rng(devices=[]), _EmptyWeights():
+        network = _construct(stored.config)
     made = network.state_dict()
     for name, tensor in made.items():
         if name not in stored.tensors:
-            if not DETERMINED.search(name):
-                raise broken(file.path, f"the tensor {name} of its {role} is missing")
+            if not DERIVED_BUFFERS.search(name):
+                raise corrupt(file.path, f"the tensor {name} of its {role} is missing")
         elif stored.tensors[name].shape != tuple(tensor.shape):
             shape, wanted = list(stored.tensors[name].shape), list(tensor.shape)
-            raise broken(file.path, f"the tensor {name} of its {role} has shape {shape} where {wanted} is needed")
+            raise corrupt(file.path, f"the tensor {name} of its {role} has shape {shape} where {wanted} is needed")
     for name in stored.tensors:
         if name not in made:
-            raise broken(file.path, f"the tensor {plain(name)} of its {role} has no place in such a network")
+            raise corrupt(file.path, f"the tensor {sanitize(name)} of its {role} has no place in such a network")
     return network
 
 
-class _ShapesOnly(TorchFunctionMode):
+class _EmptyWeights(TorchFunctionMode):
     """Weights and biases get their shape but memory for one number only; the rest, which is small, is computed.
 
     A file may claim any shape, so nothing of a claimed size is made before it was compared with the file.
@@ -73,27 +73,27 @@ class _ShapesOnly(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_filters(file: FileBytes, role: Role, stored: StoredNetwork) -> None:
+def _check_filters(file: RandomAccessFile, role: Role, stored: StoredNetwork) -> None:
     """The low-pass filters of StyleGAN3 grow with its options, so their lengths come first, by arithmetic alone."""
     try:
         first, table = stylegan3.layer_table(stored.config)  # type: ignore[arg-type]  # the caller saw to that
     except (ValueError, ArithmeticError) as error:
-        raise broken(file.path, plain(str(error).rstrip("."), 120)) from None
+        raise corrupt(file.path, sanitize(str(error).rstrip("."), 120)) from None
     for name in ("synthesis.input.freqs", *(f"synthesis.{spec.name}.weight" for spec in table)):
         if name not in stored.tensors:
-            raise broken(file.path, f"the tensor {name} of its {role} is missing")
+            raise corrupt(file.path, f"the tensor {name} of its {role} is missing")
     if stored.tensors["synthesis.input.freqs"].shape != (first.channels, 2):
-        raise broken(file.path, f"the options of its {role} do not fit the frequencies of its input")
+        raise corrupt(file.path, f"the options of its {role} do not fit the frequencies of its input")
     for spec in table:
         down = (spec.down_taps,) * (2 if spec.down_radial else 1)
         for name, shape in (("up_filter", (spec.up_taps,)), ("down_filter", down)):
             tensor = stored.tensors.get(f"synthesis.{spec.name}.{name}")
-            fits = shape[0] == 1 or (tensor.shape == shape if tensor else shape[0] <= _MOST_TAPS)
+            fits = shape[0] == 1 or (tensor.shape == shape if tensor else shape[0] <= _MAX_TAPS)
             if not fits:
-                raise broken(file.path, f"the options of its {role} do not fit the filters of {spec.name}")
+                raise corrupt(file.path, f"the options of its {role} do not fit the filters of {spec.name}")
 
 
-def _make(config: AnyConfig) -> Generator | Discriminator:
+def _construct(config: AnyConfig) -> Generator | Discriminator:
     if isinstance(config, StyleGAN3Config):
         return stylegan3.Generator(config)
     if isinstance(config, StyleGAN2Config):
@@ -101,8 +101,8 @@ def _make(config: AnyConfig) -> Generator | Discriminator:
     return discriminator.Discriminator(config)
 
 
-def fill(
-    file: FileBytes, stored: StoredNetwork, network: Generator | Discriminator, device: torch.device
+def load_weights(
+    file: RandomAccessFile, stored: StoredNetwork, network: Generator | Discriminator, device: torch.device
 ) -> Generator | Discriminator:
     """Give a planned network memory, and read its numbers into it piece by piece."""
     try:
@@ -110,23 +110,23 @@ def fill(
             network = network.to_empty(device=device)
         else:  # some buffers must be computed
             with torch.random.fork_rng(devices=[]):
-                network = _make(stored.config).to(device)
+                network = _construct(stored.config).to(device)
         state = network.state_dict()
         for name, tensor in stored.tensors.items():
             tensor.copy_into(state[name])
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _no_room(file, stored) from error
+        raise _out_of_memory(file, stored) from error
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
-        raise _no_room(file, stored) from error
+        raise _out_of_memory(file, stored) from error
     return network.eval().requires_grad_(False)
 
 
-def _no_room(file: FileBytes, stored: StoredNetwork) -> CheckpointError:
+def _out_of_memory(file: RandomAccessFile, stored: StoredNetwork) -> CheckpointError:
     return CheckpointError(
-        f"{plain(file.path.name)} needs about {_gigabytes(4 * stored.count)}, which this machine refused; close other "
-        "programs or choose a smaller network.",
+        f"{sanitize(file.path.name)} needs about {_gigabytes(4 * stored.num_elements)}, which this machine refused; "
+        "close other programs or choose a smaller network.",
         "memory",
     )
 

@@ -5,78 +5,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from networks.checkpoints.contents import ROLES, Contents, Role, StoredNetwork, family_of, make_config
+from networks.checkpoints.contents import ROLES, CheckpointContents, Role, StoredNetwork, detect_family, make_config
 from networks.config import AnyConfig, DiscriminatorConfig, StyleGAN2Config
-from networks.errors import Flaw, plain
-from networks.safe_pickle.lazy_tensor import StoredTensor
-from networks.safe_pickle.values import Module
+from networks.errors import FormatError, sanitize
+from networks.safe_pickle.lazy_tensor import LazyTensor
+from networks.safe_pickle.values import ModuleState
 
-_MOST_PARTS = 5_000
-_DEEPEST_PART = 16
-_ARGUMENTS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # in the order of the constructors
+_MAX_MODULES = 5_000
+_MAX_DEPTH = 16
+_POSITIONAL_OPTIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # in the order of the constructors
 
 
-def read_published(value: Any) -> Contents | None:
+def read_nvidia_pickle(value: Any) -> CheckpointContents | None:
     """The networks in what a pickle held; None where it holds none in this layout.
 
     `value` is a dict with G, D, G_ema (others, such as augment_pipe, are left aside), or a single network.
     Raises ValueError where a network is there but makes no sense.
     """
-    if isinstance(value, Module):
+    if isinstance(value, ModuleState):
         value = {"G_ema": value}
-    if type(value) is not dict or not any(isinstance(value.get(role), Module) for role in ROLES):
+    if type(value) is not dict or not any(isinstance(value.get(role), ModuleState) for role in ROLES):
         return None
     networks: dict[Role, StoredNetwork] = {}
     notes: list[str] = []
     for role in ROLES:
         module = value.get(role)
-        if not isinstance(module, Module):
+        if not isinstance(module, ModuleState):
             continue
-        tensors, attributes = flatten(module)
-        kind = family_of(tensors)
+        tensors, attributes = flatten_module(module)
+        kind = detect_family(tensors)
         if kind is None or (kind is DiscriminatorConfig) != (role == "D"):
-            what = f"Its {role} ({plain(module.class_name, 40)}) is of a kind that is not known and was left aside."
+            what = f"Its {role} ({sanitize(module.class_name, 40)}) is of a kind that is not known and was left aside."
             notes.append(what)
             continue
-        networks[role] = StoredNetwork(_config(role, kind, attributes, tensors), tensors)
-    return Contents("NVIDIA pickle", networks, notes=tuple(notes))
+        networks[role] = StoredNetwork(_make_config(role, kind, attributes, tensors), tensors)
+    return CheckpointContents("NVIDIA pickle", networks, notes=tuple(notes))
 
 
-def flatten(module: Module) -> tuple[dict[str, StoredTensor], dict[str, dict[Any, Any]]]:
+def flatten_module(module: ModuleState) -> tuple[dict[str, LazyTensor], dict[str, dict[Any, Any]]]:
     """All tensors by their dotted names, and each part's attributes by its dotted name ("" is the whole)."""
-    tensors: dict[str, StoredTensor] = {}
+    tensors: dict[str, LazyTensor] = {}
     attributes: dict[str, dict[Any, Any]] = {}
     waiting = [("", module, 0)]
     while waiting:
         prefix, part, depth = waiting.pop()
-        if depth > _DEEPEST_PART or len(attributes) > _MOST_PARTS or len(tensors) > 4 * _MOST_PARTS:
-            raise Flaw("it has far more parts than a network has")
+        if depth > _MAX_DEPTH or len(attributes) > _MAX_MODULES or len(tensors) > 4 * _MAX_MODULES:
+            raise FormatError("it has far more parts than a network has")
         attributes[prefix.removesuffix(".")] = part.state
         # With Freeze-D, weights that do not train are among the buffers: the two are one list of names to us.
         for group in ("_parameters", "_buffers"):
-            for name, tensor in _named(part, group):
-                if isinstance(tensor, StoredTensor):
+            for name, tensor in _group_items(part, group):
+                if isinstance(tensor, LazyTensor):
                     tensors[prefix + name] = tensor
                 elif tensor is not None:
-                    raise Flaw(f"its {plain(prefix + name)} is no tensor")
-        for name, child in _named(part, "_modules"):
-            if isinstance(child, Module):
+                    raise FormatError(f"its {sanitize(prefix + name)} is no tensor")
+        for name, child in _group_items(part, "_modules"):
+            if isinstance(child, ModuleState):
                 waiting.append((f"{prefix}{name}.", child, depth + 1))
     return tensors, attributes
 
 
-def _named(part: Module, group: str) -> list[tuple[str, Any]]:
+def _group_items(part: ModuleState, group: str) -> list[tuple[str, Any]]:
     items = part.state.get(group, {})
     if type(items) is not dict or not all(type(name) is str and 0 < len(name) <= 200 for name in items):
-        raise Flaw(f"a part of it has no {group.removeprefix('_')}")
+        raise FormatError(f"a part of it has no {group.removeprefix('_')}")
     return list(items.items())
 
 
-def _config(
+def _make_config(
     role: Role,
     kind: type[AnyConfig],
     attributes: Mapping[str, Mapping[Any, Any]],
-    tensors: Mapping[str, StoredTensor],
+    tensors: Mapping[str, LazyTensor],
 ) -> AnyConfig:
     """The config: what the constructor was given, and where that was left to defaults, what the state says.
 
@@ -86,17 +86,17 @@ def _config(
     given = top.get("_init_kwargs", {})
     positional = top.get("_init_args", ())
     if type(given) is not dict or type(positional) is not tuple:
-        raise Flaw(f"the options of its {role} make no sense")
-    names = [name for name in _ARGUMENTS if kind is not DiscriminatorConfig or name not in ("z_dim", "w_dim")]
+        raise FormatError(f"the options of its {role} make no sense")
+    names = [name for name in _POSITIONAL_OPTIONS if kind is not DiscriminatorConfig or name not in ("z_dim", "w_dim")]
     options: dict[str, Any] = {name: top[name] for name in names if name in top}
     options |= dict(zip(names, positional, strict=False))
-    options |= _from_state(kind, attributes)
+    options |= _options_from_state(kind, attributes)
     options |= {name: value for name, value in given.items() if name != "class_name"}
     ada = kind is StyleGAN2Config and "synthesis_kwargs" in given
     return make_config(kind, options, ada=ada)  # type: ignore[type-var]
 
 
-def _from_state(kind: type[AnyConfig], attributes: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+def _options_from_state(kind: type[AnyConfig], attributes: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
     """Options whose defaults differ between the two repositories, read from the parts' attributes."""
     if kind is StyleGAN2Config:
         blocks = {

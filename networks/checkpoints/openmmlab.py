@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from networks.architectures.stylegan3 import layer_table
-from networks.checkpoints.contents import ChannelOrder, Contents, Role, StoredNetwork, make_config
+from networks.checkpoints.contents import ChannelOrder, CheckpointContents, Role, StoredNetwork, make_config
 from networks.config import StyleGAN3Config
-from networks.errors import Flaw, plain
-from networks.safe_pickle.lazy_tensor import StoredTensor
+from networks.errors import FormatError, sanitize
+from networks.safe_pickle.lazy_tensor import LazyTensor
 
 _PREFIXES: tuple[tuple[str, Role], ...] = (("generator_ema.", "G_ema"), ("generator.", "G"), ("", "G_ema"))
 
 
-def read_openmmlab(value: Any, channel_order: ChannelOrder) -> Contents | None:
+def read_openmmlab(value: Any, channel_order: ChannelOrder) -> CheckpointContents | None:
     """The networks in what a .pth held; None where it holds none in this layout.
 
     Raises ValueError where a network is there but makes no sense.
@@ -33,21 +33,21 @@ def read_openmmlab(value: Any, channel_order: ChannelOrder) -> Contents | None:
     for prefix, role in _PREFIXES:
         if role not in networks and f"{prefix}synthesis.input.freqs" in tensors:
             networks[role] = _generator(tensors, prefix)
-    return Contents("OpenMMLab .pth", networks, channel_order) if networks else None
+    return CheckpointContents("OpenMMLab .pth", networks, channel_order) if networks else None
 
 
 def _generator(tensors: Mapping[Any, Any], prefix: str) -> StoredNetwork:
-    own: dict[str, StoredTensor] = {}
+    own: dict[str, LazyTensor] = {}
     for theirs, ours in ((f"{prefix}style_mapping.", "mapping."), (f"{prefix}synthesis.", "synthesis.")):
         for name, tensor in tensors.items():
             if type(name) is str and name.startswith(theirs):
-                if not isinstance(tensor, StoredTensor):
-                    raise Flaw(f"its {plain(name)} is no tensor")
+                if not isinstance(tensor, LazyTensor):
+                    raise FormatError(f"its {sanitize(name)} is no tensor")
                 own[ours + name.removeprefix(theirs)] = tensor
-    return StoredNetwork(config_of_shapes({name: tensor.shape for name, tensor in own.items()}), own)
+    return StoredNetwork(infer_config({name: tensor.shape for name, tensor in own.items()}), own)
 
 
-def config_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
+def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
     """The StyleGAN3 with tensors of these names and shapes. Raises ValueError where none of the usual plan has them."""
     layers = sorted(
         (int(match[1]), int(match[2]), int(match[3]), match[0])
@@ -55,19 +55,19 @@ def config_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
         if (match := re.fullmatch(r"synthesis\.(?:L(\d{1,3})_(\d{1,5})_(\d{1,5}))\.weight", name))
     )
     if len(layers) < 4 or [layer[0] for layer in layers] != list(range(len(layers))):
-        raise Flaw("its layers are not numbered in order")
+        raise FormatError("its layers are not numbered in order")
     count = len(layers) - 1
     resolution, image_channels = layers[-1][1], layers[-1][2]
     depth = sum(1 for name in shapes if re.fullmatch(r"mapping\.fc\d+\.weight", name))
-    embed = _shape(shapes, "mapping.embed.weight", 2) if "mapping.embed.weight" in shapes else None
-    w_dim = _shape(shapes, f"mapping.fc{depth - 1}.weight", 2)[0]
+    embed = _require_shape(shapes, "mapping.embed.weight", 2) if "mapping.embed.weight" in shapes else None
+    w_dim = _require_shape(shapes, f"mapping.fc{depth - 1}.weight", 2)[0]
     # The first layer is wholly inside the picture's band: its size is the smallest rate and two margins.
-    kernel = _shape(shapes, layers[0][3], 4)[2]
+    kernel = _require_shape(shapes, layers[0][3], 4)[2]
     down_filters = [shape for name, shape in shapes.items() if name.endswith(".down_filter")]
     options: dict[str, Any] = {
         "img_resolution": resolution,
         "img_channels": image_channels,
-        "z_dim": _shape(shapes, "mapping.fc0.weight", 2)[1] - (0 if embed is None else embed[0]),
+        "z_dim": _require_shape(shapes, "mapping.fc0.weight", 2)[1] - (0 if embed is None else embed[0]),
         "c_dim": 0 if embed is None else embed[1],
         "w_dim": w_dim,
         "mapping_kwargs": {"num_layers": depth, "w_avg_beta": 0.998},
@@ -77,15 +77,15 @@ def config_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
     }
     wanted = [layer[3].removeprefix("synthesis.").removesuffix(".weight") for layer in layers]
     largest = max(layer[2] for layer in layers[:-1])
-    bases = _bases(make_config(StyleGAN3Config, options), [layer[2] for layer in layers[:-1]])
+    bases = _candidate_bases(make_config(StyleGAN3Config, options), [layer[2] for layer in layers[:-1]])
     for base in bases:
         config = make_config(StyleGAN3Config, {**options, "channel_base": base, "channel_max": largest})
         if [spec.name for spec in layer_table(config)[1]] == wanted:
             return config
-    raise Flaw("the sizes of its layers follow no plan of StyleGAN3 that can be told without its options")
+    raise FormatError("the sizes of its layers follow no plan of StyleGAN3 that can be told without its options")
 
 
-def _bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
+def _candidate_bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
     """Values of channel_base that may give these channels, likeliest first.
 
     A layer below the maximum has round(base / 2 / cutoff) channels, which bounds base from both sides.
@@ -104,8 +104,8 @@ def _bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
     ]
 
 
-def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, dimensions: int) -> tuple[int, ...]:
+def _require_shape(shapes: Mapping[str, tuple[int, ...]], name: str, dimensions: int) -> tuple[int, ...]:
     shape = shapes.get(name)
     if shape is None or len(shape) != dimensions:
-        raise Flaw(f"its {name} is missing or has a wrong shape")
+        raise FormatError(f"its {name} is missing or has a wrong shape")
     return shape

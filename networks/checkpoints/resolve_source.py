@@ -10,10 +10,10 @@ from networks.checkpoints.download import Progress, fetch, is_url
 from networks.errors import CheckpointError
 
 _SNAPSHOTS = ("snapshots/*.safetensors", "network-snapshot-*.pkl", "network-snapshot-*.safetensors")
-_TRIED = 3  # how many snapshots of a run are tried, because the newest may still be being written
+_MAX_CANDIDATES = 3  # how many snapshots of a run are tried, because the newest may still be being written
 
 
-def locate(source: str | Path, progress: Progress | None = None) -> list[Path]:
+def resolve_source(source: str | Path, progress: Progress | None = None) -> list[Path]:
     """The file to read; of a run folder its newest snapshots, newest first.
 
     A run folder is ours (snapshots/*.safetensors) or in NVIDIA's layout (network-snapshot-000200.pkl). `progress` is
@@ -21,14 +21,14 @@ def locate(source: str | Path, progress: Progress | None = None) -> list[Path]:
     """
     if isinstance(source, str) and is_url(source):
         return [fetch(source, progress=progress)]
-    path = expanded(source)
+    path = expand_home(source)
     with suppress(OSError):  # what may not be looked at is no folder; opening it will say why
         if path.is_dir():
-            return _snapshots(path)
+            return _newest_snapshots(path)
     return [path]
 
 
-def expanded(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """The path with the home folder in place of a leading ~. Raises CheckpointError where there is none."""
     try:
         return Path(path).expanduser()
@@ -38,7 +38,7 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
-def _snapshots(path: Path) -> list[Path]:
+def _newest_snapshots(path: Path) -> list[Path]:
     found = [file for pattern in _SNAPSHOTS for file in path.glob(pattern) if not file.name.startswith(".")]
     if not found:
         raise CheckpointError(
@@ -46,10 +46,10 @@ def _snapshots(path: Path) -> list[Path]:
             "snapshots/*.safetensors or network-snapshot-*.pkl in it.",
             "foreign",
         )
-    return sorted(found, key=_age, reverse=True)[:_TRIED]
+    return sorted(found, key=_sort_key, reverse=True)[:_MAX_CANDIDATES]
 
 
-def _age(file: Path) -> tuple[int, int, float, str]:
+def _sort_key(file: Path) -> tuple[int, int, float, str]:
     """Snapshots carry how far training was, in kimg (000200, or 000200_500); others come in order of time."""
     between = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
     numbers = [between[1]] if between else re.findall(r"\d+", file.stem)

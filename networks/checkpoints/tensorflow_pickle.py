@@ -14,18 +14,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from networks.checkpoints.contents import Changed, Contents, Numbers, Role, StoredNetwork, make_config
-from networks.checkpoints.tensorflow_variables import block_sizes, convolution, dense, layer_count, shaped, styled
+from networks.checkpoints.contents import (
+    CheckpointContents,
+    Role,
+    StoredNetwork,
+    TensorSource,
+    TransformedTensor,
+    make_config,
+)
+from networks.checkpoints.tensorflow_variables import (
+    add_conv,
+    add_dense,
+    add_modulated_conv,
+    block_sizes,
+    get_variable,
+    layer_count,
+)
 from networks.config import DiscriminatorConfig, StyleGAN2Config
-from networks.errors import Flaw
-from networks.safe_pickle.lazy_tensor import StoredTensor
-from networks.safe_pickle.values import Thing
+from networks.errors import FormatError
+from networks.safe_pickle.lazy_tensor import LazyTensor
+from networks.safe_pickle.values import OpaqueObject
 
-_MOST_VARIABLES = 2_000
-_FIRST_STYLEGAN2 = 4  # the version number in the state; StyleGAN and Progressive GAN have smaller ones
+_MAX_VARIABLES = 2_000
+_MIN_VERSION = 4  # the version number in the state; StyleGAN and Progressive GAN have smaller ones
 
 
-def read_tensorflow(value: Any) -> Contents | None:
+def read_tensorflow(value: Any) -> CheckpointContents | None:
     """The networks in what a pickle held; None where they are not TensorFlow's.
 
     Raises ValueError where they are, but make no sense or are older than StyleGAN2.
@@ -35,81 +49,86 @@ def read_tensorflow(value: Any) -> Contents | None:
     if type(value) not in (tuple, list) or not value or not all(item is None or _is_network(item) for item in value):
         return None
     if len(value) > 3:
-        raise Flaw(f"it holds {len(value)} networks, where (G, D, Gs) was expected")
+        raise FormatError(f"it holds {len(value)} networks, where (G, D, Gs) was expected")
     networks: dict[Role, StoredNetwork] = {}
     single = len(value) == 1
     for role, item in zip(("G", "D", "G_ema"), value, strict=False):
         if item is None:
             continue
-        state = _collect(item)
+        state = _collect_state(item)
         if "Output/weight" in state.variables:
             networks["D"] = _discriminator(state)
         else:
             networks["G_ema" if single else role] = _generator(state)  # type: ignore[index]
-    return Contents("TensorFlow pickle", networks) if networks else None
+    return CheckpointContents("TensorFlow pickle", networks) if networks else None
 
 
 @dataclass(frozen=True)
-class _State:
+class _NetworkState:
     options: Mapping[str, Any]  # what the network was built with, its components' own options included
-    variables: dict[str, StoredTensor]  # by "mapping/Dense0/weight", "synthesis/4x4/Const/const", "Output/weight"
+    variables: dict[str, LazyTensor]  # by "mapping/Dense0/weight", "synthesis/4x4/Const/const", "Output/weight"
 
 
 def _is_network(value: Any) -> bool:
-    return isinstance(value, Thing) and value.name.module.startswith("dnnlib.tflib") and value.name.name == "Network"
+    return (
+        isinstance(value, OpaqueObject)
+        and value.name.module.startswith("dnnlib.tflib")
+        and value.name.name == "Network"
+    )
 
 
-def _collect(network: Thing) -> _State:
+def _collect_state(network: OpaqueObject) -> _NetworkState:
     """The variables of a network and of its components (one level of them, as published)."""
     options: dict[str, Any] = {}
-    variables: dict[str, StoredTensor] = {}
+    variables: dict[str, LazyTensor] = {}
     waiting = [("", network, 0)]
     while waiting:
         prefix, part, depth = waiting.pop()
         state = part.state
-        if type(state) is not dict or depth > 2 or len(variables) > _MOST_VARIABLES:
-            raise Flaw("a network in it has no state")
+        if type(state) is not dict or depth > 2 or len(variables) > _MAX_VARIABLES:
+            raise FormatError("a network in it has no state")
         version = state.get("version")
-        if type(version) is not int or version < _FIRST_STYLEGAN2:
-            raise Flaw("it is of TensorFlow's StyleGAN or Progressive GAN, which are not read yet")
+        if type(version) is not int or version < _MIN_VERSION:
+            raise FormatError("it is of TensorFlow's StyleGAN or Progressive GAN, which are not read yet")
         named = state.get("static_kwargs", {})
         rows = state.get("variables", [])
         components = state.get("components", {})
         if type(named) is not dict or type(rows) is not list or type(components) is not dict:
-            raise Flaw("the state of a network in it makes no sense")
+            raise FormatError("the state of a network in it makes no sense")
         options = {**named, **options}
         for row in rows:
             if type(row) not in (tuple, list) or len(row) != 2 or type(row[0]) is not str:
-                raise Flaw("a variable in it has no name")
-            if isinstance(row[1], StoredTensor):
-                variables[_usual(prefix + row[0])] = row[1]
+                raise FormatError("a variable in it has no name")
+            if isinstance(row[1], LazyTensor):
+                variables[_normalize_name(prefix + row[0])] = row[1]
         for name, component in components.items():
             if not _is_network(component) or type(name) is not str:
-                raise Flaw("a component in it is no network")
+                raise FormatError("a component in it is no network")
             waiting.append((f"{prefix}{name}/", component, depth + 1))
-    return _State(options, variables)
+    return _NetworkState(options, variables)
 
 
-def _usual(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Some files name components G_mapping and G_synthesis in their variables as well."""
     name = re.sub(r"^(?:G_mapping|mapping/G_mapping)/", "mapping/", name)
     return re.sub(r"^(?:G_synthesis|synthesis/G_synthesis)/", "synthesis/", name)
 
 
-def _generator(state: _State) -> StoredNetwork:
+def _generator(state: _NetworkState) -> StoredNetwork:
     found = state.variables
     if "mapping/LabelConcat/weight" in found:
-        raise Flaw("it is class-conditional in the way of the first StyleGAN2, which later ones do not share")
+        raise FormatError("it is class-conditional in the way of the first StyleGAN2, which later ones do not share")
     sizes = block_sizes(found, r"synthesis/(\d+)x\1/")
     resolution = sizes[-1]
     layers = layer_count(found, r"mapping/Dense(\d+)/weight")
-    first = shaped(found, "mapping/Dense0/weight", 2)
-    const = shaped(found, "synthesis/4x4/Const/const", 4)
+    first = get_variable(found, "mapping/Dense0/weight", 2)
+    const = get_variable(found, "synthesis/4x4/Const/const", 4)
     label = found.get("mapping/LabelEmbed/weight")
-    last_rgb = _last_rgb(found, sizes)
-    w_dim = shaped(found, f"mapping/Dense{layers - 1}/weight", 2).shape[1]
+    last_rgb = _image_channels(found, sizes)
+    w_dim = get_variable(found, f"mapping/Dense{layers - 1}/weight", 2).shape[1]
     channels = {
-        size: _out(found, f"synthesis/{size}x{size}/{'Conv' if size == 4 else 'Conv1'}/weight") for size in sizes
+        size: _out_channels(found, f"synthesis/{size}x{size}/{'Conv' if size == 4 else 'Conv1'}/weight")
+        for size in sizes
     }
     architecture = "skip" if "synthesis/4x4/ToRGB/weight" in found else "orig"
     if "synthesis/8x8/Skip/weight" in found:
@@ -136,47 +155,49 @@ def _generator(state: _State) -> StoredNetwork:
         },
     }
     config = make_config(StyleGAN2Config, options, ada=True)
-    tensors: dict[str, Numbers] = {"synthesis.b4.const": Changed(const, const.shape[1:], lambda x: x[0])}
+    tensors: dict[str, TensorSource] = {"synthesis.b4.const": TransformedTensor(const, const.shape[1:], lambda x: x[0])}
     if "dlatent_avg" in found:
         tensors["mapping.w_avg"] = found["dlatent_avg"]
     if label is not None:
-        dense(tensors, found, "mapping.embed", "mapping/LabelEmbed")
+        add_dense(tensors, found, "mapping.embed", "mapping/LabelEmbed")
     for i in range(layers):
-        dense(tensors, found, f"mapping.fc{i}", f"mapping/Dense{i}")
+        add_dense(tensors, found, f"mapping.fc{i}", f"mapping/Dense{i}")
     for size in sizes:
         block, place = f"synthesis.b{size}", f"synthesis/{size}x{size}"
         if size > 4:
-            styled(tensors, found, f"{block}.conv0", f"{place}/Conv0_up", flip=True)
-        styled(tensors, found, f"{block}.conv1", f"{place}/{'Conv' if size == 4 else 'Conv1'}")
+            add_modulated_conv(tensors, found, f"{block}.conv0", f"{place}/Conv0_up", flip=True)
+        add_modulated_conv(tensors, found, f"{block}.conv1", f"{place}/{'Conv' if size == 4 else 'Conv1'}")
         if config.use_noise:
             for layer, index in (("conv0", 2 * int(math.log2(size)) - 5), ("conv1", 2 * int(math.log2(size)) - 4)):
                 noise = found.get(f"synthesis/noise{index}")
                 if index >= 0 and noise is not None:
-                    tensors[f"{block}.{layer}.noise_const"] = Changed(noise, noise.shape[2:], lambda x: x[0, 0])
+                    tensors[f"{block}.{layer}.noise_const"] = TransformedTensor(
+                        noise, noise.shape[2:], lambda x: x[0, 0]
+                    )
         if f"{place}/ToRGB/weight" in found:
-            styled(tensors, found, f"{block}.torgb", f"{place}/ToRGB")
+            add_modulated_conv(tensors, found, f"{block}.torgb", f"{place}/ToRGB")
         if f"{place}/Skip/weight" in found:
-            convolution(tensors, found, f"{block}.skip", f"{place}/Skip", flip=True, bias=False)
+            add_conv(tensors, found, f"{block}.skip", f"{place}/Skip", flip=True, bias=False)
     return StoredNetwork(config, tensors)
 
 
-def _discriminator(state: _State) -> StoredNetwork:
+def _discriminator(state: _NetworkState) -> StoredNetwork:
     found = state.variables
     sizes = block_sizes(found, r"(\d+)x\1/")
     resolution = sizes[-1]
-    rgb = shaped(found, f"{resolution}x{resolution}/FromRGB/weight", 4)
+    rgb = get_variable(found, f"{resolution}x{resolution}/FromRGB/weight", 4)
     label = found.get("LabelEmbed/weight")
     group = layer_count(found, r"Mapping(\d+)/weight")
     architecture = "skip" if f"{resolution // 2}x{resolution // 2}/FromRGB/weight" in found else "orig"
     if f"{resolution}x{resolution}/Skip/weight" in found:
         architecture = "resnet"
-    inputs = {size: _in(found, f"{size}x{size}/Conv0/weight") for size in sizes if size > 4}
-    inputs[4] = _out(found, "4x4/Conv/weight")
-    output = shaped(found, "Output/weight", 2)
-    after = _in(found, "4x4/Conv/weight") - _out(found, "4x4/Conv/weight")
+    inputs = {size: _in_channels(found, f"{size}x{size}/Conv0/weight") for size in sizes if size > 4}
+    inputs[4] = _out_channels(found, "4x4/Conv/weight")
+    output = get_variable(found, "Output/weight", 2)
+    after = _in_channels(found, "4x4/Conv/weight") - _out_channels(found, "4x4/Conv/weight")
     options: dict[str, Any] = {
         **_channel_options(inputs, state.options),
-        "c_dim": _labels(state, label, output),
+        "c_dim": _class_count(state, label, output),
         "img_resolution": resolution,
         "img_channels": rgb.shape[2],
         "architecture": architecture,
@@ -191,35 +212,35 @@ def _discriminator(state: _State) -> StoredNetwork:
         options["mapping_kwargs"] = {
             "num_layers": group,
             "embed_features": label.shape[-1],
-            "layer_features": _out(found, "Mapping0/weight", 2) if group > 1 else None,
+            "layer_features": _out_channels(found, "Mapping0/weight", 2) if group > 1 else None,
             "lr_multiplier": state.options.get("mapping_lrmul", 0.1),
         }
     config = make_config(DiscriminatorConfig, options)
-    tensors: dict[str, Numbers] = {}
+    tensors: dict[str, TensorSource] = {}
     for size in sizes:
         block, place = f"b{size}", f"{size}x{size}"
         if f"{place}/FromRGB/weight" in found:
-            convolution(tensors, found, f"{block}.fromrgb", f"{place}/FromRGB")
+            add_conv(tensors, found, f"{block}.fromrgb", f"{place}/FromRGB")
         if size > 4:
-            convolution(tensors, found, f"{block}.conv0", f"{place}/Conv0")
-            convolution(tensors, found, f"{block}.conv1", f"{place}/Conv1_down")
+            add_conv(tensors, found, f"{block}.conv0", f"{place}/Conv0")
+            add_conv(tensors, found, f"{block}.conv1", f"{place}/Conv1_down")
         if f"{place}/Skip/weight" in found:
-            convolution(tensors, found, f"{block}.skip", f"{place}/Skip", bias=False)
-    convolution(tensors, found, "b4.conv", "4x4/Conv")
-    dense(tensors, found, "b4.fc", "4x4/Dense0")
-    dense(tensors, found, "b4.out", "Output")
+            add_conv(tensors, found, f"{block}.skip", f"{place}/Skip", bias=False)
+    add_conv(tensors, found, "b4.conv", "4x4/Conv")
+    add_dense(tensors, found, "b4.fc", "4x4/Dense0")
+    add_dense(tensors, found, "b4.out", "Output")
     if label is not None:
-        dense(tensors, found, "mapping.embed", "LabelEmbed")
+        add_dense(tensors, found, "mapping.embed", "LabelEmbed")
         for i in range(group):
-            dense(tensors, found, f"mapping.fc{i}", f"Mapping{i}")
+            add_dense(tensors, found, f"mapping.fc{i}", f"Mapping{i}")
     return StoredNetwork(config, tensors)
 
 
-def _labels(state: _State, label: StoredTensor | None, output: StoredTensor) -> int:
+def _class_count(state: _NetworkState, label: LazyTensor | None, output: LazyTensor) -> int:
     if label is not None:
         return label.shape[0]
     if output.shape[1] != 1:
-        raise Flaw("its D is class-conditional in the way of the first StyleGAN2, which later ones do not share")
+        raise FormatError("its D is class-conditional in the way of the first StyleGAN2, which later ones do not share")
     return 0
 
 
@@ -245,16 +266,16 @@ def _channel_options(channels: Mapping[int, int], options: Mapping[str, Any]) ->
     for base in guesses:
         if all(min(base // size, largest) == count for size, count in channels.items()):
             return {"channel_base": base, "channel_max": largest}
-    raise Flaw("the numbers of its channels follow no known rule")
+    raise FormatError("the numbers of its channels follow no known rule")
 
 
-def _out(found: Mapping[str, StoredTensor], name: str, dimensions: int = 4) -> int:
-    return shaped(found, name, dimensions).shape[-1]
+def _out_channels(found: Mapping[str, LazyTensor], name: str, dimensions: int = 4) -> int:
+    return get_variable(found, name, dimensions).shape[-1]
 
 
-def _in(found: Mapping[str, StoredTensor], name: str) -> int:
-    return shaped(found, name, 4).shape[2]
+def _in_channels(found: Mapping[str, LazyTensor], name: str) -> int:
+    return get_variable(found, name, 4).shape[2]
 
 
-def _last_rgb(found: Mapping[str, StoredTensor], sizes: list[int]) -> int:
-    return _out(found, f"synthesis/{sizes[-1]}x{sizes[-1]}/ToRGB/weight")
+def _image_channels(found: Mapping[str, LazyTensor], sizes: list[int]) -> int:
+    return _out_channels(found, f"synthesis/{sizes[-1]}x{sizes[-1]}/ToRGB/weight")

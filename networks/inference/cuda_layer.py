@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from networks.architectures.stylegan3 import SynthesisLayer
 
 
-class GpuLayerPlan:
+class PreparedCudaLayer:
     """A `SynthesisLayer`, prepared."""
 
     def __init__(self, module: SynthesisLayer) -> None:
@@ -34,9 +34,9 @@ class GpuLayerPlan:
         self.filters, self.bias = (module.up_filter, module.down_filter), module.bias.detach()
         gain, fan = module.magnitude_ema.rsqrt(), math.sqrt(prod(weight.shape[1:]))
         if spec.is_torgb:
-            self.affine, self.weight = Affine.of(module.affine, gain / fan), weight
+            self.affine, self.weight = Affine.from_module(module.affine, gain / fan), weight
             return
-        self.affine = Affine.of(module.affine)
+        self.affine = Affine.from_module(module.affine)
         unit = weight * weight.square().mean([1, 2, 3], keepdim=True).rsqrt()
         self.weight = unit / fan  # sums of products are then about as large as the picture
         undone = (fan * gain).square()
@@ -67,6 +67,6 @@ class GpuLayerPlan:
         return F.conv2d(x, weight, padding=self.padding)
 
 
-def serves(x: Tensor) -> bool:
+def supports(x: Tensor) -> bool:
     """Whether the fused kernel takes x, so that a plan is worth having."""
     return x.is_cuda and dispatch.unsupported_reason("filtered_lrelu", x) is None

@@ -17,25 +17,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.architectures.layerwise import Pass, State, Step
+from networks.architectures.layerwise import RunOptions, Step, SynthesisState
 from networks.architectures.stylegan3 import SynthesisLayer, SynthesisNetwork, layer_filters, layer_table
-from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_args
-from networks.inference.prepared import Plan, layer_plan
+from networks.inference.layer_constants import demodulation_weights, layer_affine, layer_args
+from networks.inference.prepared import PreparedCache, prepare_layer
 from ops import kernels
 from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu
 
 CHANNELS_LAST = torch.channels_last
 FACTOR = 2  # by which pictures are smaller
-WORTH = 1.2  # times that bfloat16 has to be as fast
+MIN_SPEEDUP = 1.2  # times that bfloat16 has to be as fast
 M = TypeVar("M", bound=nn.Module)
 
 
-class HalfPlan:
+class Bf16Layer:
     """A layer of 1x1 convolutions, in bfloat16 between the filters."""
 
     def __init__(self, module: SynthesisLayer) -> None:
         self.weight, self.bias = module.weight.detach(), module.bias.detach()
-        self.affine, self.squares = layer_affine(module), demodulating_squares(module)
+        self.affine, self.squares = layer_affine(module), demodulation_weights(module)
         self.fused = FilteredLreluCpu(layer_args(module))
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
@@ -50,17 +50,17 @@ class HalfPlan:
         return made[0] if len(made) == 1 else torch.cat(made)
 
 
-def preview_plan(module: SynthesisLayer) -> Any:
+def prepare_preview_layer(module: SynthesisLayer) -> Any:
     """The form that serves; ToRGB makes float32."""
-    return layer_plan(module) if module.spec.is_torgb or not half_pays() else HalfPlan(module)
+    return prepare_layer(module) if module.spec.is_torgb or not bf16_is_faster() else Bf16Layer(module)
 
 
 class PreviewLayer(SynthesisLayer):
     """A `SynthesisLayer` at another rate; without gradients only."""
 
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
-        planned = self.plan.of(self)
-        if isinstance(planned, HalfPlan):
+        planned = self.prepared.get(self)
+        if isinstance(planned, Bf16Layer):
             return planned(x, w)
         return super().forward(x.float(), w, update_emas) if planned is None else planned(x.float(), w)
 
@@ -68,13 +68,13 @@ class PreviewLayer(SynthesisLayer):
 class PreviewNetwork(SynthesisNetwork):
     """Steps are named as in the exact network; pictures are FACTOR times smaller."""
 
-    def _advance(self, step: Step, state: State | None, ws: Tensor, how: Pass) -> State:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
         if state is None:
             return super()._advance(step, state, ws, how)
-        return replace(state, x=self.layer(step.name)(state.x, ws[:, step.w[0]]), done=step.index + 1)
+        return replace(state, x=self.layer(step.name)(state.x, ws[:, step.w_indices[0]]), done=step.index + 1)
 
 
-def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
+def make_preview(synthesis: nn.Module) -> PreviewNetwork | None:
     """The quicker network; weights and the input's transform are shared. None where there is none."""
     if not isinstance(synthesis, SynthesisNetwork) or synthesis.config.conv_kernel != 1:
         return None
@@ -86,11 +86,11 @@ def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
     first, table = layer_table(synthesis.config, highest)
     if not on_cpu or first.size != synthesis.input.size or kernels.why_not() is not None:
         return None
-    smaller = _shell(synthesis, PreviewNetwork)
+    smaller = _shallow_copy_module(synthesis, PreviewNetwork)
     steps = [synthesis.steps[0]]
     for step, spec in zip(synthesis.steps[1:], table, strict=True):
-        layer = _shell(synthesis.layer(step.name), PreviewLayer)
-        layer.spec, layer.plan = spec, Plan(preview_plan)
+        layer = _shallow_copy_module(synthesis.layer(step.name), PreviewLayer)
+        layer.spec, layer.prepared = spec, PreparedCache(prepare_preview_layer)
         with torch.inference_mode(False):  # tensors made under it do not tell when they change, so plans refuse them
             layer.up_filter, layer.down_filter = layer_filters(spec)
         smaller._modules[step.name] = layer
@@ -100,7 +100,7 @@ def preview_of(synthesis: nn.Module) -> PreviewNetwork | None:
     return smaller
 
 
-def _shell(module: nn.Module, kind: type[M]) -> M:
+def _shallow_copy_module(module: nn.Module, kind: type[M]) -> M:
     """Another module with the same tensors and parts."""
     shell: Any = kind.__new__(kind)
     shell.__dict__.update(module.__dict__)
@@ -110,7 +110,7 @@ def _shell(module: nn.Module, kind: type[M]) -> M:
 
 
 @cache
-def half_pays() -> bool:
+def bf16_is_faster() -> bool:
     """Whether this processor multiplies bfloat16 clearly faster than float32: tried once, in about 20 ms."""
     best = {torch.float32: 1.0, torch.bfloat16: 1.0}
     pictures = {d: torch.ones(1, 256, 40, 40, dtype=d).contiguous(memory_format=CHANNELS_LAST) for d in best}
@@ -120,4 +120,4 @@ def half_pays() -> bool:
             began = time.perf_counter()
             F.conv2d(pictures[dtype], weights[dtype])
             best[dtype] = min(best[dtype], time.perf_counter() - began)
-    return best[torch.float32] > WORTH * best[torch.bfloat16]
+    return best[torch.float32] > MIN_SPEEDUP * best[torch.bfloat16]

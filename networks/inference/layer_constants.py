@@ -26,7 +26,7 @@ class Affine:
     bias: Tensor
 
     @classmethod
-    def of(cls, module: Any, gain: float | Tensor = 1.0) -> Affine:
+    def from_module(cls, module: Any, gain: float | Tensor = 1.0) -> Affine:
         return cls(module.weight * (module.weight_gain * gain), module.bias * (module.bias_gain * gain))
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -46,11 +46,11 @@ def layer_args(module: SynthesisLayer) -> FilteredLreluArgs:
 def layer_affine(module: SynthesisLayer) -> Affine:
     """The styles of a layer; all that its weights are scaled with is in those of ToRGB."""
     if not module.spec.is_torgb:
-        return Affine.of(module.affine)
-    return Affine.of(module.affine, module.magnitude_ema.rsqrt() / math.sqrt(prod(module.weight.shape[1:])))
+        return Affine.from_module(module.affine)
+    return Affine.from_module(module.affine, module.magnitude_ema.rsqrt() / math.sqrt(prod(module.weight.shape[1:])))
 
 
-def demodulating_squares(module: SynthesisLayer) -> Tensor:
+def demodulation_weights(module: SynthesisLayer) -> Tensor:
     """[O, I]: what the squares of styles are multiplied with to be demodulation to the power of -2.
 
     Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they are left as

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.inference.layer_constants import Affine, demodulating_squares, layer_affine, layer_args
-from networks.inference.torch_layer import TorchLayer
+from networks.inference.layer_constants import Affine, demodulation_weights, layer_affine, layer_args
+from networks.inference.torch_layer import PreparedTorchLayer
 from ops import kernels, square_weight
 from ops.kernels.cpu.convolution import KERNEL_SIZES, ConvolutionCpu
 from ops.kernels.cpu.filtered_lrelu import FilteredLreluCpu, supports
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 
-class Plan(Generic[P]):
+class PreparedCache(Generic[P]):
     """What has been worked out for one module, made when first needed and anew when its tensors have changed.
 
     Changes are seen by the tensors' version counters and addresses: every in-place operation, `load_state_dict`,
@@ -48,13 +48,13 @@ class Plan(Generic[P]):
         self._serving = ""
         self._seen: list[tuple[Tensor, int]] = []
 
-    def of(self, module: nn.Module) -> P | None:
+    def get(self, module: nn.Module) -> P | None:
         """What has been worked out for the module this belongs to, or None where the plain path has to serve."""
-        if torch.is_grad_enabled() or any(_listened_to(part) for part in module.children()):
+        if torch.is_grad_enabled() or any(_has_hooks(part) for part in module.children()):
             return None
-        tensors = _tensors(module)
+        tensors = _source_tensors(module)
         if self._made is None or not self._holds(tensors):
-            self.forget()
+            self.invalidate()
             # Tensors made under inference_mode do not tell when they change.
             if any(t.device.type != self._device or t.dtype != torch.float32 or t.is_inference() for t in tensors):
                 return None
@@ -65,7 +65,7 @@ class Plan(Generic[P]):
             self._made = self._make(module)
         return self._made
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Give back the memory; everything is worked out anew when it is needed."""
         self._made, self._seen = None, []
 
@@ -78,14 +78,14 @@ class Plan(Generic[P]):
             for tensor, (seen, version) in zip(tensors, self._seen, strict=True)
         )
 
-    def __deepcopy__(self, _memo: Any) -> Plan[P]:
-        return Plan(self._make, self._device)
+    def __deepcopy__(self, _memo: Any) -> PreparedCache[P]:
+        return PreparedCache(self._make, self._device)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Plan, (self._make, self._device)
+        return PreparedCache, (self._make, self._device)
 
 
-def _tensors(module: nn.Module) -> list[Tensor]:
+def _source_tensors(module: nn.Module) -> list[Tensor]:
     """What is worked with; the input's transform is read for every picture, so it may change."""
     owned = (
         (name, t)
@@ -96,27 +96,27 @@ def _tensors(module: nn.Module) -> list[Tensor]:
     return [tensor for name, tensor in owned if tensor is not None and name != "transform"]
 
 
-def _listened_to(module: nn.Module) -> bool:
+def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def layer_plan(module: SynthesisLayer) -> SynthesisLayerCpu | TorchLayer:
+def prepare_layer(module: SynthesisLayer) -> SynthesisLayerCpu | PreparedTorchLayer:
     """A `SynthesisLayer`, prepared: x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size]."""
     args = layer_args(module)
     if kernels.why_not() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(args):
-        return TorchLayer(module)
+        return PreparedTorchLayer(module)
     affine, bias, padding = layer_affine(module), module.bias.detach(), module.spec.conv_kernel - 1
-    squares = None if module.spec.is_torgb else demodulating_squares(module)
+    squares = None if module.spec.is_torgb else demodulation_weights(module)
     convolve, fused = ConvolutionCpu(module.weight), FilteredLreluCpu(args)
     return SynthesisLayerCpu(convolve, fused, affine.weight, affine.bias, squares, bias, padding)
 
 
-class ModulatedPlan:
+class PreparedModulatedConv:
     """The convolution of a `SynthesisLayer` of StyleGAN2 that keeps the resolution, prepared for the compiled form."""
 
     def __init__(self, module: StyleGAN2Layer) -> None:
         weight = module.weight.detach()
-        self.affine = Affine.of(module.affine)
+        self.affine = Affine.from_module(module.affine)
         self.squares = square_weight(weight)
         self.convolve = ConvolutionCpu(weight)
 
@@ -127,17 +127,17 @@ class ModulatedPlan:
         return self.convolve(x, styles, demodulation)
 
 
-class InputPlan:
+class PreparedInput:
     """A `SynthesisInput`, prepared: the sine of a sum is made of the sines of its parts, one for x and one for y."""
 
     def __init__(self, module: SynthesisInput) -> None:
-        self.affine = Affine.of(module.affine)
+        self.affine = Affine.from_module(module.affine)
         weight = (module.weight.detach() / math.sqrt(len(module.weight)))[:, :, None, None]
         self.convolve = ConvolutionCpu(weight) if kernels.why_not() is None else partial(F.conv2d, weight=weight)
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""
-        along_x, along_y, amplitudes = module.angles(self.affine(w))  # [N, C, size] twice, [N, C]
+        along_x, along_y, amplitudes = module.sine_arguments(self.affine(w))  # [N, C, size] twice, [N, C]
         across = along_x.mT.contiguous()[:, None]  # [N, 1, W, C]: channels come last in memory from here on
         down = along_y.mT.contiguous()[:, :, None]  # [N, H, 1, C]
         amplitudes = amplitudes[:, None, None]

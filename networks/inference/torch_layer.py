@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from networks.inference.layer_constants import demodulating_squares, layer_affine, layer_args
+from networks.inference.layer_constants import demodulation_weights, layer_affine, layer_args
 from ops.filtered_lrelu import filtered_lrelu_torch
 from ops.winograd import WinogradConv3x3
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 CHANNELS_LAST = torch.channels_last
 
 
-class TorchLayer:
+class PreparedTorchLayer:
     """A `SynthesisLayer`, prepared."""
 
     def __init__(self, module: SynthesisLayer) -> None:
         spec, weight = module.spec, module.weight.detach()
         self.spec, self.padding, self.bias = spec, spec.conv_kernel - 1, module.bias.detach()
         self.args = layer_args(module)
-        self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulating_squares(module)
+        self.affine, self.squares = layer_affine(module), None if spec.is_torgb else demodulation_weights(module)
         self.winograd = (
             WinogradConv3x3(weight) if spec.conv_kernel == 3 and WinogradConv3x3.is_faster(*weight.shape[:2]) else None
         )

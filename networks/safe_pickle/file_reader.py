@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from networks.errors import CheckpointError, broken
+from networks.errors import CheckpointError, corrupt
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 
 
-class FileBytes:
+class RandomAccessFile:
     """An open file. Reads by position rather than by mapping: a mapped file that shrinks kills the process.
 
     Use it in a `with` block. Raises CheckpointError where the file cannot be opened or read.
@@ -33,8 +33,8 @@ class FileBytes:
             raise CheckpointError(
                 f"{path} cannot be opened ({reason}); check its permissions or choose another.", "foreign"
             ) from None
-        self._stamp = self._look()
-        self.size = self._stamp[0]
+        self._signature = self._stat()
+        self.size = self._signature[0]
 
     def __enter__(self) -> Self:
         return self
@@ -47,21 +47,21 @@ class FileBytes:
     def close(self) -> None:
         self._file.close()
 
-    def whole(self) -> Region:
+    def full_range(self) -> ByteRange:
         """The file from its first to its last byte."""
-        return Region(self, 0, self.size)
+        return ByteRange(self, 0, self.size)
 
     def read(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`; never allocates more than the file holds."""
         if start < 0 or length < 0 or start + length > self.size:
-            raise broken(self.path, f"it breaks off after {self.size} bytes")
+            raise corrupt(self.path, f"it breaks off after {self.size} bytes")
         try:
             self._file.seek(start)
             data = self._file.read(length)
         except OSError as error:
-            raise broken(self.path, f"reading it failed ({error.strerror or error})") from None
+            raise corrupt(self.path, f"reading it failed ({error.strerror or error})") from None
         if data is None or len(data) < length:
-            raise broken(self.path, f"it breaks off after {start + len(data or b'')} bytes")
+            raise corrupt(self.path, f"it breaks off after {start + len(data or b'')} bytes")
         return data
 
     def read_into(self, start: int, target: memoryview) -> None:
@@ -70,38 +70,38 @@ class FileBytes:
         try:
             self._file.seek(start)
             while done < len(target):
-                got = self._file.readinto(target[done : done + 64 * _PIECE])
+                got = self._file.readinto(target[done : done + 64 * _CHUNK])
                 if not got:
-                    raise broken(self.path, f"it breaks off after {start + done} bytes")
+                    raise corrupt(self.path, f"it breaks off after {start + done} bytes")
                 done += got
         except OSError as error:
-            raise broken(self.path, f"reading it failed ({error.strerror or error})") from None
+            raise corrupt(self.path, f"reading it failed ({error.strerror or error})") from None
 
     def digest(self) -> str:
         """SHA-256 of the whole file, in hexadecimal."""
         total = hashlib.sha256()
-        piece = bytearray(_PIECE)
-        for start in range(0, self.size, _PIECE):
-            part = memoryview(piece)[: min(_PIECE, self.size - start)]
+        piece = bytearray(_CHUNK)
+        for start in range(0, self.size, _CHUNK):
+            part = memoryview(piece)[: min(_CHUNK, self.size - start)]
             self.read_into(start, part)
             total.update(part)
         return total.hexdigest()
 
     def check_unchanged(self) -> None:
         """Raise CheckpointError when somebody wrote to the file since it was opened."""
-        if self._look() != self._stamp:
-            raise broken(self.path, "it changed while it was being read")
+        if self._stat() != self._signature:
+            raise corrupt(self.path, "it changed while it was being read")
 
-    def _look(self) -> tuple[int, int]:
+    def _stat(self) -> tuple[int, int]:
         status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class ByteRange:
     """A stretch of a file that has not been read yet: where the bytes of a tensor lie."""
 
-    file: FileBytes
+    file: RandomAccessFile
     start: int
     length: int
 
@@ -109,11 +109,11 @@ class Region:
     def end(self) -> int:
         return self.start + self.length
 
-    def part(self, start: int, length: int) -> Region:
+    def slice(self, start: int, length: int) -> ByteRange:
         """A stretch of this one, `start` counted from its beginning. Raises CheckpointError where it sticks out."""
         if start < 0 or length < 0 or start + length > self.length:
-            raise broken(self.file.path, f"it breaks off after {self.end} bytes")
-        return Region(self.file, self.start + start, length)
+            raise corrupt(self.file.path, f"it breaks off after {self.end} bytes")
+        return ByteRange(self.file, self.start + start, length)
 
     def read(self) -> bytes:
         return self.file.read(self.start, self.length)

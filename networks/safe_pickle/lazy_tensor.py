@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from networks.errors import Flaw
-from networks.safe_pickle.file_reader import Region
+from networks.errors import FormatError
+from networks.safe_pickle.file_reader import ByteRange
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -31,17 +31,17 @@ class Storage:
     """A row of `count` numbers of one type. `region` is None until it is known where in the file they lie."""
 
     dtype: str
-    count: int
-    region: Region | None = None
+    numel: int
+    byte_range: ByteRange | None = None
 
     @property
-    def size(self) -> int:
+    def nbytes(self) -> int:
         """Bytes that the numbers take."""
-        return self.count * DTYPES[self.dtype].itemsize
+        return self.numel * DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
+class LazyTensor:
     """A tensor as a view of a storage. `offset` and `strides` count elements.
 
     Raises ValueError where the view would reach outside of its storage, or repeats numbers to look larger than it is.
@@ -55,25 +55,25 @@ class StoredTensor:
     def __post_init__(self) -> None:
         numbers = (*self.shape, *self.strides, self.offset)
         if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
-            raise Flaw("a tensor has a size that is no size")
+            raise FormatError("a tensor has a size that is no size")
         if len(self.shape) != len(self.strides) or len(self.shape) > MAX_DIMENSIONS:
-            raise Flaw(f"a tensor has {len(self.shape)} sizes and {len(self.strides)} strides")
-        if self.count > self.storage.count or self.offset + self.span > self.storage.count:
-            raise Flaw(f"a tensor of {self.count} numbers reaches outside of the {self.storage.count} stored")
+            raise FormatError(f"a tensor has {len(self.shape)} sizes and {len(self.strides)} strides")
+        if self.numel > self.storage.numel or self.offset + self.storage_span > self.storage.numel:
+            raise FormatError(f"a tensor of {self.numel} numbers reaches outside of the {self.storage.numel} stored")
 
     @classmethod
-    def row_major(cls, storage: Storage, shape: tuple[int, ...]) -> StoredTensor:
+    def row_major(cls, storage: Storage, shape: tuple[int, ...]) -> LazyTensor:
         """The usual layout: the last dimension varies fastest."""
         return cls(storage, shape, row_major_strides(shape))
 
     @property
-    def count(self) -> int:
+    def numel(self) -> int:
         return math.prod(self.shape)
 
     @property
-    def span(self) -> int:
+    def storage_span(self) -> int:
         """Numbers from the first to the last that the view touches."""
-        if self.count == 0:
+        if self.numel == 0:
             return 0
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
@@ -81,23 +81,23 @@ class StoredTensor:
     def dtype(self) -> str:
         return self.storage.dtype
 
-    def transposed(self) -> StoredTensor:
+    def transpose(self) -> LazyTensor:
         """The same numbers with all dimensions in the opposite order."""
-        return StoredTensor(self.storage, self.shape[::-1], self.strides[::-1], self.offset)
+        return LazyTensor(self.storage, self.shape[::-1], self.strides[::-1], self.offset)
 
     def copy_into(self, target: torch.Tensor) -> None:
         """Read the numbers into `target`, a tensor of this shape of any type, on any device.
 
         Numbers that lie in `target`'s order and type are read straight into its memory.
         """
-        region = self.storage.region
-        if region is None:
-            raise Flaw("the numbers of a tensor are missing")
-        if self.count == 0:
+        byte_range = self.storage.byte_range
+        if byte_range is None:
+            raise FormatError("the numbers of a tensor are missing")
+        if self.numel == 0:
             return
         dtype = DTYPES[self.dtype]
-        place = region.part(self.offset * dtype.itemsize, self.span * dtype.itemsize)
-        straight = self.count > 1 and self.strides == row_major_strides(self.shape)
+        place = byte_range.slice(self.offset * dtype.itemsize, self.storage_span * dtype.itemsize)
+        straight = self.numel > 1 and self.strides == row_major_strides(self.shape)
         with torch.no_grad():
             if straight and target.dtype == dtype and target.device.type == "cpu" and target.is_contiguous():
                 flat = target.detach().view(-1).view(torch.uint8)

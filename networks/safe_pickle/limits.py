@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from networks.errors import Flaw
+from networks.errors import FormatError
 
-_SPARE = 16 << 20  # bytes; the largest published networks take about 8 MB
-_DEEPEST = 200
+_BASE_BUDGET = 16 << 20  # bytes; the largest published networks take about 8 MB
+_MAX_DEPTH = 200
 
 
 class Budget:
     """What the values made while reading one file may still cost, in bytes."""
 
     def __init__(self, file_size: int) -> None:
-        self.left = _SPARE + file_size // 4
+        self.left = _BASE_BUDGET + file_size // 4
 
-    def spend(self, cost: int) -> None:
+    def charge(self, cost: int) -> None:
         self.left -= cost
         if self.left < 0:
-            raise OverBudget
+            raise BudgetExceeded
 
 
-class OverBudget(Exception):
+class BudgetExceeded(Exception):
     """A pickle that builds more than any network needs."""
 
 
@@ -30,7 +30,7 @@ def check_depth(value: Any) -> None:
     """Raise ValueError where containers lie deeper in each other than in any network. Visits each value once."""
     level = [value]
     seen: set[int] = set()
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         deeper: list[Any] = []
         for item in level:
             if type(item) not in (dict, list, tuple) or id(item) in seen:
@@ -40,4 +40,4 @@ def check_depth(value: Any) -> None:
         level = deeper
         if not level:
             return
-    raise Flaw("its parts are nested too deeply")
+    raise FormatError("its parts are nested too deeply")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from networks.errors import Flaw
-from networks.safe_pickle.file_reader import Region
-from networks.safe_pickle.lazy_tensor import Storage, StoredTensor
+from networks.errors import FormatError
+from networks.safe_pickle.file_reader import ByteRange
+from networks.safe_pickle.lazy_tensor import LazyTensor, Storage
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class GlobalRef:
     """The name of something in a Python module. Only its text: nothing is looked up, imported or called."""
 
     module: str
@@ -22,16 +22,16 @@ class Name:
 
 
 @dataclass(slots=True, eq=False)
-class Thing:
+class OpaqueObject:
     """An object of a class known only by name: what it was made with, and the state it was given. It does nothing."""
 
-    name: Name
+    name: GlobalRef
     arguments: tuple[Any, ...]
     state: Any = None
 
 
 @dataclass(slots=True, eq=False)
-class Module:
+class ModuleState:
     """A network or a part of one, as the published repositories store them: its class's name and its attributes."""
 
     class_name: str
@@ -39,7 +39,7 @@ class Module:
 
 
 @dataclass(slots=True, eq=False)
-class NumberType:
+class NumpyDtype:
     """A numpy number type, such as "f4"; `order` is "<" for the byte order that we can read."""
 
     code: str
@@ -47,26 +47,26 @@ class NumberType:
 
 
 @dataclass(slots=True, eq=False)
-class UnfilledArray:
+class EmptyArray:
     """A numpy array between being made and being given its numbers."""
 
 
-def key_is_plain(key: Any) -> None:
+def check_dict_key(key: Any) -> None:
     """Raise ValueError where a key of a dict is not text, a small number or None.
 
     Others could be built so that looking them up takes for ever.
     """
     if key is None or type(key) in (str, bool) or (type(key) is int and abs(key) < 2**32):
         return
-    raise Flaw(f"it has {said(key)} for a name")
+    raise FormatError(f"it has {type_name(key)} for a name")
 
 
-def said(value: Any) -> str:
+def type_name(value: Any) -> str:
     """What sort of value this is, for a sentence."""
-    return _WORDS.get(type(value), "an object")
+    return _TYPE_NAMES.get(type(value), "an object")
 
 
-_WORDS: dict[type, str] = {
+_TYPE_NAMES: dict[type, str] = {
     str: "a text",
     int: "a number",
     float: "a number",
@@ -77,8 +77,8 @@ _WORDS: dict[type, str] = {
     dict: "a table of values",
     set: "a set",
     bytes: "bytes",
-    Region: "bytes",
-    Name: "a function",
-    StoredTensor: "a tensor",
+    ByteRange: "bytes",
+    GlobalRef: "a function",
+    LazyTensor: "a tensor",
     Storage: "numbers",
 }

@@ -9,87 +9,87 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from networks.errors import broken
-from networks.safe_pickle.file_reader import FileBytes, Region
+from networks.errors import corrupt
+from networks.safe_pickle.file_reader import ByteRange, RandomAccessFile
 
-START = b"PK\x03\x04"
+LOCAL_HEADER_MAGIC = b"PK\x03\x04"
 _END, _END64, _LOCATOR64, _ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x01\x02"
-_MOST_ENTRIES = 20_000
-_LONGEST_NAME = 512
+_MAX_ENTRIES = 20_000
+_MAX_NAME_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     header: int  # position of the local header
     length: int
-    packed: bool
+    compressed: bool
 
 
-class ZipTable:
+class ZipDirectory:
     """Names and places of the entries. Raises CheckpointError (broken) where the archive makes no sense."""
 
-    def __init__(self, file: FileBytes) -> None:
+    def __init__(self, file: RandomAccessFile) -> None:
         self.file = file
         self.entries: dict[str, Entry] = {}
-        count, size, start = self._end()
-        if count > _MOST_ENTRIES or size > 2 * _LONGEST_NAME * _MOST_ENTRIES:
-            raise broken(file.path, f"its table of contents has {count} entries, far more than a network has")
-        table = file.whole().part(start, size).read()
+        count, size, start = self._read_end_record()
+        if count > _MAX_ENTRIES or size > 2 * _MAX_NAME_BYTES * _MAX_ENTRIES:
+            raise corrupt(file.path, f"its table of contents has {count} entries, far more than a network has")
+        table = file.full_range().slice(start, size).read()
         at = 0
         for _ in range(count):
-            at = self._entry(table, at)
+            at = self._read_entry(table, at)
 
-    def region(self, name: str) -> Region:
+    def entry_range(self, name: str) -> ByteRange:
         """Where the bytes of an entry lie."""
         entry = self.entries.get(name)
         if entry is None:
-            raise broken(self.file.path, f"its part {_short(name)} is missing")
-        if entry.packed:
-            raise broken(self.file.path, f"its part {_short(name)} is compressed, which torch never does")
-        header = self.file.whole().part(entry.header, 30).read()
-        if header[:4] != START:
-            raise broken(self.file.path, f"its part {_short(name)} is not where its table of contents says")
+            raise corrupt(self.file.path, f"its part {_shorten(name)} is missing")
+        if entry.compressed:
+            raise corrupt(self.file.path, f"its part {_shorten(name)} is compressed, which torch never does")
+        header = self.file.full_range().slice(entry.header, 30).read()
+        if header[:4] != LOCAL_HEADER_MAGIC:
+            raise corrupt(self.file.path, f"its part {_shorten(name)} is not where its table of contents says")
         name_length, extra_length = struct.unpack("<HH", header[26:30])
-        return self.file.whole().part(entry.header + 30 + name_length + extra_length, entry.length)
+        return self.file.full_range().slice(entry.header + 30 + name_length + extra_length, entry.length)
 
-    def _end(self) -> tuple[int, int, int]:
+    def _read_end_record(self) -> tuple[int, int, int]:
         """Number of entries, size and position of the table, from the record at the end of the file."""
         tail_length = min(self.file.size, 22 + 0xFFFF)
         tail_start = self.file.size - tail_length
         tail = self.file.read(tail_start, tail_length)
         at = tail.rfind(_END)
         if at < 0 or at + 22 > len(tail):
-            raise broken(self.file.path, f"it breaks off after {self.file.size} bytes, before its table of contents")
+            raise corrupt(self.file.path, f"it breaks off after {self.file.size} bytes, before its table of contents")
         count, size, start = struct.unpack("<HII", tail[at + 10 : at + 20])
         if count == 0xFFFF or size == 0xFFFFFFFF or start == 0xFFFFFFFF:
             locator = tail[at - 20 : at] if at >= 20 else b""
             if locator[:4] != _LOCATOR64:
-                raise broken(self.file.path, "its table of contents cannot be found")
+                raise corrupt(self.file.path, "its table of contents cannot be found")
             (place,) = struct.unpack("<Q", locator[8:16])
-            record = self.file.whole().part(place, 56).read()
+            record = self.file.full_range().slice(place, 56).read()
             if record[:4] != _END64:
-                raise broken(self.file.path, "its table of contents cannot be found")
+                raise corrupt(self.file.path, "its table of contents cannot be found")
             count, size, start = struct.unpack("<QQQ", record[32:56])
         return count, size, start
 
-    def _entry(self, table: bytes, at: int) -> int:
+    def _read_entry(self, table: bytes, at: int) -> int:
         """Note the entry at this position of the table; the position of the next one."""
         if table[at : at + 4] != _ENTRY or at + 46 > len(table):
-            raise broken(self.file.path, "its table of contents breaks off")
+            raise corrupt(self.file.path, "its table of contents breaks off")
         flags, method = struct.unpack("<HH", table[at + 8 : at + 12])
         packed_length, length = struct.unpack("<II", table[at + 20 : at + 28])
         name_length, extra_length, note_length = struct.unpack("<HHH", table[at + 28 : at + 34])
         (header,) = struct.unpack("<I", table[at + 42 : at + 46])
         name = table[at + 46 : at + 46 + name_length]
         extra = table[at + 46 + name_length : at + 46 + name_length + extra_length]
-        if name_length > _LONGEST_NAME:
-            raise broken(self.file.path, "its table of contents has a name that is none")
+        if name_length > _MAX_NAME_BYTES:
+            raise corrupt(self.file.path, "its table of contents has a name that is none")
         if 0xFFFFFFFF in (packed_length, length, header):
-            length, header = self._large(extra, length, packed_length, header)
+            length, header = self._zip64_fields(extra, length, packed_length, header)
         self.entries[name.decode("utf-8", "replace")] = Entry(header, length, method != 0 or bool(flags & 1))
         return at + 46 + name_length + extra_length + note_length
 
-    def _large(self, extra: bytes, length: int, packed_length: int, header: int) -> tuple[int, int]:
+    def _zip64_fields(self, extra: bytes, length: int, packed_length: int, header: int) -> tuple[int, int]:
         """Length and position of an entry that needs 64 bits for one of them, from its extra field."""
         at = 0
         while at + 4 <= len(extra):
@@ -99,8 +99,8 @@ class ZipTable:
                 values = [wide.pop(0) if value == 0xFFFFFFFF and wide else value for value in (length, packed_length)]
                 return values[0], wide.pop(0) if header == 0xFFFFFFFF and wide else header
             at += 4 + size
-        raise broken(self.file.path, "its table of contents breaks off")
+        raise corrupt(self.file.path, "its table of contents breaks off")
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name[-60:])

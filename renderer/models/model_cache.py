@@ -13,12 +13,12 @@ import torch
 from networks.api import DEMO
 from networks.architectures.layerwise import Step
 from networks.architectures.stylegan3 import SynthesisNetwork as AliasFree
-from networks.checkpoints.checkpoint import Generator, Network, load_network
+from networks.checkpoints.checkpoint import Generator, LoadedCheckpoint, load_network
 from networks.checkpoints.contents import Role
-from networks.checkpoints.download import forget, is_url
-from networks.checkpoints.resolve_source import locate
-from networks.errors import CheckpointError, plain
-from networks.inference.cuda_graphs import Graphs
+from networks.checkpoints.download import discard_damaged, is_url
+from networks.checkpoints.resolve_source import resolve_source
+from networks.errors import CheckpointError, sanitize
+from networks.inference.cuda_graphs import CudaGraphCache
 from ops import image_allocator
 from renderer.errors import Problem
 from renderer.messages import ModelInfo
@@ -47,7 +47,7 @@ class Loaded:
     """A network on its device, ready to run, with what is remembered about it."""
 
     network: Generator
-    file: Network
+    file: LoadedCheckpoint
     stamp: Stamp | None
     weights: str  # "G_ema" or "G": which one it is
     choices: tuple[str, ...]  # of these, what the file has
@@ -60,7 +60,7 @@ class Loaded:
     infos: dict[tuple[Model, bool, str, str], ModelInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.graphs = Graphs(self.network.synthesis)
+        self.graphs = CudaGraphCache(self.network.synthesis)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -129,7 +129,7 @@ class Models:
         """Let go of every network that no view is showing."""
         self._let_go(0)
         for loaded in self._loaded.values():
-            loaded.graphs.forget()
+            loaded.graphs.clear()
             loaded.preview = None
         image_allocator.release()
 
@@ -151,12 +151,12 @@ class Models:
             if held is not None:
                 self._shown[view] = wish
             elif wish not in self._failed or self._failed[wish].error is not error:
-                forget(wish.path, error)
+                discard_damaged(wish.path, error)
                 self._failed[wish] = _Failure(_stamp(wish.path), error, time.monotonic())
             raise
 
     def _load(self, wish: Wish, stamp: Stamp | None, tell: Tell) -> Loaded:
-        name = plain(short_name(wish.path))
+        name = sanitize(short_name(wish.path))
         source: str | Path = wish.path or DEMO
         if is_url(wish.path):
             source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
@@ -213,7 +213,7 @@ def _stamp(path: str) -> Stamp | None:
     if is_url(path):
         return None
     try:
-        file = locate(path or DEMO)[0]
+        file = resolve_source(path or DEMO)[0]
         facts = file.stat()
     except (OSError, ValueError, CheckpointError):
         return None

@@ -14,7 +14,7 @@ from session import Model
 
 def model_info(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
     """The facts, as this scene's model names it; the same object as long as they are the same."""
-    key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.line)
+    key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.status)
     if key not in loaded.infos:
         loaded.infos[key] = _describe(loaded, model, force_fp32)
     return loaded.infos[key]
@@ -43,7 +43,7 @@ def _describe(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
         device=str(loaded.device),
         device_name=_device_name(loaded.device),
         precision="mixed" if any(layer.dtype == "float16" for layer in layers) else "float32",
-        kernels=", ".join(filter(None, (ops.describe(loaded.device), loaded.graphs.line))),
+        kernels=", ".join(filter(None, (ops.describe(loaded.device), loaded.graphs.status))),
         channel_order=loaded.channel_order(model),
         weights=loaded.choices,
         note=" ".join(_notes(loaded, model)),
@@ -63,7 +63,7 @@ def _layer(loaded: Loaded, step: Step, force_fp32: bool) -> LayerInfo:
         height=step.size,
         channels=step.channels,
         dtype="float16" if half else "float32",
-        rows=step.w,
+        rows=step.w_indices,
         sampling_rate=step.sampling_rate,
         cutoff=step.cutoff,
         stopband=stopband,
@@ -72,7 +72,7 @@ def _layer(loaded: Loaded, step: Step, force_fp32: bool) -> LayerInfo:
 
 def _row_name(loaded: Loaded, row: int) -> str:
     """The layers that read a row of w, with the size of what they make: "L3 52²", "b8.conv0 + b4.torgb 8²"."""
-    readers = sorted((step for step in loaded.steps if row in step.w), key=lambda step: step.to_picture)
+    readers = sorted((step for step in loaded.steps if row in step.w_indices), key=lambda step: step.is_torgb)
     if not readers:
         return f"row {row}"
     names = [step.name.split("_")[0] for step in readers]

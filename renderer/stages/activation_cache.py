@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from networks.architectures.layerwise import State
+from networks.architectures.layerwise import SynthesisState
 from renderer.models.model_cache import Loaded
 from session.scene import Matrix
 
@@ -35,7 +35,7 @@ class Inputs:
             return 0
         changed = (self.rows != other.rows).any(dim=1).tolist()
         for step in self.loaded.steps:
-            if any(changed[row] for row in step.w):
+            if any(changed[row] for row in step.w_indices):
                 return step.index
         return len(self.loaded.steps)
 
@@ -45,7 +45,7 @@ class Run:
     """One pass through the layers, as far as it went: what came out of some of them, by how many were done."""
 
     inputs: Inputs
-    kept: dict[int, State] = field(default_factory=dict)
+    kept: dict[int, SynthesisState] = field(default_factory=dict)
 
     def deepest(self, inputs: Inputs, stop: int) -> int:
         """How many layers need not be run for these inputs; 0 where all must."""
@@ -58,7 +58,7 @@ class Run:
         return Run(inputs, {done: state for done, state in self.kept.items() if done <= limit})
 
 
-def bytes_of(states: Iterable[State]) -> int:
+def bytes_of(states: Iterable[SynthesisState]) -> int:
     """Memory of states together; what several of them share counts once."""
     sizes: dict[int, int] = {}
     for state in states:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from networks.architectures.activations import feature_map
-from networks.architectures.layerwise import State, Step
+from networks.architectures.layerwise import Step, SynthesisState
 from renderer.errors import Problem
 from renderer.inspectors import Look
 from renderer.messages import MapStats
@@ -42,12 +42,12 @@ def captured_step(capture: Capture, loaded: Loaded) -> Step | None:
     raise Problem(f"This network has no layer {capture.layer!r:.60}: {suggest(capture.layer, names)}")
 
 
-def map_of(step: Step | None, state: State, loaded: Loaded, model: Model) -> Map:
+def map_of(step: Step | None, state: SynthesisState, loaded: Loaded, model: Model) -> Map:
     """The map in a state: of a layer, or the finished picture with its channels as red, green, blue."""
     if step is not None:
         values = feature_map(step, state)[0].to(torch.float32)
         return Map(values, None, step.size / step.resolution)
-    picture = loaded.network.synthesis.picture(state)[0]
+    picture = loaded.network.synthesis.to_image(state)[0]
     if loaded.channel_order(model) == "bgr":
         picture = picture.flip(0)
     return Map(picture, None, 1.0)

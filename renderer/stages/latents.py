@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from networks.architectures.mapping import truncate
-from networks.sampling import blend_seeds, class_vectors, draw_latent
+from networks.sampling import blend_seeds, draw_latent, to_class_vectors
 from renderer.errors import Problem
 from session import Latent, Mixing, Scene, Truncation
 from session.scene import corners
@@ -98,7 +98,7 @@ class Latents:
                     f"There is no class {class_index}: this network has classes 0 to {mapping.c_dim - 1}; choose one "
                     "of them."
                 )
-            vector = class_vectors(class_index, mapping.c_dim, 1)
+            vector = to_class_vectors(class_index, mapping.c_dim, 1)
         w = blend_seeds(mapping, [(seed, 1.0)], vector)[:, 0].clone()
         self._mapped += 1
         self._seeds[key] = w

@@ -43,7 +43,7 @@ def move_input(loaded: Loaded, forward: Matrix | None) -> AbstractContextManager
     synthesis = loaded.network.synthesis
     if forward is None or not isinstance(synthesis, AliasFree):
         return nullcontext()
-    return synthesis.input.moved(forward)
+    return synthesis.input.use_transform(forward)
 
 
 def moved(captured: Map, moves: Moves, step: Step | None) -> Map:

@@ -29,11 +29,11 @@ from file_makers import (
 from published_numbers import DATA, NAMES
 from soak_mutations import SPARE, one_sentence, worker
 
-from networks import CheckpointError, convert, describe, load_network, save_networks
+from networks import CheckpointError, convert, inspect_checkpoint, load_network, save_networks
 from networks.architectures.stylegan2 import Generator
 from networks.checkpoints.contents import Role
 from networks.checkpoints.formats import read_contents
-from networks.safe_pickle.file_reader import FileBytes
+from networks.safe_pickle.file_reader import RandomAccessFile
 
 
 def test_loaded_networks_are_ready_to_run(tmp_path):
@@ -66,7 +66,7 @@ def explained(path: Path, kind: str, text: str) -> None:
     assert text in str(caught.value)
     assert one_sentence(str(caught.value), path.name)
     with pytest.raises(CheckpointError):
-        describe(path)
+        inspect_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_file_of_a_newer_version_asks_for_a_newer_program(tmp_path):
 
 def test_a_file_with_only_a_discriminator_holds_no_generator(tmp_path):
     net = opened(save_networks(tmp_path / "x.safetensors", {"D": made(TINY_D)}))
-    assert describe(net.path).family == "discriminator"
+    assert inspect_checkpoint(net.path).family == "discriminator"
     with pytest.raises(CheckpointError, match="holds no generator"):
         _ = net.generator
 
@@ -286,7 +286,7 @@ def test_a_run_folder_gives_its_newest_snapshot(tmp_path):
     save_networks(run / "snapshots" / "network-snapshot-002000.safetensors", {"G_ema": made(TINY3, 4)})
     (run / "snapshots" / ".network-snapshot-003000.safetensors.77.part").write_bytes(b"half")
     assert opened(run).path.name == "network-snapshot-002000.safetensors"
-    assert describe(run).path.name == "network-snapshot-002000.safetensors"
+    assert inspect_checkpoint(run).path.name == "network-snapshot-002000.safetensors"
 
 
 def test_a_run_whose_newest_snapshot_is_half_written_gives_the_one_before(tmp_path):
@@ -296,7 +296,7 @@ def test_a_run_whose_newest_snapshot_is_half_written_gives_the_one_before(tmp_pa
     net = opened(tmp_path)
     assert net.path.name == "network-snapshot-000200.pkl"
     assert "network-snapshot-000400.pkl is a network file, but it breaks off after 5000 bytes" in net.notes[-1]
-    assert describe(tmp_path).path == net.path
+    assert inspect_checkpoint(tmp_path).path == net.path
 
 
 def test_a_run_without_snapshots_is_told_as_such(tmp_path):
@@ -307,7 +307,7 @@ def test_a_run_without_snapshots_is_told_as_such(tmp_path):
 def test_a_file_that_is_replaced_while_open_gives_the_one_that_was_opened(tmp_path):
     """The way our own saving replaces: a new file moves over the name."""
     path = tiny_safetensors(tmp_path)
-    with FileBytes(path) as file:
+    with RandomAccessFile(path) as file:
         contents = read_contents(file)
         save_networks(path, {"G_ema": made(TINY3, 99)})
         stored = contents.networks["G_ema"].tensors["mapping.fc0.weight"]
@@ -320,7 +320,7 @@ def test_a_file_that_is_replaced_while_open_gives_the_one_that_was_opened(tmp_pa
 def test_a_file_that_shrinks_or_changes_while_open_is_noticed(tmp_path):
     path = tiny_safetensors(tmp_path)
     data = path.read_bytes()
-    with FileBytes(path) as file:
+    with RandomAccessFile(path) as file:
         contents = read_contents(file)
         with path.open("r+b") as other:
             other.truncate(3000)
@@ -328,7 +328,7 @@ def test_a_file_that_shrinks_or_changes_while_open_is_noticed(tmp_path):
             for stored in contents.networks["G_ema"].tensors.values():
                 stored.copy_into(torch.empty(stored.shape))
     path.write_bytes(data)
-    with FileBytes(path) as file:
+    with RandomAccessFile(path) as file:
         with path.open("ab") as other:
             other.write(b"more")
         with pytest.raises(CheckpointError, match="changed while it was being read"):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from file_makers import TINY3, made, picture, tiny_safetensors
 
-from networks import CheckpointError, describe, load_network
+from networks import CheckpointError, inspect_checkpoint, load_network
 from networks.checkpoints.download import cache_folder, fetch
 
 CONTENT = os.urandom(300_000)
@@ -133,7 +133,7 @@ def test_a_network_opens_from_a_url(server, tmp_path):
 def test_a_file_that_came_damaged_is_fetched_again_by_the_next_try(damage, server, cache, tmp_path):
     whole = tiny_safetensors(tmp_path).read_bytes()
     server.content = b"no network at all" if damage == "no network" else whole[:-100]
-    for read in (load_network, describe):
+    for read in (load_network, inspect_checkpoint):
         with pytest.raises(CheckpointError):
             read(server.url)
         assert left(cache) == []

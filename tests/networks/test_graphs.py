@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from networks.architectures.layerwise import State, Step
+from networks.architectures.layerwise import Step, SynthesisState
 from networks.architectures.stylegan2 import Generator as StyleGAN2
 from networks.architectures.stylegan3 import Generator as StyleGAN3
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from networks.inference import cuda_graphs as module
-from networks.inference.cuda_graphs import KEPT, WARM, Graphs, Work
+from networks.inference.cuda_graphs import MAX_GRAPHS, WARMUP_RUNS, CudaGraphCache, Work
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available() or torch.version.cuda is None, reason="no NVIDIA GPU here")
 SMALL: dict[str, Any] = {
@@ -44,7 +44,7 @@ class Recorder:
     def __init__(self) -> None:
         self.recorded = self.repeated = 0
 
-    def __call__(self, work: Work) -> tuple[Callable[[], None], State]:
+    def __call__(self, work: Work) -> tuple[Callable[[], None], SynthesisState]:
         self.recorded += 1
         first = work()
         places = [t.clone() if t is not None else None for t in (first.x, first.image, first.shortcut)]
@@ -58,7 +58,7 @@ class Recorder:
 
         x, image, shortcut = places
         assert x is not None
-        return repeat, State(x, image, shortcut, first.done)
+        return repeat, SynthesisState(x, image, shortcut, first.done)
 
 
 def three() -> StyleGAN3:
@@ -79,12 +79,12 @@ def some_ws(G: StyleGAN2 | StyleGAN3, seed: int, batch: int = 1) -> Tensor:
 @pytest.mark.parametrize("make", [two, three])
 def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
     G, record = make(), Recorder()
-    graphs = Graphs(G.synthesis, record)
+    graphs = CudaGraphCache(G.synthesis, record)
     kept = []
     for stop in (None, 4):
-        for seed in range(WARM + 4):
+        for seed in range(WARMUP_RUNS + 4):
             ws = some_ws(G, seed)
-            heard: list[tuple[Step, State]] = []
+            heard: list[tuple[Step, SynthesisState]] = []
             state = graphs.run(ws, stop=stop, on_step=lambda step, state, heard=heard: heard.append((step, state)))
             expected = G.synthesis.run(ws, stop=stop)
             assert state.done == expected.done
@@ -100,11 +100,11 @@ def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
 
 def test_every_change_that_matters_is_followed():
     G, record = three(), Recorder()
-    graphs = Graphs(G.synthesis, record)
+    graphs = CudaGraphCache(G.synthesis, record)
     ws = some_ws(G, 0)
 
     def settled(ws: Tensor = ws, **options) -> None:
-        for _ in range(WARM + 2):
+        for _ in range(WARMUP_RUNS + 2):
             assert torch.equal(graphs.run(ws, **options).x, G.synthesis.run(ws, **options).x)
 
     layer = G.synthesis.layer(G.synthesis.layer_names[3])
@@ -127,31 +127,31 @@ def test_every_change_that_matters_is_followed():
     settled(some_ws(G, 1, batch=2))
     settled(ws, force_fp32=True)
     assert record.recorded == 6
-    assert graphs.recorded == KEPT
-    graphs.forget()
+    assert graphs.recorded == MAX_GRAPHS
+    graphs.clear()
     assert graphs.recorded == 0
     settled()
 
 
 def test_what_cannot_be_repeated_is_not_recorded(monkeypatch):
     G, record = two(), Recorder()
-    graphs = Graphs(G.synthesis, record)
+    graphs = CudaGraphCache(G.synthesis, record)
     ws = some_ws(G, 0)
     state = G.synthesis.run(ws, stop=2)
-    for _ in range(WARM + 2):
+    for _ in range(WARMUP_RUNS + 2):
         graphs.run(ws, noise_mode="random")
         resumed = graphs.run(ws, start=2, state=state)
         assert torch.equal(resumed.x, G.synthesis.run(ws).x)
         with torch.enable_grad():
             graphs.run(ws)
     assert record.recorded == 0
-    for _ in range(WARM + 2):
-        assert Graphs(G.synthesis).run(ws).done == len(G.synthesis.steps)  # a CPU has no graphs
-    monkeypatch.setattr(module, "SHORT", 0.0)
-    for _ in range(WARM + 2):
+    for _ in range(WARMUP_RUNS + 2):
+        assert CudaGraphCache(G.synthesis).run(ws).done == len(G.synthesis.steps)  # a CPU has no graphs
+    monkeypatch.setattr(module, "MAX_GRAPH_SECONDS", 0.0)
+    for _ in range(WARMUP_RUNS + 2):
         graphs.run(ws)
     assert record.recorded == 0
-    assert "can be cancelled between layers" in graphs.why
+    assert "can be cancelled between layers" in graphs.reason
 
 
 def test_a_failed_recording_is_said_once_and_pictures_go_on():
@@ -162,14 +162,14 @@ def test_a_failed_recording_is_said_once_and_pictures_go_on():
         tries.append(work)
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    graphs, ws = Graphs(G.synthesis, refuse), some_ws(G, 0)
-    for seed in range(WARM + 4):
+    graphs, ws = CudaGraphCache(G.synthesis, refuse), some_ws(G, 0)
+    for seed in range(WARMUP_RUNS + 4):
         ws = some_ws(G, seed)
         assert torch.equal(graphs.run(ws).x, G.synthesis.run(ws).x)
     assert len(tries) == 1
-    assert graphs.why == "recording failed: operation not permitted when stream is capturing"
+    assert graphs.reason == "recording failed: operation not permitted when stream is capturing"
     G.synthesis.layer(G.synthesis.layer_names[0]).bias.add_(1)  # another network may be luckier
-    for _ in range(WARM + 2):
+    for _ in range(WARMUP_RUNS + 2):
         graphs.run(ws)
     assert len(tries) == 2
 
@@ -178,12 +178,12 @@ def test_a_failed_recording_is_said_once_and_pictures_go_on():
 @pytest.mark.parametrize("make", [two, three])
 def test_on_a_gpu_graphs_give_the_same_pictures(make):
     G = make().cuda()
-    graphs = Graphs(G.synthesis)
-    for seed in range(WARM + 4):
+    graphs = CudaGraphCache(G.synthesis)
+    for seed in range(WARMUP_RUNS + 4):
         ws = some_ws(G, seed).cuda()
-        made, expected = G.synthesis.picture(graphs.run(ws)), G.synthesis.picture(G.synthesis.run(ws))
+        made, expected = G.synthesis.to_image(graphs.run(ws)), G.synthesis.to_image(G.synthesis.run(ws))
         assert (made - expected).abs().max() <= 1e-3 * expected.abs().max()
-    assert graphs.recorded == 1, graphs.why
+    assert graphs.recorded == 1, graphs.reason
 
 
 def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
@@ -197,8 +197,8 @@ def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
     file = save_networks(tmp_path / "network.safetensors", {"G_ema": G})
     base = Scene(model=Model(path=str(file)))
     layer = G.synthesis.layer_names[5]
-    scenes = [replace(base, latent=Latent(seed=seed)) for seed in range(WARM + 3)]
-    scenes += [replace(base, latent=Latent(seed=seed), capture=Capture(layer=layer)) for seed in range(WARM + 3)]
+    scenes = [replace(base, latent=Latent(seed=seed)) for seed in range(WARMUP_RUNS + 3)]
+    scenes += [replace(base, latent=Latent(seed=seed), capture=Capture(layer=layer)) for seed in range(WARMUP_RUNS + 3)]
     scenes += [replace(base, transform=Transform(rotate=angle)) for angle in range(0, 50, 10)]
     scenes += [replace(base, mixing=Mixing(layers=(row,), seed=3)) for row in (9, 4, 12)]
     scenes += scenes[::-1]
@@ -212,7 +212,7 @@ def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
     engine, record = Engine(), Recorder()
     pixels(engine, base)
     (loaded,) = engine._models._loaded.values()
-    loaded.graphs = Graphs(loaded.network.synthesis, record)
+    loaded.graphs = CudaGraphCache(loaded.network.synthesis, record)
     plain = Engine()
     for scene in scenes:
         assert torch.equal(pixels(engine, scene), pixels(plain, scene))

@@ -13,7 +13,7 @@ import torch
 from published_numbers import NAMES, network, numbers, tensor
 from torch import Tensor
 
-from networks.architectures.layerwise import Pass, State, Synthesis
+from networks.architectures.layerwise import LayerwiseSynthesis, RunOptions, SynthesisState
 from networks.architectures.stylegan2 import Generator as StyleGAN2
 from networks.architectures.stylegan3 import Generator as StyleGAN3
 from networks.config import StyleGAN2Config, StyleGAN3Config
@@ -34,7 +34,7 @@ GENERATORS = {
 
 
 @dataclass(frozen=True)
-class Stored(Pass):
+class Stored(RunOptions):
     """A pass that stores half of the layers (or all, with `everywhere`) as a GPU would, on any device."""
 
     half: torch.dtype = torch.float16
@@ -44,18 +44,18 @@ class Stored(Pass):
         return self.half if self.everywhere or wanted == torch.float16 else torch.float32
 
 
-def picture(synthesis: Synthesis, ws: Tensor, how: Pass) -> Tensor:
-    state: State | None = None
+def picture(synthesis: LayerwiseSynthesis, ws: Tensor, how: RunOptions) -> Tensor:
+    state: SynthesisState | None = None
     for step in synthesis.steps:
         state = synthesis._advance(step, state, ws, how)
     assert state is not None
-    return synthesis.picture(state)
+    return synthesis.to_image(state)
 
 
-def grey_levels(synthesis: Synthesis, ws: Tensor, how: Pass) -> float:
+def grey_levels(synthesis: LayerwiseSynthesis, ws: Tensor, how: RunOptions) -> float:
     """How far a pass is from float32 on average, were pictures to fill the range from -1 to 1 as trained ones do."""
     with torch.no_grad():
-        exact, stored = picture(synthesis, ws, Pass()), picture(synthesis, ws, how)
+        exact, stored = picture(synthesis, ws, RunOptions()), picture(synthesis, ws, how)
     assert stored.isfinite().all()
     return float((stored - exact).abs().mean() / exact.abs().quantile(0.99)) / GREY
 

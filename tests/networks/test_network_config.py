@@ -33,21 +33,21 @@ def test_constructor_arguments_of_both_repositories_are_understood():
     """stylegan3 passes synthesis options flat, stylegan2-ada-pytorch in a part of their own, with other defaults."""
     flat = {"class_name": "training.networks_stylegan2.Generator", "img_resolution": 64, "c_dim": 0}
     flat |= {"mapping_kwargs": {"num_layers": 2}, "channel_max": 64, "fused_modconv_default": "inference_only"}
-    config = StyleGAN2Config.from_published(flat)
+    config = StyleGAN2Config.from_nvidia_kwargs(flat)
     assert (config.mapping_num_layers, config.channel_max, config.num_fp16_res) == (2, 64, 4)
     assert config.fused_modconv_default == "inference_only"
     nested = {"img_resolution": 64, "mapping_kwargs": {"num_layers": 2, "w_avg_beta": 0.9}}
     nested["synthesis_kwargs"] = {"channel_max": 64, "num_fp16_res": 3, "architecture": "resnet", "use_noise": False}
-    ada = StyleGAN2Config.from_published(nested, ada=True)
+    ada = StyleGAN2Config.from_nvidia_kwargs(nested, ada=True)
     assert (ada.w_avg_beta, ada.num_fp16_res, ada.conv_clamp) == (0.9, 3, None)
     assert (ada.architecture, ada.use_noise) == ("resnet", False)
-    assert StyleGAN2Config.from_published({"img_resolution": 64}, ada=True).w_avg_beta == 0.995
+    assert StyleGAN2Config.from_nvidia_kwargs({"img_resolution": 64}, ada=True).w_avg_beta == 0.995
     judge = {"img_resolution": 64, "block_kwargs": {"freeze_layers": 2}, "mapping_kwargs": {"num_layers": 4}}
     judge["epilogue_kwargs"] = {"mbstd_group_size": None, "activation": "relu"}
-    D = DiscriminatorConfig.from_published(judge)
+    D = DiscriminatorConfig.from_nvidia_kwargs(judge)
     assert (D.freeze_layers, D.mapping_num_layers, D.mbstd_group_size) == (2, 4, None)
     assert (D.activation, D.epilogue_activation) == ("lrelu", "relu")
-    assert StyleGAN2Config.from_published({"img_resolution": 8, "fused_modconv_default": False}) == StyleGAN2Config(
+    assert StyleGAN2Config.from_nvidia_kwargs({"img_resolution": 8, "fused_modconv_default": False}) == StyleGAN2Config(
         8, fused_modconv_default="never"
     )
 
@@ -66,8 +66,11 @@ def test_constructor_arguments_of_both_repositories_are_understood():
         (lambda: StyleGAN3Config(4, first_cutoff=3), "first_cutoff is 3, but 4 pixels hold at most 2 cycles"),
         (lambda: config_from_dict({"family": "stylegan9"}), "family is 'stylegan9', but must be one of stylegan3"),
         (lambda: config_from_dict({"family": "stylegan2"}), "do not say img_resolution"),
-        (lambda: StyleGAN2Config.from_published({"img_resolution": 8, "z_dmi": 4}), "no option 'z_dmi': did you mean"),
-        (lambda: StyleGAN2Config.from_published({"mapping_kwargs": 4}), "mapping_kwargs is a int"),
+        (
+            lambda: StyleGAN2Config.from_nvidia_kwargs({"img_resolution": 8, "z_dmi": 4}),
+            "no option 'z_dmi': did you mean",
+        ),
+        (lambda: StyleGAN2Config.from_nvidia_kwargs({"mapping_kwargs": 4}), "mapping_kwargs is a int"),
         (lambda: preset("stylegan4", 64), "no preset 'stylegan4': did you mean stylegan"),
     ],
 )

@@ -16,10 +16,8 @@ from planned_networks import KINDS, make
 from torch import Tensor, nn
 
 from networks import load_network
-from networks.architectures.activations import listening
+from networks.architectures.activations import record_outputs
 from networks.architectures.stylegan3 import Generator, SynthesisLayer
-from networks.inference.prepared import InputPlan
-from networks.inference.torch_layer import TorchLayer
 from ops.image_allocator import pixel_stride
 from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 
@@ -149,7 +147,7 @@ def test_a_network_of_another_precision_is_computed_in_it() -> None:
     single = planned(network, ws)
     network.double()
     with torch.no_grad():
-        assert layer_of(network, 0).plan.of(layer_of(network, 0)) is None
+        assert layer_of(network, 0).prepared.get(layer_of(network, 0)) is None
     network.float()
     assert_same(planned(network, ws), single)
 
@@ -172,20 +170,20 @@ def test_a_plan_is_made_once_and_only_without_gradients() -> None:
     network = make()
     ws = ws_for(network)
     layer, first = layer_of(network, 0), network.synthesis.input
-    assert layer.plan.of(layer) is None
+    assert layer.prepared.get(layer) is None
     with torch.no_grad():
-        made = layer.plan.of(layer)
-        assert isinstance(made, SynthesisLayerCpu | TorchLayer)
-        assert isinstance(first.plan.of(first), InputPlan)
+        made = layer.prepared.get(layer)
+        assert isinstance(made, SynthesisLayerCpu | PreparedTorchLayer)
+        assert isinstance(first.prepared.get(first), PreparedInput)
         network.synthesis(ws)
-        assert layer.plan.of(layer) is made
+        assert layer.prepared.get(layer) is made
 
 
 def test_whoever_listens_to_a_layer_hears_what_is_used() -> None:
     network = make()
     ws, name = ws_for(network), network.synthesis.layer_names[4]
     kept: dict[str, Tensor] = {}
-    with torch.no_grad(), listening(network.synthesis, [name, f"{name}.affine"]) as seen:
+    with torch.no_grad(), record_outputs(network.synthesis, [name, f"{name}.affine"]) as seen:
         network.synthesis.run(ws, on_step=lambda step, state: kept.update({step.name: state.x}))
     assert torch.equal(seen[name], kept[name])
     assert seen[f"{name}.affine"].shape == (1, 24)
@@ -197,7 +195,7 @@ def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
         network = load_network(ROOT / "tests" / "data" / "networks" / "sg3t_64_uncond.pkl").generator
         assert isinstance(network, Generator)
         layer = network.synthesis.layer(network.synthesis.layer_names[0])
-        assert isinstance(layer.plan.of(layer), SynthesisLayerCpu | TorchLayer)
+        assert isinstance(layer.prepared.get(layer), SynthesisLayerCpu | PreparedTorchLayer)
         ws = ws_for(network)
         before = network.synthesis(ws)
         layer.weight[0] *= 5

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
-from networks.inference.cuda_layer import GpuLayerPlan
+from networks.inference.cuda_layer import PreparedCudaLayer
 
 T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24)
 KINDS = {
@@ -52,7 +52,7 @@ def planned(network: Generator, ws: Tensor, dtype: torch.dtype) -> Tensor:
     synthesis = network.synthesis
     x = synthesis.input(ws[:, 0]).contiguous()
     for step in synthesis.steps[1:]:
-        x = GpuLayerPlan(synthesis.layer(step.name))(x.to(dtype), ws[:, step.w[0]])
+        x = PreparedCudaLayer(synthesis.layer(step.name))(x.to(dtype), ws[:, step.w_indices[0]])
         assert x.dtype == dtype
     return x.float() * synthesis.output_scale
 

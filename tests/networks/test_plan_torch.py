@@ -10,7 +10,7 @@ import pytest
 import torch
 from planned_networks import KINDS, make
 
-from networks.inference.torch_layer import TorchLayer
+from networks.inference.torch_layer import PreparedTorchLayer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,7 +24,7 @@ def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -
         w = torch.randn(batch, 8)
         expected = layer(x, w).detach()
         with torch.no_grad():
-            prepared = TorchLayer(layer)
+            prepared = PreparedTorchLayer(layer)
             made = prepared(x, w)
             assert torch.equal(prepared(x, w), made)
         assert made.shape == expected.shape
@@ -37,7 +37,7 @@ def test_pictures_of_a_batch_do_not_meet() -> None:
     layer = network.layer(network.layer_names[2])
     x, w = torch.randn(3, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size), torch.randn(3, 8)
     with torch.no_grad():
-        prepared = TorchLayer(layer)
+        prepared = PreparedTorchLayer(layer)
         made = prepared(x, w)
         for n in range(3):
             one = prepared(x[n : n + 1], w[n : n + 1])[0]
@@ -48,7 +48,7 @@ def test_pictures_of_a_batch_do_not_meet() -> None:
 LAYER = """
 import torch
 from networks.config import StyleGAN3Config
-from networks.inference.torch_layer import TorchLayer
+from networks.inference.torch_layer import PreparedTorchLayer
 from networks.architectures.stylegan3 import SynthesisNetwork
 
 def highest():
@@ -62,9 +62,9 @@ with torch.inference_mode():
     small, layer = network.layer(network.layer_names[0]), network.layer(network.layer_names[11])
     assert layer.spec.in_size == 532 and min(layer.weight.shape[:2]) == 128, layer.spec
     w = torch.zeros(1, 8)
-    TorchLayer(small)(torch.zeros(1, small.spec.in_channels, small.spec.in_size, small.spec.in_size), w)
+    PreparedTorchLayer(small)(torch.zeros(1, small.spec.in_channels, small.spec.in_size, small.spec.in_size), w)
     x = torch.empty(1, 128, 532, 532, memory_format=torch.channels_last).uniform_(-1, 1)
-    prepared = TorchLayer(layer)
+    prepared = PreparedTorchLayer(layer)
     before = highest()
     prepared(x, w)
     print(highest() - before)

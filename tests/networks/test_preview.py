@@ -11,7 +11,7 @@ from torch import Tensor
 
 from networks.architectures.stylegan3 import Generator, SynthesisNetwork
 from networks.config import StyleGAN3Config
-from networks.inference.half_rate_preview import FACTOR, preview_of
+from networks.inference.half_rate_preview import FACTOR, make_preview
 from ops import kernels
 
 R = StyleGAN3Config(
@@ -37,7 +37,7 @@ def make(config: StyleGAN3Config = R) -> SynthesisNetwork:
 
 
 def quicker(synthesis: SynthesisNetwork) -> SynthesisNetwork:
-    found = preview_of(synthesis)
+    found = make_preview(synthesis)
     assert found is not None
     return found
 
@@ -85,9 +85,9 @@ def test_it_resumes_with_the_bits_of_a_whole_run():
 
 
 def test_networks_that_know_their_grid_have_none():
-    assert preview_of(make(replace(R, conv_kernel=3, use_radial_filters=False))) is None
-    assert preview_of(make(replace(R, img_resolution=16, num_layers=4, margin_size=2))) is None
+    assert make_preview(make(replace(R, conv_kernel=3, use_radial_filters=False))) is None
+    assert make_preview(make(replace(R, img_resolution=16, num_layers=4, margin_size=2))) is None
 
 
 def test_pictures_whose_rates_are_beyond_them_have_none():
-    assert preview_of(make(replace(R, img_resolution=96))) is None
+    assert make_preview(make(replace(R, img_resolution=96))) is None

@@ -9,9 +9,9 @@ import torch
 from file_makers import TINY2, TINY3, TINY_D, made, opened, picture, write_nvidia, write_openmmlab, write_tensorflow
 from published_numbers import DATA, NAMES, error, network, numbers, tensor
 
-from networks import CheckpointError, describe
+from networks import CheckpointError, inspect_checkpoint
 from networks.architectures.stylegan3 import Generator
-from networks.checkpoints.openmmlab import config_of_shapes
+from networks.checkpoints.openmmlab import infer_config
 from networks.config import StyleGAN3Config
 from networks.presets import preset
 
@@ -73,9 +73,7 @@ def test_options_left_to_defaults_are_told_from_the_state(tmp_path):
         assert net.G_ema is not None and net.D is not None
         assert net.G_ema.config.conv_clamp == net.D.config.conv_clamp == generator.conv_clamp
         blocks = (8, 16)
-        assert [net.D.config.half_precision(size) for size in blocks] == [
-            discriminator.half_precision(size) for size in blocks
-        ]
+        assert [net.D.config.uses_fp16(size) for size in blocks] == [discriminator.uses_fp16(size) for size in blocks]
 
 
 def test_a_generator_by_itself_opens(tmp_path):
@@ -106,7 +104,7 @@ def test_a_part_of_an_unknown_kind_is_left_aside_with_a_note(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_facts_are_known_without_reading_weights(name):
-    facts, net = describe(DATA / f"{name}.pkl"), network(name)
+    facts, net = inspect_checkpoint(DATA / f"{name}.pkl"), network(name)
     assert facts.family == {"sg3t": "StyleGAN3-T", "sg3r": "StyleGAN3-R", "sg2_": "StyleGAN2"}[name[:4]]
     assert facts.configs["G_ema"] == net.G_ema.config
     assert facts.parameters["G_ema"] == sum(value.numel() for value in net.G_ema.state_dict().values())
@@ -197,5 +195,5 @@ def test_published_channel_plans_are_found_from_shapes_alone():
             assert isinstance(config, StyleGAN3Config)
             with torch.device("meta"):
                 state = Generator(config).state_dict()
-            found = config_of_shapes({tensor: tuple(value.shape) for tensor, value in state.items()})
+            found = infer_config({tensor: tuple(value.shape) for tensor, value in state.items()})
             assert replace(found, magnitude_ema_beta=config.magnitude_ema_beta) == config

@@ -7,7 +7,7 @@ import pytest
 import torch
 from published_numbers import ALIAS_FREE, NAMES, error, network, numbers, tensor
 
-from networks.architectures.activations import capture, listening
+from networks.architectures.activations import record_outputs, run_to_layer
 from networks.sampling import draw_latents, to_uint8
 
 every_network = pytest.mark.parametrize("name", NAMES)
@@ -82,18 +82,18 @@ def test_every_layer_of_the_generator_puts_out_what_the_reference_does(name):
     ws = tensor(data["ws"])
     layers = [layer for layer in data["act_names"].tolist() if not layer.endswith("_out")]
     assert layers == [step.name for step in synthesis.steps]
-    with listening(synthesis, layers) as seen:
+    with record_outputs(synthesis, layers) as seen:
         synthesis(ws)
     for i, layer in enumerate(data["act_names"].tolist()):
         if layer.endswith(".x_out"):
             continue  # in an architecture without shortcuts, what conv1 puts out
         if layer.endswith(".img_out"):
-            activation = capture(synthesis, ws, layer.replace("img_out", "torgb"))
+            activation = run_to_layer(synthesis, ws, layer.replace("img_out", "torgb"))
         else:
             activation = seen[layer]
             step = synthesis.step(layer)
             assert tuple(activation.shape[1:]) == (step.channels, step.size, step.size)
-            assert torch.equal(capture(synthesis, ws, layer), activation) or step.to_picture
+            assert torch.equal(run_to_layer(synthesis, ws, layer), activation) or step.is_torgb
         assert list(activation.shape) == data["act_shape"][i].tolist()
         assert error(activation[0, :4, :6, :6], data[f"act/{layer}"]) < IMAGE
         assert abs(float(activation.double().mean()) - data["act_mean"][i]) < 1e-4 * data["act_std"][i]
@@ -105,7 +105,7 @@ def test_styles_are_the_published_ones(name):
     synthesis, data = network(name).G_ema.synthesis, numbers(name)
     ws = tensor(data["ws"])
     for step in synthesis.steps:
-        styles = synthesis.get_submodule(step.name).affine(ws[:, step.w[0]])
+        styles = synthesis.get_submodule(step.name).affine(ws[:, step.w_indices[0]])
         assert error(styles, data[f"affine/{step.name}"]) < 1e-5
 
 
@@ -122,7 +122,7 @@ def test_every_layer_of_the_discriminator_puts_out_what_the_reference_does(name)
     D, data = network(name).D, numbers(name)
     layers = data["D/act_names"].tolist()
     parts = [layer.removesuffix(".x_out") for layer in layers]
-    with listening(D, parts) as seen:
+    with record_outputs(D, parts) as seen:
         D(tensor(data["img"]), None)
     for i, (layer, part) in enumerate(zip(layers, parts, strict=True)):
         corner = seen[part][0, :4, :6, :6] if seen[part].ndim == 4 else seen[part][:, :16]
@@ -140,7 +140,7 @@ def test_transforming_the_input_moves_the_picture_as_published(name):
             synthesis.input.transform.copy_(torch.from_numpy(matrix))
             assert error(synthesis(ws[:count]), data[f"img_{key}"]) < IMAGE
             if key == "transform":
-                features = capture(synthesis, ws, "input")
+                features = run_to_layer(synthesis, ws, "input")
                 assert error(features[0, :4, :6, :6], data["act_transformed/input"]) < IMAGE
     finally:
         synthesis.input.transform.copy_(torch.eye(3))

@@ -20,10 +20,10 @@ PUBLISHED = json.loads(gzip.decompress((DATA / "state_shapes.json.gz").read_byte
 def build(name: str) -> torch.nn.Module:
     options = PUBLISHED[name]["kwargs"]
     if name.startswith("stylegan3"):
-        return stylegan3.Generator(StyleGAN3Config.from_published(options))
+        return stylegan3.Generator(StyleGAN3Config.from_nvidia_kwargs(options))
     if name.startswith("stylegan2"):
-        return stylegan2.Generator(StyleGAN2Config.from_published(options))
-    return Discriminator(DiscriminatorConfig.from_published(options))
+        return stylegan2.Generator(StyleGAN2Config.from_nvidia_kwargs(options))
+    return Discriminator(DiscriminatorConfig.from_nvidia_kwargs(options))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -59,13 +59,13 @@ def test_presets_are_the_published_networks():
     two, d256 = preset("stylegan2", 256, c_dim=10)
     for config, name in ((t, "stylegan3-t-1024"), (r, "stylegan3-r-512"), (two, "stylegan2-256-c10")):
         kind = StyleGAN3Config if isinstance(config, StyleGAN3Config) else StyleGAN2Config
-        published = kind.from_published(PUBLISHED[name]["kwargs"])
+        published = kind.from_nvidia_kwargs(PUBLISHED[name]["kwargs"])
         differing = {k for k, v in config.to_dict().items() if v != published.to_dict()[k]}
         assert differing <= {"magnitude_ema_beta"}
     assert isinstance(t, StyleGAN3Config)
     assert t.magnitude_ema_beta == pytest.approx(0.9988915792636801, rel=1e-12)  # batch 32
     assert d == DiscriminatorConfig(512)
-    assert d256 == DiscriminatorConfig.from_published(PUBLISHED["D-256-c10"]["kwargs"])
+    assert d256 == DiscriminatorConfig.from_nvidia_kwargs(PUBLISHED["D-256-c10"]["kwargs"])
     auto, small = preset("auto", 256)
     assert (auto.channel_base, small.channel_base, auto.mapping_num_layers) == (16384, 16384, 2)
     assert auto.w_avg_beta == 0.995

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from networks.architectures import stylegan2, stylegan3
-from networks.architectures.activations import capture, listening
-from networks.architectures.layerwise import Synthesis
+from networks.architectures.activations import record_outputs, run_to_layer
+from networks.architectures.layerwise import LayerwiseSynthesis
 from networks.config import StyleGAN2Config, StyleGAN3Config
 from networks.sampling import seeded_noise
 
@@ -24,7 +24,7 @@ NETWORKS = {
 }
 
 
-def build(name: str) -> Synthesis:
+def build(name: str) -> LayerwiseSynthesis:
     torch.manual_seed(0)
     config = NETWORKS[name]
     if isinstance(config, StyleGAN3Config):
@@ -42,7 +42,7 @@ def test_resuming_anywhere_gives_the_same_bits(name):
     whole = synthesis(ws, **options, on_step=lambda _, state: kept.append(state))
     copies = [state.x.clone() for state in kept]
     for done, state in enumerate(kept, start=1):
-        assert torch.equal(synthesis.picture(synthesis.run(ws, start=done, state=state, **options)), whole)
+        assert torch.equal(synthesis.to_image(synthesis.run(ws, start=done, state=state, **options)), whole)
         stopped = synthesis.run(ws, stop=done, **options)
         assert torch.equal(stopped.x, state.x)
     assert all(torch.equal(state.x, copy) for state, copy in zip(kept, copies, strict=True)), "a kept state changed"
@@ -57,12 +57,12 @@ def test_a_late_style_change_resumes_before_its_layer(name):
     synthesis.run(ws, on_step=lambda _, state: kept.append(state))
     for step in synthesis.steps[1:]:
         other = ws.clone()
-        other[:, step.w[0]] += 0.5
-        start = min(s.index for s in synthesis.steps if step.w[0] in s.w)
+        other[:, step.w_indices[0]] += 0.5
+        start = min(s.index for s in synthesis.steps if step.w_indices[0] in s.w_indices)
         if start == 0:
             continue
         resumed = synthesis.run(other, start=start, state=kept[start - 1])
-        assert torch.equal(synthesis.picture(resumed), synthesis(other))
+        assert torch.equal(synthesis.to_image(resumed), synthesis(other))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -75,7 +75,7 @@ def test_steps_say_what_comes_out(name):
         assert [step for step, _ in seen] == list(synthesis.steps)
         assert [step.index for step in synthesis.steps] == list(range(len(synthesis.steps)))
         for step, state in seen:
-            shown = state.image if step.to_picture else state.x
+            shown = state.image if step.is_torgb else state.x
             assert shown.shape == (count, step.channels, step.size, step.size)
             assert state.done == step.index + 1
 
@@ -106,7 +106,7 @@ def test_half_precision_on_cuda_is_close_and_can_be_forced_off(name):
     synthesis.cuda()
     used = {}
     mixed = synthesis(ws.cuda(), on_step=lambda step, state: used.update({step.name: state.x.dtype}))
-    assert all(used[step.name] == step.dtype for step in synthesis.steps if not step.to_picture)
+    assert all(used[step.name] == step.dtype for step in synthesis.steps if not step.is_torgb)
     scale = float(on_cpu.abs().max())
     assert float((mixed.cpu() - on_cpu).abs().max()) < 0.03 * scale  # eleven bits through many layers
     assert float((synthesis(ws.cuda(), force_fp32=True).cpu() - on_cpu).abs().max()) < 1e-3 * scale
@@ -135,18 +135,18 @@ def test_a_run_can_be_cancelled_between_layers():
 def test_a_captured_layer_runs_no_further():
     synthesis = build("skip")
     ws = torch.randn(1, synthesis.num_ws, 8)
-    with listening(synthesis, ["b8.conv1", "b16.conv0"]) as seen:
-        features = capture(synthesis, ws, "b8.conv1")
+    with record_outputs(synthesis, ["b8.conv1", "b16.conv0"]) as seen:
+        features = run_to_layer(synthesis, ws, "b8.conv1")
     assert torch.equal(features, seen["b8.conv1"])
     assert "b16.conv0" not in seen
-    assert capture(synthesis, ws, "b8.torgb").shape == (1, 3, 8, 8)
+    assert run_to_layer(synthesis, ws, "b8.torgb").shape == (1, 3, 8, 8)
 
 
 def test_nothing_stays_attached_to_a_network_that_was_listened_to():
     synthesis = build("skip")
-    with pytest.raises(RuntimeError, match="in between"), listening(synthesis, ["b8.conv1"]):
+    with pytest.raises(RuntimeError, match="in between"), record_outputs(synthesis, ["b8.conv1"]):
         raise RuntimeError("in between")
-    with pytest.raises(ValueError, match="no part 'b9'"), listening(synthesis, ["b8.conv1", "b9"]):
+    with pytest.raises(ValueError, match="no part 'b9'"), record_outputs(synthesis, ["b8.conv1", "b9"]):
         pass
     assert not any(module._forward_hooks for module in synthesis.modules())
 
@@ -163,8 +163,8 @@ def test_states_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="holds 2 pictures, but ws are for 1"):
         synthesis.run(ws[:1], start=2, state=state)
     with pytest.raises(ValueError, match="no layer 'b8.conv9'; it has b4.conv1"):
-        capture(synthesis, ws, "b8.conv9")
+        run_to_layer(synthesis, ws, "b8.conv9")
     three = build("T")
     ws = torch.randn(1, three.num_ws, 8)
     with pytest.raises(ValueError, match="no picture yet after 2 of 16 steps"):
-        three.picture(three.run(ws, stop=2))
+        three.to_image(three.run(ws, stop=2))

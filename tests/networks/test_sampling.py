@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from networks.architectures.mapping import mapping_of
+from networks.architectures.mapping import build_mapping
 from networks.config import StyleGAN2Config
 from networks.sampling import (
     blend_seeds,
-    class_vectors,
     draw_latent,
     draw_latents,
     neighbours,
     seeded_noise,
+    to_class_vectors,
     to_uint8,
 )
 
@@ -41,11 +41,11 @@ def test_seeds_beyond_32_bits_wrap_around():
 
 def test_a_class_may_be_an_index_or_a_mixture():
     two = [0.0, 0.0, 1.0]
-    assert class_vectors(2, 3, 2).tolist() == [two, two]
-    assert class_vectors(torch.tensor([2]), 3, 2).tolist() == [two, two]
-    assert class_vectors([2, 0], 3, 2).tolist() == [two, [1.0, 0.0, 0.0]]
+    assert to_class_vectors(2, 3, 2).tolist() == [two, two]
+    assert to_class_vectors(torch.tensor([2]), 3, 2).tolist() == [two, two]
+    assert to_class_vectors([2, 0], 3, 2).tolist() == [two, [1.0, 0.0, 0.0]]
     soft = torch.tensor([[0.5, 0.5, 0.0]])
-    assert torch.equal(class_vectors(soft, 3, 2), soft.expand(2, -1))
+    assert torch.equal(to_class_vectors(soft, 3, 2), soft.expand(2, -1))
     for wrong, sentence in (
         (3, "no class 3; this network has classes 0 to 2"),
         ([0, 1, 2], "must be 2 whole numbers"),
@@ -53,9 +53,9 @@ def test_a_class_may_be_an_index_or_a_mixture():
         (torch.tensor([0.5, 0.5]), "whole numbers"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            class_vectors(wrong, 3, 2)
+            to_class_vectors(wrong, 3, 2)
     with pytest.raises(ValueError, match="no classes"):
-        class_vectors(0, 0, 1)
+        to_class_vectors(0, 0, 1)
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (0.25, 0), (-0.5, 2.75), (3.999, -1.001), (1e-9, 0)])
@@ -77,12 +77,12 @@ def test_the_seed_plane_has_no_edge():
 @torch.no_grad()
 def test_between_seeds_w_is_blended_and_each_seed_keeps_its_class():
     torch.manual_seed(0)
-    mapping = mapping_of(CONDITIONAL)
+    mapping = build_mapping(CONDITIONAL)
     z, c = draw_latents([7, 8], 8, 5)
     one, two = mapping(z[:1], c[:1] if c is not None else None), mapping(z[1:], c[1:] if c is not None else None)
     assert torch.equal(blend_seeds(mapping, neighbours(7, 0, 0)), one)
     torch.testing.assert_close(blend_seeds(mapping, neighbours(7, 0.25, 0)), 0.75 * one + 0.25 * two)
-    given = class_vectors(3, 5, 1)
+    given = to_class_vectors(3, 5, 1)
     assert torch.equal(blend_seeds(mapping, [(7, 1.0)], given), mapping(z[:1], given))
     with pytest.raises(ValueError, match="no seeds"):
         blend_seeds(mapping, [])
@@ -91,7 +91,7 @@ def test_between_seeds_w_is_blended_and_each_seed_keeps_its_class():
 @torch.no_grad()
 def test_truncation_pulls_the_first_layers_to_the_average():
     torch.manual_seed(0)
-    mapping = mapping_of(CONDITIONAL)
+    mapping = build_mapping(CONDITIONAL)
     mapping.w_avg.copy_(torch.randn(6))
     z, c = draw_latents([1, 2], 8, 5)
     ws = mapping(z, c)
@@ -108,9 +108,9 @@ def test_truncation_pulls_the_first_layers_to_the_average():
 @torch.no_grad()
 def test_a_soft_class_lies_between_its_classes():
     torch.manual_seed(0)
-    mapping = mapping_of(CONDITIONAL)
+    mapping = build_mapping(CONDITIONAL)
     z = draw_latents([1], 8, 5)[0]
-    pure = [mapping(z, class_vectors(i, 5, 1)) for i in (0, 1)]
+    pure = [mapping(z, to_class_vectors(i, 5, 1)) for i in (0, 1)]
     soft = mapping(z, torch.tensor([[0.999, 0.001, 0, 0, 0]]))
     assert not torch.equal(pure[0], pure[1])
     assert float((soft - pure[0]).norm()) < 0.1 * float((pure[1] - pure[0]).norm())

@@ -18,7 +18,7 @@ from file_makers import (
 )
 from published_numbers import NAMES, error, network, numbers, tensor
 
-from networks import CheckpointError, convert, describe, load_network, save_networks
+from networks import CheckpointError, convert, inspect_checkpoint, load_network, save_networks
 from networks.checkpoints.contents import Role
 
 
@@ -84,15 +84,15 @@ def test_names_of_classes_stay_with_a_network(tmp_path):
     five: dict[Role, Any] = {"G": G, "D": D, "G_ema": G}
     first = save_networks(tmp_path / "first.safetensors", five, classes=NAMED)
     again = opened(first)
-    assert again.classes == describe(first).classes == NAMED
+    assert again.classes == inspect_checkpoint(first).classes == NAMED
     assert load_network(first, channel_order="bgr").classes == NAMED
     assert again.save(tmp_path / "second.safetensors").read_bytes() == first.read_bytes()
-    assert describe(convert(first, tmp_path / "half.safetensors", dtype=torch.float16)).classes == NAMED
+    assert inspect_checkpoint(convert(first, tmp_path / "half.safetensors", dtype=torch.float16)).classes == NAMED
 
 
 def test_a_network_without_names_has_none_and_its_file_says_nothing_of_them(tmp_path):
     path = save_networks(tmp_path / "x.safetensors", {"G_ema": made(replace(TINY3, c_dim=5))})
-    assert opened(path).classes == describe(path).classes == ()
+    assert opened(path).classes == inspect_checkpoint(path).classes == ()
     assert b"classes" not in path.read_bytes()
 
 

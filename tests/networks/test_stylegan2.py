@@ -31,7 +31,7 @@ def test_every_architecture_makes_pictures(architecture):
         image = G(torch.randn(2, 8))
     assert image.shape == (2, 1, 16, 16)
     assert G.num_ws == 6
-    rgb = [step.name for step in G.synthesis.steps if step.to_picture]
+    rgb = [step.name for step in G.synthesis.steps if step.is_torgb]
     assert rgb == (["b4.torgb", "b8.torgb", "b16.torgb"] if architecture == "skip" else ["b16.torgb"])
     assert ("b8.skip.weight" in dict(G.synthesis.named_parameters())) == (architecture == "resnet")
 
@@ -46,14 +46,14 @@ def test_of_no_w_there_are_no_pictures():
 def test_each_step_reads_the_rows_of_w_it_says(architecture):
     G = build(architecture=architecture).synthesis
     ws = torch.randn(1, G.num_ws, 8)
-    assert sorted({row for step in G.steps for row in step.w}) == list(range(G.num_ws))
+    assert sorted({row for step in G.steps for row in step.w_indices}) == list(range(G.num_ws))
     with torch.no_grad():
         states = []
         G.run(ws, on_step=lambda _, state: states.append(state))
         for row in range(G.num_ws):
             other = ws.clone()
             other[:, row] += 1
-            first = next(step for step in G.steps if row in step.w)
+            first = next(step for step in G.steps if row in step.w_indices)
             again = []
             G.run(other, on_step=lambda _, state: again.append(state))  # noqa: B023
             for step, a, b in zip(G.steps, states, again, strict=True):

@@ -15,7 +15,7 @@ from small_networks import scene_of
 from test_renderer_stages import pixels
 
 from networks import load_network
-from networks.sampling import class_vectors, draw_latent, draw_latents, to_uint8
+from networks.sampling import draw_latent, draw_latents, to_class_vectors, to_uint8
 from renderer.engine import Engine
 from renderer.errors import Problem
 from renderer.stages.latents import LatentError, read_projected
@@ -29,7 +29,7 @@ def published(
     network = load_network(path).generator
     z, c = draw_latents([seed], network.z_dim, network.c_dim)
     if class_index is not None:
-        c = class_vectors(class_index, network.c_dim, 1)
+        c = to_class_vectors(class_index, network.c_dim, 1)
     picture = network(z, c, truncation_psi=psi, truncation_cutoff=cutoff, noise_mode="const")
     return to_uint8(picture)[0].permute(1, 2, 0).numpy()
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from networks import Network, load_network
+from networks import LoadedCheckpoint, load_network
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -31,7 +31,7 @@ class Recorded:
         return torch.from_numpy(self.layers[name.removeprefix("noise ")])
 
 
-def recorded_networks(name: str) -> Network:
+def recorded_networks(name: str) -> LoadedCheckpoint:
     network = load_network(DATA / "networks" / f"{name}.pkl")
     for part in network.networks().values():
         part.train().requires_grad_(True)

@@ -14,7 +14,7 @@ from small_training import begin, make_pictures, small_config, train
 
 from cli.train import main
 from data import Dataset
-from networks import describe, load_network
+from networks import inspect_checkpoint, load_network
 from runs.run_folder import RunFolder
 from training.presets import PRESETS
 
@@ -100,7 +100,7 @@ def test_snapshots_name_the_classes_as_the_dataset_does_also_after_a_stop(tmp_pa
     snapshots = sorted((folder.path / "snapshots").glob("*.safetensors"))
     assert len(snapshots) > 1
     for path in snapshots:  # a file takes 64 printable characters of a name
-        assert describe(path).classes == ("gas giant", "x" * 61 + "...", "two?lines")
+        assert inspect_checkpoint(path).classes == ("gas giant", "x" * 61 + "...", "two?lines")
     assert any("3 classes (gas giant, " in line for line in said)
 
 
@@ -109,7 +109,7 @@ def test_names_that_are_of_no_use_are_left_out(names: list[str], cond: bool, tmp
     config = small_config(with_names(tmp_path / "pictures", names), kimg=0.008, cond=cond)
     folder, said = begin(tmp_path, config)
     train(folder, config, said)
-    assert describe(folder.path).classes == ()
+    assert inspect_checkpoint(folder.path).classes == ()
     assert any("2 names in dataset.json do not fit 3 classes" in line for line in said) == cond
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from networks.architectures.layerwise import Synthesis
+from networks.architectures.layerwise import LayerwiseSynthesis
 
 
-def synthesise(synthesis: Synthesis, ws: Tensor, **options: Any) -> Tensor:
+def synthesise(synthesis: LayerwiseSynthesis, ws: Tensor, **options: Any) -> Tensor:
     """The pictures of `synthesis(ws, **options)`, bit for bit, layer after layer. Chen et al. 2016.
 
     The first step is kept, as StyleGAN3's depends on a transform that may have changed by the time of the backward
@@ -24,7 +24,7 @@ def synthesise(synthesis: Synthesis, ws: Tensor, **options: Any) -> Tensor:
     for step in synthesis.steps[1:]:
         advance = partial(synthesis.run, ws, start=step.index, state=state, stop=step.index + 1, **options)
         state = _again(advance)
-    return synthesis.picture(state)
+    return synthesis.to_image(state)
 
 
 def run_block(block: nn.Module, *inputs: Any) -> Any:

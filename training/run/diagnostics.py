@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from networks.class_names import listed
+from networks.class_names import summarize
 from training.config import TrainingConfig, suggested_gamma
 
 
@@ -57,7 +57,7 @@ def preflight(
     g, d = parameters
     pictures = f"{config.pictures} pictures" + (", mirrored" if config.mirror else "")
     rule = suggested_gamma(config.resolution, config.batch)
-    names = f" ({listed(classes, 10)})" if classes else ""
+    names = f" ({summarize(classes, 10)})" if classes else ""
     told = [
         f"Dataset      {config.data}: {pictures}, {config.resolution} pixels, "
         f"{'grey' if config.channels == 1 else 'RGB'}, "
