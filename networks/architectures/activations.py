@@ -1,4 +1,4 @@
-"""Look inside a network: what comes out of a named layer, running no further than it."""
+"""Read intermediate activations: run a generator up to a named layer, or record the outputs of any module."""
 
 from __future__ import annotations
 
@@ -12,43 +12,45 @@ from networks.architectures.layerwise import LayerwiseSynthesis, Step, Synthesis
 
 
 def run_to_layer(synthesis: LayerwiseSynthesis, ws: Tensor, name: str, **options: Any) -> Tensor:
-    """What comes out of the named layer, [N,C,H,W]; later layers do not run. Options are those of `run`.
+    """Run `synthesis` up to and including the named layer and return its output [N, C, H, W].
 
-    For a StyleGAN2 ToRGB it is the picture so far. Raises ValueError, with the names there are, for an unknown layer.
+    For a StyleGAN2 ToRGB this is the image accumulated so far. `ws` is [N, num_ws, w_dim]; `options` are those of
+    `LayerwiseSynthesis.run`. Raises ValueError, listing the known names, for an unknown layer.
     """
     step = synthesis.step(name)
     return feature_map(step, synthesis.run(ws, stop=step.index + 1, **options))
 
 
 def feature_map(step: Step, state: SynthesisState) -> Tensor:
-    """What there is to see in the state right after a step: the picture so far for a ToRGB, else the features."""
+    """Return the output of the step just run, [N, C, H, W]: for a ToRGB the accumulated image, else the feature map."""
     return state.image if step.is_torgb and state.image is not None else state.x
 
 
 @contextmanager
 def record_outputs(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Note what the named parts of any network put out while the `with` block runs; for the discriminator.
+    """Record the outputs of the named submodules of any network while the `with` block runs, by forward hooks.
 
-        with record_outputs(D, ["b16.conv0", "b4.mbstd"]) as seen:
+        with record_outputs(D, ["b16.conv0", "b4.mbstd"]) as outputs:
             D(img, c)
-        seen["b16.conv0"]                                # [N,C,H,W]
+        outputs["b16.conv0"]                             # [N, C, H, W]
 
-    Nothing stays attached to the network afterwards. Raises ValueError for an unknown part.
+    For scripts that look into the discriminator, which has no layer-by-layer `run`. The hooks are removed afterwards.
+    Raises ValueError for an unknown submodule.
     """
-    parts = dict(network.named_modules())
-    unknown = [name for name in names if name not in parts]
+    modules = dict(network.named_modules())
+    unknown = [name for name in names if name not in modules]
     if unknown:
         raise ValueError(f"This network has no part {', '.join(map(repr, unknown))}.")
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     handles = []
     try:
         for name in names:
 
-            def note(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
-                seen[name] = output[0] if isinstance(output, tuple) else output
+            def record(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
+                outputs[name] = output[0] if isinstance(output, tuple) else output
 
-            handles.append(parts[name].register_forward_hook(note))
-        yield seen
+            handles.append(modules[name].register_forward_hook(record))
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""The StyleGAN2 discriminator, which StyleGAN3 shares: how real a picture looks, for its class if there are classes."""
+"""The StyleGAN2 discriminator, also used by StyleGAN3: scores how real an image looks, given its class if any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops import downsample2d, setup_filter
 
 
 class Discriminator(nn.Module):
-    """`D(img, c)`: pictures to one logit each. Karras et al. 2020, Figure 7; with classes, Miyato and Koyama 2018."""
+    """`D(img, c)`: one logit per image. Karras et al. 2020, Figure 7; class projection: Miyato and Koyama 2018."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -41,8 +41,9 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """img [N, C, H, W] nominally in [-1, 1], c [N, c_dim] or None -> logits [N, 1] float32.
 
-        With minibatch standard deviation a picture's logit depends on the others of its group. `run_block(block,
-        *inputs)` runs each block, where a training wants to keep less. Raises ValueError for shapes that do not fit.
+        With minibatch standard deviation an image's logit depends on the others in its group. `run_block(block,
+        *inputs)`, if given, runs each block in place of calling it (training passes gradient checkpointing). Raises
+        ValueError for shapes that do not match.
         """
         size = self.img_resolution
         if img.ndim != 4 or tuple(img.shape[1:]) != (self.img_channels, size, size):
@@ -54,20 +55,20 @@ class Discriminator(nn.Module):
             raise ValueError(f"c has shape {list(c.shape)}, but this network has no classes; leave c out.")
         half = img.device.type == "cuda" and not force_fp32
         x: Tensor | None = None
-        rest: Tensor | None = img.to(torch.float32)
+        image: Tensor | None = img.to(torch.float32)
         for resolution in self.block_resolutions:
             block = cast(DiscriminatorBlock, self.get_submodule(f"b{resolution}"))
-            x, rest = block(x, rest, half) if run_block is None else run_block(block, x, rest, half)
+            x, image = block(x, image, half) if run_block is None else run_block(block, x, image, half)
         classes = None
         if self.mapping is not None:
             if c is not None and c.shape[0] != img.shape[0]:
                 raise ValueError(f"There are {img.shape[0]} pictures, but classes for {c.shape[0]}.")
             classes = self.mapping(None, c)
-        return self.b4(x, rest, classes)
+        return self.b4(x, image, classes)
 
 
 class DiscriminatorBlock(nn.Module):
-    """The layers of one resolution, halving it. `skip` also reads the picture at every resolution."""
+    """The layers of one resolution, which they halve. Architecture `skip` also reads the image at each resolution."""
 
     resample_filter: Tensor
 
@@ -78,31 +79,34 @@ class DiscriminatorBlock(nn.Module):
         self.half_channels_last = config.fp16_channels_last
         self.register_buffer("resample_filter", setup_filter(config.resample_filter))
         self.num_layers = 0
-        channels, following = config.channels(resolution), config.channels(resolution // 2)
+        channels, next_channels = config.channels(resolution), config.channels(resolution // 2)
 
-        def conv(inputs: int, outputs: int, kernel: int, *, plain: bool = False, down: int = 1) -> Conv2d:
+        def conv(in_channels: int, out_channels: int, kernel: int, *, linear: bool = False, down: int = 1) -> Conv2d:
             index = first_layer + self.num_layers
             self.num_layers += 1
             return Conv2d(
-                inputs,
-                outputs,
+                in_channels,
+                out_channels,
                 kernel,
-                bias=not plain,
-                activation="linear" if plain else config.activation,
+                bias=not linear,
+                activation="linear" if linear else config.activation,
                 down=down,
                 resample_filter=config.resample_filter,
-                conv_clamp=None if plain else config.conv_clamp,
+                conv_clamp=None if linear else config.conv_clamp,
                 trainable=index >= config.freeze_layers,
             )
 
-        outermost = resolution == config.img_resolution
-        self.fromrgb = conv(config.img_channels, channels, 1) if outermost or config.architecture == "skip" else None
+        has_fromrgb = resolution == config.img_resolution or config.architecture == "skip"
+        self.fromrgb = conv(config.img_channels, channels, 1) if has_fromrgb else None
         self.conv0 = conv(channels, channels, 3)
-        self.conv1 = conv(channels, following, 3, down=2)
-        self.skip = conv(channels, following, 1, plain=True, down=2) if config.architecture == "resnet" else None
+        self.conv1 = conv(channels, next_channels, 3, down=2)
+        self.skip = conv(channels, next_channels, 1, linear=True, down=2) if config.architecture == "resnet" else None
 
     def forward(self, x: Tensor | None, img: Tensor | None, half: bool) -> tuple[Tensor, Tensor | None]:
-        """Features [N, C, H, W] (None in the first block) and the picture as far as it is still needed."""
+        """x [N, C, H, W] (None in the first block), img [N, img_channels, H, W] -> both at half the resolution.
+
+        The returned image is None unless the architecture is `skip`. `half` allows float16 where the config plans it.
+        """
         dtype = torch.float16 if half and self.use_fp16 else torch.float32
         if x is not None:
             x = self._cast(x, dtype)
@@ -125,7 +129,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """The last 4x4 features to a logit."""
+    """The 4x4 block: minibatch standard deviation, convolution, two fully connected layers, one logit."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -158,7 +162,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class MinibatchStd(nn.Module):
-    """Append how much the pictures of a group differ: a lack of variety shows. Karras et al. 2018, Section 3."""
+    """Append the mean standard deviation over a group of images as feature maps. Karras et al. 2018, Section 3."""
 
     def __init__(self, group_size: int | None, num_channels: int = 1) -> None:
         super().__init__()

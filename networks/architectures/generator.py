@@ -1,4 +1,4 @@
-"""What every generator is: a mapping network, and a synthesis network behind it."""
+"""The base of every generator: a mapping network followed by a synthesis network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from networks.config import GeneratorConfig
 
 
 class BaseGenerator(nn.Module):
-    """z and class to picture. `G(z, c)`, or `G.mapping` and `G.synthesis` apart."""
+    """z and class to image: `G(z, c)`, or `G.mapping` and `G.synthesis` separately."""
 
     def __init__(self, config: GeneratorConfig, synthesis: LayerwiseSynthesis) -> None:
         super().__init__()
@@ -32,10 +32,11 @@ class BaseGenerator(nn.Module):
         update_emas: bool = False,
         **synthesis_options: Any,
     ) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] or None -> pictures [N, C, H, W] float32, nominally in [-1, 1].
+        """z [N, z_dim], c [N, c_dim] or None -> images [N, C, H, W] float32, nominally in [-1, 1].
 
-        The other options are those of `synthesis.run`: noise_mode and noise, which StyleGAN3 accepts and has no use
-        for, and force_fp32. Raises ValueError for shapes that do not fit.
+        `truncation_psi`, `truncation_cutoff` and `update_emas` are those of `Mapping.forward`; `synthesis_options` are
+        those of `LayerwiseSynthesis.run` (StyleGAN3 accepts noise_mode and noise, and ignores them). Raises
+        ValueError for shapes that do not match.
         """
         ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas=update_emas)
         return self.synthesis(ws, update_emas=update_emas, **synthesis_options)

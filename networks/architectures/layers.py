@@ -1,4 +1,4 @@
-"""Layers that several networks share: fully connected, convolution, and the normalisation of latents."""
+"""Layers shared by several networks: fully connected, convolution, and the normalization of latents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def normalize_second_moment(x: Tensor) -> Tensor:
 
 
 class FullyConnected(nn.Module):
-    """x [N, in] -> activation(x @ weight.T + bias) [N, out], with the learning rate equalised.
+    """x [N, in] -> activation(x @ weight.T + bias) [N, out], with equalized learning rate.
 
-    The stored weight has unit variance divided by `lr_multiplier`; what is used is weight * lr_multiplier /
-    sqrt(in), so that Adam moves every layer by a like amount (Karras et al. 2018, Section 4.1).
+    The parameter is initialized with standard deviation `weight_init / lr_multiplier` and multiplied by
+    lr_multiplier / sqrt(in) when used, so that Adam's step is equally large for all layers (Karras et al. 2018,
+    Section 4.1).
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class FullyConnected(nn.Module):
 
 
 class Conv2d(nn.Module):
-    """An unmodulated convolution with resampling, bias, activation and clamp: [N,I,H,W] -> [N,O,H',W'].
+    """Unmodulated convolution with resampling, bias, activation and clamp: [N, I, H, W] -> [N, O, H', W'].
 
-    `trainable=False` keeps weight and bias among the buffers, which is how Freeze-D travels in files.
+    H' = H * up / down. `trainable=False` registers weight and bias as buffers: files of Freeze-D trainings store
+    frozen layers so.
     """
 
     resample_filter: Tensor
@@ -88,9 +90,9 @@ class Conv2d(nn.Module):
                 self.register_buffer(name, value)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """`gain` scales the output; the clamp with it."""
+        """x [N, I, H, W] -> [N, O, H', W'] in x's dtype. `gain` scales the output and the clamp."""
         weight = (self.weight * self.weight_gain).to(x.dtype)
-        # Upsampling is written as a true convolution (flipped kernel), everything else as a correlation.
+        # The published layers upsample by a true convolution (flipped kernel); all others are correlations.
         x = conv2d_resample(
             x,
             weight,
@@ -105,6 +107,6 @@ class Conv2d(nn.Module):
 
 
 def activate(x: Tensor, bias: Tensor | None, activation: str, gain: float, clamp: float | None) -> Tensor:
-    """Bias, activation with its usual gain times `gain`, and a clamp that `gain` scales as well."""
-    total = ACTIVATIONS[activation].gain * gain
-    return bias_act(x, bias, act=activation, gain=total, clamp=None if clamp is None else clamp * gain)
+    """Add the bias, apply the activation with its default gain times `gain`, and clamp to +-(clamp * gain)."""
+    total_gain = ACTIVATIONS[activation].gain * gain
+    return bias_act(x, bias, act=activation, gain=total_gain, clamp=None if clamp is None else clamp * gain)

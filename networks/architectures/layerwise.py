@@ -1,4 +1,4 @@
-"""A synthesis network as a list of steps over a state: a picture can be begun, resumed, watched and cancelled."""
+"""A synthesis network as a sequence of layers over an explicit state, so a run can be stopped, resumed and observed."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from torch import Tensor, nn
 
 NOISE_MODES = ("const", "random", "none")
 
-# Draws standard-normal noise of this shape [N,1,H,W] for the step of this name.
+# (step name, shape [N, 1, H, W]) -> standard-normal noise of that shape.
 Noise = Callable[[str, tuple[int, int, int, int]], Tensor]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer of a synthesis network: what people call it, and what comes out of it."""
+    """One layer of a synthesis network: its name and the shape, dtype and bandwidth of its output."""
 
     name: str  # "input", "L0_36_512", "b8.conv0", "b8.torgb" ...
-    index: int  # place in the order of execution
-    resolution: int  # samples across the picture proper; StyleGAN3's feature maps have a margin around it
+    index: int  # position in the order of execution
+    resolution: int  # samples per image width, without the margin that StyleGAN3's feature maps have around it
     channels: int
-    size: int  # height and width of what comes out, margin included
+    size: int  # height and width of the output, margin included
     w_indices: tuple[int, ...]  # the rows of ws that it reads
-    dtype: torch.dtype  # on CUDA; everywhere else, and with force_fp32, it is float32
-    sampling_rate: float | None = None  # of the output, cycles per image width; None where a network has no such plan
-    cutoff: float | None = None  # of the output's low-pass filter, cycles per image width
+    dtype: torch.dtype  # on CUDA; elsewhere, and with force_fp32, it is float32
+    sampling_rate: float | None = None  # of the output, samples per image width; None for StyleGAN2
+    cutoff: float | None = None  # of the output's low-pass filter, cycles per image width; None for StyleGAN2
 
     @property
     def is_torgb(self) -> bool:
-        """Whether this is a StyleGAN2 ToRGB, which leaves the feature map alone and adds to the picture."""
+        """Whether this is a StyleGAN2 ToRGB, which adds to the image and leaves the feature map unchanged."""
         return self.name.endswith(".torgb")
 
 
 @dataclass(frozen=True, eq=False)
 class SynthesisState:
-    """What one step hands to the next. Tensors are never changed in place, so a state can be kept and used again."""
+    """State passed between layers. Its tensors are never modified in place, so a state can be cached and reused."""
 
     x: Tensor  # feature map [N,C,H,W]
-    image: Tensor | None = None  # StyleGAN2's picture so far [N,C,H,W] float32
-    shortcut: Tensor | None = None  # between the two convolutions of a StyleGAN2 resnet block
-    done: int = 0  # how many steps were run: the index of the next one
+    image: Tensor | None = None  # StyleGAN2's image accumulated so far [N,C,H,W] float32
+    shortcut: Tensor | None = None  # output of a StyleGAN2 resnet block's shortcut, until conv1 adds it
+    done: int = 0  # number of steps run, which is the index of the next one
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How one pass through the network is made."""
+    """Options of one forward pass, the same for all of its layers."""
 
     noise_mode: str = "const"
     force_fp32: bool = False
     noise: Noise | None = None
     update_emas: bool = False
 
-    def dtype(self, wanted: torch.dtype, device: torch.device) -> torch.dtype:
-        """Half precision is for CUDA; a CPU computes everything in float32, as the reference does."""
-        return wanted if device.type == "cuda" and not self.force_fp32 else torch.float32
+    def dtype(self, planned: torch.dtype, device: torch.device) -> torch.dtype:
+        """Return `planned` on CUDA unless force_fp32 is set; elsewhere float32, as the reference does."""
+        return planned if device.type == "cuda" and not self.force_fp32 else torch.float32
 
 
 class LayerwiseSynthesis(nn.Module):
-    """ws [N, num_ws, w_dim] to pictures, step by step. Both generator families are this with their own steps."""
+    """ws [N, num_ws, w_dim] to images, layer by layer. The base class of both families' synthesis networks."""
 
     steps: tuple[Step, ...]
     num_ws: int
@@ -84,25 +84,26 @@ class LayerwiseSynthesis(nn.Module):
         update_emas: bool = False,
         on_step: Callable[[Step, SynthesisState], None] | None = None,
     ) -> SynthesisState:
-        """Run steps[start:stop] from `state` (None at start 0); a run in pieces gives the bits of a whole one.
+        """Run steps[start:stop] from `state` (None at start 0) and return the state after the last of them.
 
-        `noise_mode` const, random or none; `noise` draws the random one (default: torch's generator). `update_emas`
-        lets the layers' running averages learn. `on_step(step, state)` is called after each step; what it raises
-        ends the run. Raises ValueError where ws or the state do not fit.
+        Resuming from an intermediate state gives the same bits as one uninterrupted run. `noise_mode` is const, random
+        or none; `noise` draws the random noise (default: torch's generator). `update_emas` updates the layers' running
+        averages. `on_step(step, state)` is called after each step; an exception it raises ends the run. Raises
+        ValueError for ws or a state that do not match.
         """
         end = len(self.steps) if stop is None else stop
         self._check(ws, start, end, state, noise_mode)
-        how = RunOptions(noise_mode, force_fp32, noise, update_emas)
+        options = RunOptions(noise_mode, force_fp32, noise, update_emas)
         ws = ws.to(torch.float32)
         for step in self.steps[start:end]:
-            state = self._advance(step, state, ws, how)
+            state = self._advance(step, state, ws, options)
             if on_step is not None:
                 on_step(step, state)
-        assert state is not None  # _check saw to that
+        assert state is not None  # _check refuses an empty range of steps
         return state
 
     def step(self, name: str) -> Step:
-        """The step of this name. Raises ValueError, with the names there are."""
+        """Return the step of this name. Raises ValueError, listing the known names, for an unknown one."""
         for step in self.steps:
             if step.name == name:
                 return step
@@ -110,11 +111,11 @@ class LayerwiseSynthesis(nn.Module):
 
     @abstractmethod
     def to_image(self, state: SynthesisState) -> Tensor:
-        """The picture in a state, [N, C, H, W] float32. Raises ValueError where there is none yet."""
+        """Return the image in a state, [N, C, H, W] float32. Raises ValueError where there is none yet."""
 
     @abstractmethod
-    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
-        """Run one step."""
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, options: RunOptions) -> SynthesisState:
+        """Run one layer on `state` (None for the first) and return the state after it."""
 
     def _check(self, ws: Tensor, start: int, end: int, state: SynthesisState | None, noise_mode: str) -> None:
         if ws.ndim != 3 or tuple(ws.shape[1:]) != (self.num_ws, self.w_dim):

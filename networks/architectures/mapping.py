@@ -1,4 +1,4 @@
-"""From a random z and a class to w, the style that a generator understands; truncation pulls w to the average."""
+"""The mapping network: from a random z and a class to w, which controls the generator's styles; and truncation of w."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Confi
 
 
 class Mapping(nn.Module):
-    """The mapping network f of a generator, or of a discriminator (from classes only; no average, no broadcast).
+    """The mapping network f of a generator, or of a discriminator (classes only, no average w, no broadcast to num_ws).
 
-    Karras et al. 2019, Section 2; 2020 (ADA), Appendix F for classes.
+    Karras et al. 2019, Section 2; class conditioning: Karras et al. 2020 (ADA), Appendix F.
     """
 
     w_avg: Tensor
@@ -36,11 +36,11 @@ class Mapping(nn.Module):
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
         self.num_layers, self.w_avg_beta = num_layers, w_avg_beta
-        embedded = 0
+        embed_dim = 0
         if c_dim > 0:
-            embedded = embed_features or w_dim
-            self.embed = FullyConnected(c_dim, embedded)
-        widths = [z_dim + embedded, *[layer_features or w_dim] * (num_layers - 1), w_dim]
+            embed_dim = embed_features or w_dim
+            self.embed = FullyConnected(c_dim, embed_dim)
+        widths = [z_dim + embed_dim, *[layer_features or w_dim] * (num_layers - 1), w_dim]
         for i in range(num_layers):
             layer = FullyConnected(widths[i], widths[i + 1], activation=activation, lr_multiplier=lr_multiplier)
             self.add_module(f"fc{i}", layer)
@@ -57,8 +57,9 @@ class Mapping(nn.Module):
     ) -> Tensor:
         """z [N, z_dim], c [N, c_dim] (None without classes) -> ws [N, num_ws, w_dim].
 
-        Psi 0 is the average w, 1 leaves w alone; the first `truncation_cutoff` rows are pulled (None: all).
-        `update_emas` lets w_avg learn from this batch. Raises ValueError for shapes that do not fit.
+        See `truncate` for psi; `truncation_cutoff` None truncates all rows. `update_emas` updates the running average
+        w_avg from this batch. A discriminator's mapping (num_ws None) returns [N, w_dim]. Raises ValueError for shapes
+        that do not match.
         """
         w = self._map(z, c)
         has_average = "w_avg" in self._buffers
@@ -80,18 +81,18 @@ class Mapping(nn.Module):
         parts: list[Tensor] = []
         if self.z_dim > 0:
             if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
-                raise ValueError(f"z {_shape(z)}, but this network reads [N, {self.z_dim}].")
+                raise ValueError(f"z {_shape_of(z)}, but this network reads [N, {self.z_dim}].")
             parts.append(normalize_second_moment(z.to(torch.float32)))
         if self.c_dim > 0:
             if c is None or c.ndim != 2 or c.shape[1] != self.c_dim:
                 raise ValueError(
-                    f"c {_shape(c)}, but this network is conditional and reads class vectors [N, {self.c_dim}]."
+                    f"c {_shape_of(c)}, but this network is conditional and reads class vectors [N, {self.c_dim}]."
                 )
             if parts and parts[0].shape[0] != c.shape[0]:
                 raise ValueError(f"z is for {parts[0].shape[0]} pictures, but c for {c.shape[0]}.")
             parts.append(normalize_second_moment(self.embed(c.to(torch.float32))))
         elif c is not None and c.numel() > 0:
-            raise ValueError(f"c {_shape(c)}, but this network has no classes; leave c out.")
+            raise ValueError(f"c {_shape_of(c)}, but this network has no classes; leave c out.")
         x = torch.cat(parts, dim=1)
         for i in range(self.num_layers):
             x = cast(FullyConnected, self.get_submodule(f"fc{i}"))(x)
@@ -99,16 +100,16 @@ class Mapping(nn.Module):
 
 
 def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
-    """Pull the first `cutoff` rows of ws [N, num_ws, w_dim] towards w_avg; 1 leaves them, 0 is the average.
+    """Interpolate the first `cutoff` rows of ws [N, num_ws, w_dim] between w_avg (psi 0) and themselves (psi 1).
 
     Karras et al. 2019, Appendix B (the truncation trick in W).
     """
-    pulled = w_avg.to(ws.dtype).lerp(ws[:, :cutoff], psi)
-    return torch.cat([pulled, ws[:, cutoff:]], dim=1) if cutoff < ws.shape[1] else pulled
+    truncated = w_avg.to(ws.dtype).lerp(ws[:, :cutoff], psi)
+    return torch.cat([truncated, ws[:, cutoff:]], dim=1) if cutoff < ws.shape[1] else truncated
 
 
 def build_mapping(config: StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig) -> Mapping:
-    """The mapping network that a config describes."""
+    """Build the mapping network that a config describes."""
     if isinstance(config, StyleGAN3Config):
         return Mapping(
             config.z_dim,
@@ -119,20 +120,20 @@ def build_mapping(config: StyleGAN3Config | StyleGAN2Config | DiscriminatorConfi
             lr_multiplier=config.mapping_lr_multiplier,
             w_avg_beta=config.w_avg_beta,
         )
-    generator = isinstance(config, StyleGAN2Config)
+    is_generator = isinstance(config, StyleGAN2Config)
     return Mapping(
-        config.z_dim if generator else 0,
+        config.z_dim if is_generator else 0,
         config.c_dim,
-        config.w_dim if generator else config.class_dim,
-        config.num_ws if generator else None,
+        config.w_dim if is_generator else config.class_dim,
+        config.num_ws if is_generator else None,
         num_layers=config.mapping_num_layers,
         embed_features=config.mapping_embed_features,
         layer_features=config.mapping_layer_features,
         activation=config.mapping_activation,
         lr_multiplier=config.mapping_lr_multiplier,
-        w_avg_beta=config.w_avg_beta if generator else None,
+        w_avg_beta=config.w_avg_beta if is_generator else None,
     )
 
 
-def _shape(x: Tensor | None) -> str:
+def _shape_of(x: Tensor | None) -> str:
     return "is missing" if x is None else f"has shape {list(x.shape)}"

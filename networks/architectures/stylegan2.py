@@ -1,4 +1,4 @@
-"""The StyleGAN2 generator: a learned constant, doubled block by block, with noise, and pictures out of each block."""
+"""The StyleGAN2 generator: a learned 4x4 constant, upsampled block by block with noise; each block can output RGB."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Generator(BaseGenerator):
 
 
 class SynthesisNetwork(LayerwiseSynthesis):
-    """ws [N, num_ws, w_dim] to pictures. Karras et al. 2020, Figures 2 and 7.
+    """ws [N, num_ws, w_dim] to images. Karras et al. 2020, Figures 2 and 7.
 
-    Architecture `skip` adds up what the ToRGB of every block says; `orig` and `resnet` have one ToRGB, at the end,
-    and the blocks of `resnet` have shortcuts. A ToRGB reads the w that the next block's first convolution reads.
+    Architecture `skip` sums the upsampled outputs of a ToRGB per block; `orig` and `resnet` have one ToRGB, at the
+    end, and the blocks of `resnet` have shortcuts. A ToRGB reads the same w as the next block's first convolution.
     """
 
     def __init__(self, config: StyleGAN2Config) -> None:
@@ -60,20 +60,20 @@ class SynthesisNetwork(LayerwiseSynthesis):
         return state.image
 
     def block(self, resolution: int) -> SynthesisBlock:
-        """The block of this resolution."""
+        """Return the block of this resolution."""
         return cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
 
-    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, options: RunOptions) -> SynthesisState:
         block = self.block(step.resolution)
         w = ws[:, step.w_indices[0]]
         if state is None:
             assert block.const is not None
             state = SynthesisState(block.const.unsqueeze(0).expand(ws.shape[0], -1, -1, -1))
-        return replace(block.advance(step, state, w, how), done=step.index + 1)
+        return replace(block.advance(step, state, w, options), done=step.index + 1)
 
 
 class SynthesisBlock(nn.Module):
-    """The layers of one resolution."""
+    """The layers of one resolution: one or two convolutions, a ToRGB, and in `resnet` a shortcut."""
 
     resample_filter: Tensor
 
@@ -89,26 +89,26 @@ class SynthesisBlock(nn.Module):
         self.torgb = ToRGB(config, channels) if last or config.architecture == "skip" else None
         self.skip = None
         if config.architecture == "resnet" and not first:
-            before = config.channels(resolution // 2)
-            self.skip = Conv2d(before, channels, 1, bias=False, up=2, resample_filter=config.resample_filter)
+            in_channels = config.channels(resolution // 2)
+            self.skip = Conv2d(in_channels, channels, 1, bias=False, up=2, resample_filter=config.resample_filter)
 
-    def advance(self, step: Step, state: SynthesisState, w: Tensor, how: RunOptions) -> SynthesisState:
-        """Run one layer of this block. Both ways through a resnet block are halved in power before they are added."""
+    def advance(self, step: Step, state: SynthesisState, w: Tensor, options: RunOptions) -> SynthesisState:
+        """Run one layer of this block. In `resnet`, shortcut and main path are scaled by sqrt(1/2) and added."""
         layer = step.name.rpartition(".")[2]
         gain = 1.0 if self.skip is None else math.sqrt(0.5)
         if layer == "torgb":
-            return replace(state, image=self._add_picture(state, w, how.dtype(step.dtype, w.device)))
-        x = self._cast(state.x, how.dtype(step.dtype, w.device))
+            return replace(state, image=self._accumulate_image(state, w, options.dtype(step.dtype, w.device)))
+        x = self._cast(state.x, options.dtype(step.dtype, w.device))
         if layer == "conv0":
             assert self.conv0 is not None
             shortcut = None if self.skip is None else self.skip(x, gain=gain)
-            return replace(state, x=self.conv0(x, w, step.name, how), shortcut=shortcut)
-        x = self.conv1(x, w, step.name, how, gain=gain)
+            return replace(state, x=self.conv0(x, w, step.name, options), shortcut=shortcut)
+        x = self.conv1(x, w, step.name, options, gain=gain)
         if state.shortcut is not None:
             x = state.shortcut + x
         return replace(state, x=x, shortcut=None)
 
-    def _add_picture(self, state: SynthesisState, w: Tensor, dtype: torch.dtype) -> Tensor:
+    def _accumulate_image(self, state: SynthesisState, w: Tensor, dtype: torch.dtype) -> Tensor:
         assert self.torgb is not None
         y = self.torgb(self._cast(state.x, dtype), w).to(torch.float32)
         return y if state.image is None else upsample2d(state.image, self.resample_filter) + y
@@ -120,7 +120,7 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated 3x3 convolution (doubling the resolution where `up` is 2), noise, bias, activation."""
+    """Modulated 3x3 convolution (with upsampling if `up` is 2), noise, bias, activation."""
 
     weight: Tensor
     bias: Tensor
@@ -144,20 +144,23 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, w: Tensor, name: str, how: RunOptions, gain: float = 1.0) -> Tensor:
-        """x [N, in, H, W], w [N, w_dim] -> [N, out, resolution, resolution] in x's dtype; `name` is for the noise."""
-        noise = self._noise(x, name, how)
-        direct = self.up == 1 and x.device.type == "cpu" and x.dtype == torch.float32
-        compiled = direct and kernels.why_not() is None
-        planned = self.prepared.get(self) if compiled else None
-        if planned is not None:
-            x = planned(x, w)
+    def forward(self, x: Tensor, w: Tensor, name: str, options: RunOptions, gain: float = 1.0) -> Tensor:
+        """x [N, in, H, W], w [N, w_dim] -> [N, out, resolution, resolution] in x's dtype.
+
+        `name` identifies the layer to `options.noise`. Raises ValueError for noise of another shape.
+        """
+        noise = self._noise(x, name, options)
+        supported = self.up == 1 and x.device.type == "cpu" and x.dtype == torch.float32
+        compiled = supported and kernels.why_not() is None
+        prepared = self.prepared.get(self) if compiled else None
+        if prepared is not None:
+            x = prepared(x, w)
             x = x if noise is None else x.add_(noise)
         else:
-            x = self._convolved(x, w, noise)
+            x = self._convolve(x, w, noise)
         return activate(x, self.bias.to(x.dtype), self.activation, gain, self.conv_clamp)
 
-    def _convolved(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def _convolve(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         fused = self.fused == "always" or (self.fused == "inference_only" and not self.training)
         return modulated_conv2d_stylegan2(
             x,
@@ -167,28 +170,28 @@ class SynthesisLayer(nn.Module):
             up=self.up,
             padding=1,
             resample_filter=self.resample_filter,
-            # Upsampling is written as a true convolution (flipped kernel), the rest as a correlation.
+            # The published layers upsample by a true convolution (flipped kernel); all others are correlations.
             flip_weight=self.up == 1,
             fused_modconv=None if fused else False,
         )
 
-    def _noise(self, x: Tensor, name: str, how: RunOptions) -> Tensor | None:
-        """Constant noise is one map for the whole batch; random noise is drawn for each picture."""
-        if self.noise_strength is None or how.noise_mode == "none":
+    def _noise(self, x: Tensor, name: str, options: RunOptions) -> Tensor | None:
+        """Return the scaled noise: [H, W] if constant, [N, 1, H, W] if random, None if there is none."""
+        if self.noise_strength is None or options.noise_mode == "none":
             return None
-        if how.noise_mode == "const":
+        if options.noise_mode == "const":
             return self.noise_const * self.noise_strength
         shape = (x.shape[0], 1, self.resolution, self.resolution)
-        if how.noise is None:
+        if options.noise is None:
             return torch.randn(shape, device=x.device) * self.noise_strength
-        drawn = how.noise(name, shape)
+        drawn = options.noise(name, shape)
         if tuple(drawn.shape) != shape:
             raise ValueError(f"The noise for {name} has shape {list(drawn.shape)}, but must be {list(shape)}.")
         return drawn.to(x.device, torch.float32) * self.noise_strength
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to colours: no demodulation, no noise, no activation."""
+    """Modulated 1x1 convolution to image channels: no demodulation, no noise, no activation."""
 
     weight: Tensor
     bias: Tensor

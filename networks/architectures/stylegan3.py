@@ -1,4 +1,4 @@
-"""The alias-free generator StyleGAN3, T and R: Fourier features, then layers that never see beyond their band."""
+"""The alias-free generator StyleGAN3, T and R: Fourier features, then layers whose signals stay band-limited."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Generator(BaseGenerator):
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One row of the layer table. Rates, cutoffs and widths in cycles per image width, sizes in samples a side."""
+    """One layer of the network. Rates in samples, cutoffs and widths in cycles per image width; sizes in samples."""
 
     name: str
     in_channels: int
     out_channels: int
     in_size: int
     out_size: int
-    in_sampling_rate: int
+
     out_sampling_rate: int
-    tmp_sampling_rate: int  # at which the non-linearity runs
+    tmp_sampling_rate: int  # of the upsampled signal, where the non-linearity runs
     in_cutoff: float
     out_cutoff: float
     in_half_width: float  # half the transition band of the low-pass filter
@@ -52,16 +52,16 @@ class LayerSpec:
     down_factor: int
     up_taps: int
     down_taps: int
-    padding: tuple[int, int, int, int]  # of the raised signal: left, right, top, bottom
+    padding: tuple[int, int, int, int]  # of the upsampled signal: left, right, top, bottom
     down_radial: bool
     is_torgb: bool
-    is_critically_sampled: bool
+
     use_fp16: bool
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The Fourier features: how many, on how large a grid, of which frequencies."""
+    """The Fourier features: number, grid size in samples, sampling rate, and largest frequency in cycles per width."""
 
     channels: int
     size: int
@@ -70,11 +70,12 @@ class InputSpec:
 
 
 def layer_table(config: StyleGAN3Config, max_rate: int | None = None) -> tuple[InputSpec, tuple[LayerSpec, ...]]:
-    """Work out every layer from the config: Karras et al. 2021, Section 3.2 and Appendix C, Figure 4c.
+    """Compute the parameters of every layer from the config: Karras et al. 2021, Section 3.2, Appendix C, Figure 4c.
 
-    Cutoff and stopband grow geometrically to the last two layers; the sampling rate is the next power of two above
-    twice the stopband or, where that is lower, the picture's. With `highest_rate`, a power of two, no layer's rate is
-    higher, the picture's neither: bands beyond it are cut off there (see networks/inference/half_rate_preview.py).
+    Cutoff and stopband grow geometrically up to the last `num_critical` layers. The sampling rate is twice the
+    stopband, at most the image resolution, rounded up to a power of two. `max_rate`, a power of two, limits the rate
+    of every layer and of the image, and clips cutoffs to it (used by networks/inference/half_rate_preview.py).
+    Raises ValueError for a config that leaves a layer without feature maps.
     """
     count, resolution = config.num_layers, config.img_resolution
     last_cutoff = resolution / 2
@@ -96,32 +97,31 @@ def layer_table(config: StyleGAN3Config, max_rate: int | None = None) -> tuple[I
 
     layers = []
     for i in range(count + 1):
-        before, to_rgb = max(i - 1, 0), i == count
-        in_rate, out_rate = int(rates[before]), int(rates[i])
-        tmp_rate = max(in_rate, out_rate) * (1 if to_rgb else config.lrelu_upsampling)
+        previous, is_torgb = max(i - 1, 0), i == count
+        in_rate, out_rate = int(rates[previous]), int(rates[i])
+        tmp_rate = max(in_rate, out_rate) * (1 if is_torgb else config.lrelu_upsampling)
         up, down = tmp_rate // in_rate, tmp_rate // out_rate
         critical = i >= count - config.num_critical
-        kernel = 1 if to_rgb else config.conv_kernel
-        up_taps = config.filter_size * up if up > 1 and not to_rgb else 1
-        down_taps = config.filter_size * down if down > 1 and not to_rgb else 1
-        in_size, out_size = int(sizes[before]), int(sizes[i])
-        # What the filters must be given beyond the convolution's own output, so that out_size samples come out.
-        needed = (out_size - 1) * down + down_taps + up_taps - 1
-        total = needed - (in_size + kernel - 1) * up
-        left = (total + up) // 2  # the odd samples go left: raised samples start at a multiple of `up`
+        kernel = 1 if is_torgb else config.conv_kernel
+        up_taps = config.filter_size * up if up > 1 and not is_torgb else 1
+        down_taps = config.filter_size * down if down > 1 and not is_torgb else 1
+        in_size, out_size = int(sizes[previous]), int(sizes[i])
+        # Pad the upsampled output of the convolution so that the filters return exactly out_size samples.
+        required = (out_size - 1) * down + down_taps + up_taps - 1
+        total = required - (in_size + kernel - 1) * up
+        left = (total + up) // 2  # the odd samples go left: upsampled samples start at a multiple of `up`
         layers.append(
             LayerSpec(
                 name=f"L{i}_{out_size}_{channels[i]}",
-                in_channels=int(channels[before]),
+                in_channels=int(channels[previous]),
                 out_channels=int(channels[i]),
                 in_size=in_size,
                 out_size=out_size,
-                in_sampling_rate=in_rate,
                 out_sampling_rate=out_rate,
                 tmp_sampling_rate=tmp_rate,
-                in_cutoff=float(cutoffs[before]),
+                in_cutoff=float(cutoffs[previous]),
                 out_cutoff=float(cutoffs[i]),
-                in_half_width=float(half_widths[before]),
+                in_half_width=float(half_widths[previous]),
                 out_half_width=float(half_widths[i]),
                 conv_kernel=kernel,
                 up_factor=up,
@@ -130,8 +130,7 @@ def layer_table(config: StyleGAN3Config, max_rate: int | None = None) -> tuple[I
                 down_taps=down_taps,
                 padding=(left, total - left, left, total - left),
                 down_radial=config.use_radial_filters and not critical,
-                is_torgb=to_rgb,
-                is_critically_sampled=critical,
+                is_torgb=is_torgb,
                 use_fp16=bool(out_rate * 2**config.num_fp16_res > resolution),
             )
         )
@@ -140,7 +139,7 @@ def layer_table(config: StyleGAN3Config, max_rate: int | None = None) -> tuple[I
 
 
 def layer_filters(spec: LayerSpec) -> tuple[Tensor | None, Tensor | None]:
-    """The low-pass filters before and after a layer's non-linearity; None where nothing is resampled."""
+    """Design the low-pass filters of a layer's up- and downsampling; None for a filter of one tap."""
     up = design_lowpass_filter(spec.up_taps, spec.in_cutoff, spec.in_half_width * 2, spec.tmp_sampling_rate)
     down = design_lowpass_filter(
         spec.down_taps, spec.out_cutoff, spec.out_half_width * 2, spec.tmp_sampling_rate, radial=spec.down_radial
@@ -149,7 +148,7 @@ def layer_filters(spec: LayerSpec) -> tuple[Tensor | None, Tensor | None]:
 
 
 class SynthesisNetwork(LayerwiseSynthesis):
-    """ws [N, num_ws, w_dim] to pictures: the input and every layer read a w of their own."""
+    """ws [N, num_ws, w_dim] to images. The input and every layer each read their own w."""
 
     input: SynthesisInput
 
@@ -177,12 +176,12 @@ class SynthesisNetwork(LayerwiseSynthesis):
         for i, spec in enumerate(table, start=1):
             self.add_module(spec.name, SynthesisLayer(config, spec))
             dtype = torch.float16 if spec.use_fp16 else torch.float32
-            across = min(spec.out_sampling_rate, config.img_resolution)
+            resolution = min(spec.out_sampling_rate, config.img_resolution)
             steps.append(
                 Step(
                     spec.name,
                     i,
-                    across,
+                    resolution,
                     spec.out_channels,
                     spec.out_size,
                     (i,),
@@ -199,22 +198,22 @@ class SynthesisNetwork(LayerwiseSynthesis):
         return state.x.to(torch.float32) * self.output_scale
 
     def layer(self, name: str) -> SynthesisLayer:
-        """The layer of this name, without the input."""
+        """Return the layer of this name; the input is not one of them."""
         return cast(SynthesisLayer, self.get_submodule(name))
 
-    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, options: RunOptions) -> SynthesisState:
         w = ws[:, step.w_indices[0]]
         if state is None:
             return SynthesisState(self.input(w), done=1)
-        x = state.x.to(how.dtype(step.dtype, state.x.device))
-        return replace(state, x=self.layer(step.name)(x, w, how.update_emas), done=step.index + 1)
+        x = state.x.to(options.dtype(step.dtype, state.x.device))
+        return replace(state, x=self.layer(step.name)(x, w, options.update_emas), done=step.index + 1)
 
 
 class SynthesisInput(nn.Module):
-    """Fourier features on a grid, moved and turned by `transform` and by what each w asks for.
+    """Fourier features on a grid, translated and rotated by `transform` and by an affine function of w.
 
-    `transform` is the INVERSE of the matrix [[cos, sin, x], [-sin, cos, y], [0, 0, 1]] that moves the picture, in
-    image widths. Karras et al. 2021, Section 3.1 and Appendix F.
+    `transform` is the INVERSE of the matrix [[cos, sin, x], [-sin, cos, y], [0, 0, 1]] that moves the image, with
+    translations in image widths. Karras et al. 2021, Section 3.1 and Appendix F.
     """
 
     weight: Tensor
@@ -228,7 +227,7 @@ class SynthesisInput(nn.Module):
         self.prepared = PreparedCache(PreparedInput)
         self.weight = nn.Parameter(torch.randn(channels, channels))
         self.affine = FullyConnected(w_dim, 4, weight_init=0, bias_init=(1, 0, 0, 0))
-        # Spread evenly over the disc of radius `bandwidth`: even in angle and in squared radius.
+        # Uniform over the disc of radius `bandwidth`: uniform in angle and in squared radius.
         angle = 2 * math.pi * torch.rand(channels)
         radius = bandwidth * torch.rand(channels).sqrt()
         self.register_buffer("transform", torch.eye(3))
@@ -237,60 +236,63 @@ class SynthesisInput(nn.Module):
 
     @contextmanager
     def use_transform(self, forward: Sequence[Sequence[float]] | np.ndarray) -> Iterator[None]:
-        """Every point p of the picture goes to forward @ p, 3x3 in image widths, while the `with` block runs.
+        """Move every point p of the image to forward @ p while the `with` block runs.
 
-        `transform` stays where it is in memory, as what is recorded of a run reads it there.
+        `forward` is a 3x3 matrix in homogeneous coordinates, in image widths. `transform` is written in place, as
+        recorded CUDA graphs read it at its address.
         """
-        before = self.transform.clone()
+        original = self.transform.clone()
         inverse = torch.linalg.inv(torch.as_tensor(forward, dtype=torch.float64))
         try:
-            self.transform.copy_(before @ inverse.to(before))
+            self.transform.copy_(original @ inverse.to(original))
             yield
         finally:
-            self.transform.copy_(before)
+            self.transform.copy_(original)
 
     def forward(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size] float32."""
-        planned = self.prepared.get(self)
-        if planned is not None:
-            return planned(self, w)
+        prepared = self.prepared.get(self)
+        if prepared is not None:
+            return prepared(self, w)
         angle_x, angle_y, amplitudes = self.sine_arguments(self.affine(w))
         features = (angle_y[:, :, :, None] + angle_x[:, :, None, :]).sin()
         features = features * amplitudes[:, :, None, None]
         weight = self.weight.to(features.dtype) / math.sqrt(self.weight.shape[0])
         return nn.functional.conv2d(features, weight[:, :, None, None])
 
-    def sine_arguments(self, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What a feature is the sine of, along x and along y, [N, channels, size] each, and its size [N, channels].
+    def sine_arguments(self, affine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the x and y terms of each feature's phase, in radians, and its amplitude.
 
-        `wanted` [N, 4] is a rotation (cos, sin) of any length and a translation (x, y) in units of that length.
+        Feature c at column i and row j is amplitude[c] * sin(angle_x[c, i] + angle_y[c, j]); the shapes are twice
+        [N, channels, size] and [N, channels]. `affine` [N, 4] is a rotation (cos, sin) of any length and a translation
+        (x, y) in units of that length.
         """
-        transform, base_freqs, base_phases = (t.to(wanted.dtype) for t in (self.transform, self.freqs, self.phases))
-        turn, shift = wanted.split(2, dim=1)
+        transform, base_freqs, base_phases = (t.to(affine.dtype) for t in (self.transform, self.freqs, self.phases))
+        turn, shift = affine.split(2, dim=1)
         length = turn.norm(dim=1, keepdim=True)
         cos, sin = (turn / length).unbind(dim=1)
-        # A point p of the grid shows what lies at turn @ (transform @ p - shift).
+        # Grid point p samples the features at rotation @ (transform @ p - shift).
         rotation = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
         matrix = rotation @ transform[:2, :2]  # [N, 2, 2]
         offset = rotation @ (transform[:2, 2] - shift / length).unsqueeze(2)  # [N, 2, 1]
 
-        # sin(2 pi (f . (M p + t) + phase)) = sin(2 pi ((M^T f) . p + (phase + f . t))): phases move first.
+        # sin(2 pi (f . (M p + t) + phase)) = sin(2 pi ((M^T f) . p + (phase + f . t)))
         phases = base_phases + (base_freqs @ offset).squeeze(2)  # [N, channels]
         freqs = base_freqs @ matrix  # [N, channels, 2]
-        # What a zoom drives beyond the band fades out, and is gone where it would alias.
-        beyond = (freqs.norm(dim=2) - self.bandwidth) / (self.sampling_rate / 2 - self.bandwidth)
-        amplitudes = (1 - beyond).clamp(0, 1)
+        # Fade out frequencies that a zoom moves beyond the bandwidth: linearly, to zero at the Nyquist frequency.
+        excess = (freqs.norm(dim=2) - self.bandwidth) / (self.sampling_rate / 2 - self.bandwidth)
+        amplitudes = (1 - excess).clamp(0, 1)
 
-        half = self.size / self.sampling_rate / 2  # the grid reaches this far from the centre, in image widths
-        centres = (torch.arange(self.size, device=wanted.device, dtype=torch.float32) + 0.5) / self.size
-        along = 2 * math.pi * (2 * centres - 1) * half
-        angle_x = freqs[:, :, 0, None] * along
-        angle_y = freqs[:, :, 1, None] * along + 2 * math.pi * phases[:, :, None]
+        half_extent = self.size / self.sampling_rate / 2  # of the grid, in image widths
+        centers = (torch.arange(self.size, device=affine.device, dtype=torch.float32) + 0.5) / self.size
+        positions = 2 * math.pi * (2 * centers - 1) * half_extent
+        angle_x = freqs[:, :, 0, None] * positions
+        angle_y = freqs[:, :, 1, None] * positions + 2 * math.pi * phases[:, :, None]
         return angle_x, angle_y, amplitudes
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated convolution, then the leaky ReLU at a raised rate between two low-pass filters (none in ToRGB)."""
+    """Modulated convolution, upsampling, leaky ReLU, downsampling (ToRGB: modulated 1x1 convolution and bias only)."""
 
     weight: Tensor
     bias: Tensor
@@ -315,17 +317,17 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
         """x [N, in, in_size, in_size], w [N, w_dim] -> [N, out, out_size, out_size] in x's dtype."""
         spec = self.spec
-        prepared = self.prepared_cuda if supports(x) else self.prepared if x.dtype == torch.float32 else None
-        planned = None if update_emas or prepared is None else prepared.get(self)
-        if planned is not None:
-            return planned(x, w)
+        cache = self.prepared_cuda if supports(x) else self.prepared if x.dtype == torch.float32 else None
+        prepared = None if update_emas or cache is None else cache.get(self)
+        if prepared is not None:
+            return prepared(x, w)
         if update_emas:
             with torch.no_grad():
                 power = x.detach().to(torch.float32).square().mean()
-                before = self.magnitude_ema.to(power.dtype)
-                self.magnitude_ema.copy_(power.lerp(before, self.magnitude_ema_beta))
+                average = self.magnitude_ema.to(power.dtype)
+                self.magnitude_ema.copy_(power.lerp(average, self.magnitude_ema_beta))
         styles = self.affine(w)
-        if spec.is_torgb:  # not demodulated, so the weights' gain has to be given
+        if spec.is_torgb:  # without demodulation, which would cancel the weights' scale
             styles = styles / math.sqrt(spec.in_channels * spec.conv_kernel**2)
         x = modulated_conv2d_stylegan3(
             x,

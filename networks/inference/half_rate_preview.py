@@ -68,9 +68,9 @@ class PreviewLayer(SynthesisLayer):
 class PreviewNetwork(SynthesisNetwork):
     """Steps are named as in the exact network; pictures are FACTOR times smaller."""
 
-    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, how: RunOptions) -> SynthesisState:
+    def _advance(self, step: Step, state: SynthesisState | None, ws: Tensor, options: RunOptions) -> SynthesisState:
         if state is None:
-            return super()._advance(step, state, ws, how)
+            return super()._advance(step, state, ws, options)
         return replace(state, x=self.layer(step.name)(state.x, ws[:, step.w_indices[0]]), done=step.index + 1)
 
 

@@ -31,6 +31,8 @@ def test_the_layer_table_is_the_published_one(case):
         if field.name != "name":
             ours = np.array([getattr(spec, field.name) for spec in table])
             np.testing.assert_allclose(ours, data[f"{place}/{field.name}"], rtol=1e-12, err_msg=field.name)
+    rates = [first.sampling_rate, *(spec.out_sampling_rate for spec in table)]
+    assert rates[:-1] == data[f"{place}/in_sampling_rate"].tolist()
     assert (first.size, first.channels) == (data[f"{place}/input_size"], data[f"{place}/input_channels"])
     assert first.sampling_rate == data[f"{place}/input_sampling_rate"]
     assert first.bandwidth == data[f"{place}/input_bandwidth"]
@@ -102,11 +104,13 @@ def test_sizes_that_are_no_power_of_two_work():
 @pytest.mark.parametrize("resolution", [20, 48, 100])
 def test_sizes_that_are_no_power_of_two_have_the_published_rates(resolution):
     """Karras et al. 2021, Section 3.2: every sampling rate is a power of two, so layers resample by whole factors."""
-    _, table = layer_table(replace(SMALL, img_resolution=resolution, num_layers=6))
+    first, table = layer_table(replace(SMALL, img_resolution=resolution, num_layers=6))
+    in_rate = first.sampling_rate
     for spec in table:
         assert spec.out_sampling_rate.bit_count() == 1
-        assert spec.in_sampling_rate * spec.up_factor == spec.tmp_sampling_rate
+        assert in_rate * spec.up_factor == spec.tmp_sampling_rate
         assert spec.out_sampling_rate * spec.down_factor == spec.tmp_sampling_rate
+        in_rate = spec.out_sampling_rate
     assert table[-1].out_sampling_rate == 2 ** (resolution - 1).bit_length()
     assert table[-1].out_size == resolution
 
