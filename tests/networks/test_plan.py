@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from networks import load_network
 from networks.architectures.activations import record_outputs
 from networks.architectures.stylegan3 import Generator, SynthesisLayer
+from networks.inference.prepared import PreparedInput
+from networks.inference.torch_layer import PreparedTorchLayer
 from ops.image_allocator import pixel_stride
 from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 
