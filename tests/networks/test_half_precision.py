@@ -40,8 +40,8 @@ class Stored(RunOptions):
     half: torch.dtype = torch.float16
     everywhere: bool = False
 
-    def dtype(self, wanted: torch.dtype, device: torch.device) -> torch.dtype:
-        return self.half if self.everywhere or wanted == torch.float16 else torch.float32
+    def dtype(self, planned: torch.dtype, device: torch.device) -> torch.dtype:
+        return self.half if self.everywhere or planned == torch.float16 else torch.float32
 
 
 def picture(synthesis: LayerwiseSynthesis, ws: Tensor, how: RunOptions) -> Tensor:
