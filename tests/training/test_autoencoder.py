@@ -20,7 +20,7 @@ from runs.run_folder import RunFolder, read_lines
 from session.fields import FieldError
 from training.loop import Training
 from training.objectives.vae_warmup import FADING_WEIGHT, Encoder, divergence, picture_distance
-from training.step import VAE
+from training.step import VAE, Phase
 
 SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
 
@@ -111,6 +111,31 @@ def test_d_trains_alone_and_then_the_loss_of_the_autoencoder_fades_out(whole: Pa
         (10, pytest.approx(0.8)),
         (10, pytest.approx(0.3)),
     ]
+
+
+def test_half_of_what_g_draws_are_reals_whose_distance_counts_with_the_weight(pictures: Path, tmp_path: Path) -> None:
+    """Halfway through the fading, G's gradient is that of D's judgement and of half of FADING_WEIGHT of the distance."""
+    config = small_config(pictures, **FADING)
+    training = Training(begin(tmp_path, config)[0], config, say=lambda line: None)
+    trainer, halfway = training.trainer, 128
+    G, encoder, losses = trainer.G.requires_grad_(True), trainer.encoder, trainer.losses
+    assert encoder is not None
+    (batch,) = training.batches(Phase("Gmain", 1), training.feed.next()[:1])
+    assert batch.shown is not None
+    losses.accumulate("Gmain", batch, 1.0, halfway)
+    both = [p.grad.clone() for p in G.parameters() if p.grad is not None]
+    G.zero_grad()
+    mean, log_variance = encoder(batch.shown[:2])
+    codes = mean + batch.draws.normal("code", 64)[:2] * (log_variance / 2).exp()
+    z, c = torch.cat([codes.detach(), batch.z[2:]]), torch.cat([batch.real_c[:2], batch.c[2:]])
+    images = G(z, c)
+    judged = torch.nn.functional.softplus(-trainer.D(images, c)).mean()
+    (judged + picture_distance(images[:2], batch.real[:2]).mean() * FADING_WEIGHT / 2).backward()
+    wanted = [p.grad for p in G.parameters() if p.grad is not None]
+    assert len(both) == len(wanted) > 20
+    for one, other in zip(both, wanted, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+    training.feed.close()
 
 
 def test_what_d_learns_alone_leaves_g_as_it_is(whole: Path) -> None:
