@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
 from session.fields import Choice, FieldError, Part, Range, suggest
-from training.presets import PRESETS, Preset, preset
+from training.presets import PRESETS, VAE_FADING, VAE_KL, Preset, preset
 
 AUGMENTATIONS = ("noaug", "ada", "fixed")
 PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
@@ -40,15 +40,9 @@ class Options(Part):
     vae_kimg: Annotated[
         float, Range(0, 1e9), "Thousand pictures to begin with as a variational autoencoder, before D judges"
     ] = 0.0
-    vae_d_kimg: Annotated[float, Range(0, 1e9), "Thousand pictures that D then trains alone with (with --vae-kimg)"] = (
-        0.0
-    )
-    vae_fade_kimg: Annotated[
-        float, Range(0, 1e9), "Thousand pictures over which the autoencoder's loss then fades out (with --vae-kimg)"
-    ] = 0.0
-    vae_styles: Annotated[
-        bool, "The autoencoder's encoder sees another picture of the same style (a font), so that a z is a style"
-    ] = False
+    vae_d_kimg: Annotated[float, Range(0, 1e9), "Thousand pictures that D then trains alone with"] = 0.0
+    vae_fade_kimg: Annotated[float, Range(0, 1e9), "Thousand pictures in which the autoencoder's loss then fades"] = 0.0
+    vae_styles: Annotated[bool, "The autoencoder draws another picture of the same style (a font) than it sees"] = False
     freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
     freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
     cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
@@ -164,6 +158,8 @@ class TrainingConfig:
     vae_d_kimg: float = 0.0
     vae_fade_kimg: float = 0.0
     vae_styles: bool = False
+    vae_kl: float = 0.01
+    vae_fading: float = 0.0
     z_dim: int | None = None  # as w_dim
     first_cutoff: float = 2.0
     first_stopband: float = 2**2.1
@@ -294,6 +290,8 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         vae_d_kimg=options.vae_d_kimg,
         vae_fade_kimg=options.vae_fade_kimg,
         vae_styles=options.vae_styles,
+        vae_kl=VAE_KL,
+        vae_fading=VAE_FADING,
         z_dim=options.z_dim,
         first_cutoff=chosen.cutoff,
         # A wider input would need twice the samples at the published distance of its stopband, and four times the time.

@@ -70,7 +70,7 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         blur_init_sigma=config.blur,
         blur_fade_kimg=config.blur_fade_kimg,
         equivariance=config.equivariance,
-        start=Start(config.vae_kimg, config.vae_d_kimg, config.vae_fade_kimg),
+        start=Start(config.vae_kimg, config.vae_d_kimg, config.vae_fade_kimg, config.vae_kl, config.vae_fading),
         recompute=config.gradient_checkpointing,
     ), StepSettings(
         batch=config.batch,

@@ -7,6 +7,9 @@ from typing import Any
 
 from session.fields import FieldError, suggest
 
+VAE_KL = 0.003  # with more all pictures of an autoencoder become alike, with less there are holes between its codes
+VAE_FADING = 10.0  # with more G stays blurred while the autoencoder's loss fades
+
 
 @dataclass(frozen=True)
 class Preset:

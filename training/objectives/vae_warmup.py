@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from networks.architectures.discriminator import Discriminator
 from networks.architectures.layers import FullyConnected
 from networks.config import DiscriminatorConfig
+from training.presets import VAE_FADING, VAE_KL
 
 SCALES = 4  # of `picture_distance`
-KL_WEIGHT = 0.01  # against `picture_distance`; less leaves holes between the codes, more leaves all pictures alike
-FADING_WEIGHT = 1.0  # of `picture_distance` against G's loss, when D begins to judge
 LEARNING_RATE, MOMENTUM = 0.0025, (0.9, 0.99)  # of Adam; --glr and --dlr are for when D judges
 WIDEST = 5.0  # log variance of a code at most: more than the prior's 0 is of no use, and exp must not overflow
 
@@ -33,6 +32,8 @@ class Start:
     kimg: float = 0.0  # as an autoencoder
     d_kimg: float = 0.0  # D alone
     fade_kimg: float = 0.0  # both, while the weight of the autoencoder's loss falls to nothing
+    kl: float = VAE_KL  # weight of the nats against `picture_distance`
+    fading: float = VAE_FADING  # weight of `picture_distance` against G's loss, when D begins to judge
 
     @property
     def encoder_learns_until(self) -> int:
@@ -52,15 +53,15 @@ class Start:
         return round((self.kimg + self.d_kimg + self.fade_kimg) * 1000)
 
     def kl_weight(self, images_done: int) -> float:
-        """KL_WEIGHT, reached from nothing after half of the autoencoder's part, so that codes mean something first."""
-        return KL_WEIGHT * min(images_done / (self.kimg * 500), 1.0)
+        """Of the nats: from nothing up in the first half of the autoencoder, so that codes mean something first."""
+        return self.kl * min(images_done / (self.kimg * 500), 1.0)
 
     def fading_weight(self, images_done: int) -> float:
-        """FADING_WEIGHT, and from where D judges linearly down to nothing."""
+        """Of the distance: the whole until D judges, and from where D judges linearly down to nothing."""
         if self.fade_kimg == 0:
             return 0.0
         gone = (images_done - self.g_is_judged_from) / (self.fade_kimg * 1000)
-        return FADING_WEIGHT * (1 - min(max(gone, 0.0), 1.0))
+        return self.fading * (1 - min(max(gone, 0.0), 1.0))
 
 
 class Encoder(nn.Module):
