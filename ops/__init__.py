@@ -1,4 +1,4 @@
-"""The arithmetic of alias-free networks in plain torch: resampling filters, activations, modulated convolution."""
+"""The ops of alias-free networks: resampling filters, activations and modulated convolution, all in plain torch."""
 
 from ops import kernels, warp
 from ops.backends import describe

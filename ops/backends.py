@@ -1,4 +1,4 @@
-"""Which form of a kernel runs: plain torch always can, compiled ones are asked first where there are any."""
+"""Choose which implementation of an op runs: a compiled one where it supports the input, else plain torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Implementation:
-    """One implementation of a kernel. `refuses` says why it cannot take a tensor, or None if it can.
+    """One implementation of an op. `unsupported_reason` says why it cannot take a tensor, or None if it can.
 
-    It may look at the device, the dtype and sizes, never at values or the clock: the same input must always meet
-    the same form, or resumed pictures would differ from whole ones.
+    The choice must depend only on device, dtype and shape, never on values or time, so that resumed runs stay
+    bit-identical.
     """
 
     name: str
@@ -23,43 +23,44 @@ class Implementation:
     unsupported_reason: Callable[[Tensor], str | None] = lambda x: None
 
 
+# By op, the preferred implementation first. The last is plain torch, which takes everything.
 _implementations: dict[str, list[Implementation]] = {}
 
 
-def register(kernel: str, form: Implementation) -> None:
-    """Add a form of a kernel; forms offered later are asked first."""
-    _implementations.setdefault(kernel, []).insert(0, form)
+def register(op: str, implementation: Implementation) -> None:
+    """Add an implementation of an op, preferred over those registered before."""
+    _implementations.setdefault(op, []).insert(0, implementation)
 
 
-def select(kernel: str, x: Tensor) -> Callable[..., Tensor]:
-    """The first form that takes x."""
-    return next(form.run for form in _implementations[kernel] if form.unsupported_reason(x) is None)
+def select(op: str, x: Tensor) -> Callable[..., Tensor]:
+    """Return the preferred implementation that supports x."""
+    return next(i.run for i in _implementations[op] if i.unsupported_reason(x) is None)
 
 
 @contextmanager
 def force_torch() -> Iterator[None]:
-    """Nothing but plain torch while the `with` block runs, to compare with."""
-    kept = {kernel: list(forms) for kernel, forms in _implementations.items()}
-    for forms in _implementations.values():
-        forms[:] = forms[-1:]
+    """Use plain torch for every op while the `with` block runs, for comparisons."""
+    saved = {op: list(implementations) for op, implementations in _implementations.items()}
+    for implementations in _implementations.values():
+        implementations[:] = implementations[-1:]
     try:
         yield
     finally:
-        for kernel, forms in _implementations.items():
-            forms[:] = kept[kernel]
+        for op, implementations in _implementations.items():
+            implementations[:] = saved[op]
 
 
 def describe(device: torch.device | str = "cpu") -> str:
-    """Which form of each kernel runs for float32 on a device, and why not a faster one: a line for the user."""
+    """Say in one line for the user which implementation of each op runs for float32 on a device, and why."""
     probe = torch.empty(0, device=device)
     parts = []
-    for kernel, forms in _implementations.items():
-        refusals = []
-        for form in forms:
-            reason = form.unsupported_reason(probe)
+    for op, implementations in _implementations.items():
+        rejected = []
+        for implementation in implementations:
+            reason = implementation.unsupported_reason(probe)
             if reason is None:
-                why = "; ".join(refusals) or ("the only form there is" if len(forms) == 1 else "first choice")
-                parts.append(f"{kernel}: {form.name} ({why})")
+                only = "the only form there is" if len(implementations) == 1 else "first choice"
+                parts.append(f"{op}: {implementation.name} ({'; '.join(rejected) or only})")
                 break
-            refusals.append(f"{form.name}: {reason}")
+            rejected.append(f"{implementation.name}: {reason}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Add a bias, apply an activation function, scale, clamp: the pointwise end of a layer."""
+"""Bias, activation function, gain and clamp: the pointwise end of a layer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ops import backends
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function of (x, alpha), with the alpha and the gain that it has by default."""
+    """An activation function of (x, alpha), with its default alpha and gain."""
 
     apply: Callable[[Tensor, float], Tensor]
     alpha: float = 0.0
     gain: float = 1.0
 
 
-# The gains keep the variance of a normally distributed signal, as published with StyleGAN2.
+# The gains preserve the variance of a normally distributed signal, as published with StyleGAN2.
 ACTIVATIONS = {
     "linear": Activation(lambda x, alpha: x),
     "relu": Activation(lambda x, alpha: F.relu(x), gain=sqrt(2)),
@@ -45,10 +45,10 @@ def bias_act(
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Tensor:
-    """clamp(gain * act(x + b)), with b [size of x along `dim`] and the clamp to [-clamp, clamp].
+    """Compute clamp(gain * act(x + b)) as a new tensor of x's shape and dtype.
 
-    `act` is one of linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish; `alpha` (the slope of lrelu)
-    and `gain` are the activation's own unless given. Returns a new tensor in x's dtype.
+    x of any shape, b [x.shape[dim]]; `act` is linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus or swish;
+    `alpha` (lrelu's slope) and `gain` default to the activation's own; `clamp` limits the absolute value.
     Raises ValueError for an unknown activation, a bias that does not fit, or a negative clamp.
     """
     if act not in ACTIVATIONS:
@@ -82,7 +82,7 @@ def _add_bias(x: Tensor, b: Tensor | None, dim: int) -> Tensor:
 def bias_act_torch(
     x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None
 ) -> Tensor:
-    """The plain form: one new tensor, and the rest in its memory where the function allows."""
+    """Compute `bias_act` in plain torch without gradients, in place where the function allows."""
     y = _add_bias(x, b, dim)
     y = x.clone() if y is x else y
     activation = ACTIVATIONS[act]

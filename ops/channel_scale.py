@@ -1,4 +1,4 @@
-"""Channels scaled by a number of their own, as styles do, with all derivatives."""
+"""Multiply each channel by its own scale, as styles do; differentiable any number of times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ops import backends
 
 
 def scale_channels(x: Tensor, s: Tensor) -> Tensor:
-    """x [N,C,H,W] times s [N,C], both of one dtype; can be differentiated as often as one likes."""
+    """Multiply x [N,C,H,W] by s [N,C] of the same dtype; any number of derivatives."""
     return _ScaleChannels.apply(x, s)
 
 
@@ -32,7 +32,7 @@ class _ScaleChannels(torch.autograd.Function):
 
 
 class _DotChannels(torch.autograd.Function):
-    """The sums [N,C] of x * y, both [N,C,H,W]."""
+    """Sum x * y, both [N,C,H,W], over the pixels: [N,C]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:

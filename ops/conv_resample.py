@@ -1,4 +1,4 @@
-"""Convolution that also doubles or halves the sampling rate, as StyleGAN2 does between its blocks."""
+"""Convolution with up- or downsampling, as StyleGAN2 does between its blocks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def conv2d_resample(
 ) -> Tensor:
     """Upsample x with filter f, convolve with w, downsample with f.
 
-    x [N,I,H,W], w [O,I/groups,k,k]; `padding` counts samples of the upsampled image around the aligned result;
-    `flip_weight` True is correlation (what `torch.conv2d` does), False true convolution; `flip_filter` the other
-    way round, as in `upfirdn2d`. Raises ValueError for shapes that do not fit.
+    x [N,I,H,W], w [O,I/groups,k,k] -> [N,O,H',W']; `padding` is in samples of the upsampled image, relative to the
+    aligned result. `flip_weight` True is correlation (as `torch.conv2d`), False true convolution; `flip_filter` is the
+    opposite, as in `upfirdn2d`: False is true convolution. Raises ValueError for shapes that do not fit.
     """
     check_images(x, "conv2d_resample")
     check_filter(f, "conv2d_resample")
@@ -41,22 +41,22 @@ def conv2d_resample(
     pointwise = kernel_height == kernel_width == 1
 
     if up == 1:
-        if pointwise:  # filter and drop samples first: the convolution then sees a quarter of them
+        if pointwise:  # downsample first: the convolution then has a quarter of the samples
             x = upfirdn2d(x, f, down=down, padding=[x0, x1, y0, y1], flip_filter=flip_filter)
             return _conv(x, w, (0, 0, 0, 0), 1, groups, flip_weight)
         x = upfirdn2d(x, f, padding=[x0, x1, y0, y1], flip_filter=flip_filter)
         return _conv(x, w, (0, 0, 0, 0), down, groups, flip_weight)
 
-    # Filter and convolution commute, so the weights meet the image before its samples multiply.
+    # Filter and convolution commute, so convolve before upsampling, at the lower rate.
     if pointwise:
         x = _conv(x, w, (0, 0, 0, 0), 1, groups, flip_weight)
         x = upfirdn2d(x, f, up=up, padding=[x0, x1, y0, y1], flip_filter=flip_filter, gain=up**2)
     else:
         x = _conv_transposed(x, w, up, groups, flip_weight)
-        # That made every output the weights reach, but not the up - 1 zeros that follow the last sample.
-        before_x, before_y = x0 - (kernel_width - 1), y0 - (kernel_height - 1)
-        after_x, after_y = x1 - (kernel_width - up), y1 - (kernel_height - up)
-        x = upfirdn2d(x, f, padding=[before_x, after_x, before_y, after_y], flip_filter=flip_filter, gain=up**2)
+        # This computed every output the weights reach, but not the up - 1 zeros after the last sample.
+        pad_x0, pad_y0 = x0 - (kernel_width - 1), y0 - (kernel_height - 1)
+        pad_x1, pad_y1 = x1 - (kernel_width - up), y1 - (kernel_height - up)
+        x = upfirdn2d(x, f, padding=[pad_x0, pad_x1, pad_y0, pad_y1], flip_filter=flip_filter, gain=up**2)
     return upfirdn2d(x, f, down=down, flip_filter=flip_filter) if down > 1 else x
 
 

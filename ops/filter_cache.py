@@ -1,4 +1,4 @@
-"""Filters as the passes want them, made once for each filter and kept as long as it lives."""
+"""Cache of what is derived from a filter (dtype, device, gain, flip), for as long as the filter lives."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 T = TypeVar("T")
-MAX_ENTRIES = 32  # things kept of one filter: gains, devices, dtypes
+MAX_ENTRIES = 32  # per filter: gains, devices, dtypes
 
-# By filter: what its version was, and what was made of it.
+# filter -> (its version counter, what was derived from that version)
 _cache: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def cached_filter(f: Tensor | None, x: Tensor, gain: float = 1, flip: bool = False) -> Tensor:
-    """The filter on x's device, in the dtype of the arithmetic, with gain and flip; not to be written to."""
+    """Return the filter on x's device in the compute dtype, with gain and flip applied. Do not write to it.
+
+    None is a single tap. The gain applies to a signal filtered along both axes.
+    """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if f is None:
         return _single_tap(float(gain), dtype, x.device)
 
-    def make() -> Tensor:
-        made = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
+    def prepare() -> Tensor:
+        taps = f.detach().to(dtype).to(x.device)  # in this order: some devices have no float64
         if flip:
-            made = made.flip(list(range(made.ndim)))
-        if made.ndim == 1 and gain < 0:
-            made = made.outer(made)
-        return made * gain ** (made.ndim / 2)
+            taps = taps.flip(list(range(taps.ndim)))
+        if taps.ndim == 1 and gain < 0:  # a negative gain has no square root to apply along each axis
+            taps = taps.outer(taps)
+        return taps * gain ** (taps.ndim / 2)
 
-    return memoize_for_filter(f, ("prepared", dtype, x.device, float(gain), flip), make)
+    return memoize_for_filter(f, ("prepared", dtype, x.device, float(gain), flip), prepare)
 
 
 @lru_cache(maxsize=64)
@@ -41,25 +44,25 @@ def _single_tap(value: float, dtype: torch.dtype, device: torch.device) -> Tenso
 
 
 def flipped_filter(f: Tensor) -> Tensor:
-    """The filter turned round along every axis, as gradients want it."""
+    """Return the filter flipped along every axis, as the adjoint needs it."""
     return memoize_for_filter(f, "flipped", lambda: f.flip(list(range(f.ndim))))
 
 
-def memoize_for_filter(f: Tensor, key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` makes of f, made again only after f was written to.
+def memoize_for_filter(f: Tensor, key: Hashable, compute: Callable[[], T]) -> T:
+    """Return compute(), called again only after f has changed.
 
-    Writing to a filter within torch.inference_mode() leaves no trace and is not seen; no network does so once it is
-    loaded.
+    Inference-mode tensors have no version counter, so changes to those go unnoticed; no network changes a filter after
+    loading.
     """
     version = 0 if f.is_inference() else f._version
-    kept = _cache.get(f)
-    if kept is None or kept[0] != version:
-        kept = _cache[f] = (version, {})
-    made = kept[1]
-    result = made.get(key)  # and not asked for again: another thread may clear it meanwhile
-    if result is None:
-        if len(made) >= MAX_ENTRIES:
-            made.clear()
+    cached = _cache.get(f)
+    if cached is None or cached[0] != version:
+        cached = _cache[f] = (version, {})
+    entries = cached[1]
+    value = entries.get(key)  # a single lookup: another thread may clear the entries meanwhile
+    if value is None:
+        if len(entries) >= MAX_ENTRIES:
+            entries.clear()
         with torch.inference_mode(False), torch.no_grad():
-            result = made[key] = make()
-    return result
+            value = entries[key] = compute()
+    return value

@@ -1,4 +1,4 @@
-"""Low-pass filters: preparing a given one, and designing the ones StyleGAN3 uses (Kaiser, radial jinc)."""
+"""Low-pass filters: prepare a given one, or design those of StyleGAN3 (Kaiser window, radial jinc)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def setup_filter(
 ) -> Tensor:
     """Prepare a filter for `upfirdn2d`: a float32 tensor [taps] (separable) or [height, width].
 
-    `None` and a number are one tap. `normalize` makes the sum 1, `gain` scales a signal that passes once
-    in both directions. A one-dimensional filter of fewer than 8 taps becomes two-dimensional unless
-    `separable` says otherwise; that is the published default, checkpoints depend on it.
-    Raises ValueError for an empty filter or more than two dimensions, or a two-dimensional one called separable.
+    `None` and a number are a single tap. `normalize` makes the sum 1; `gain` is that of filtering along both axes. A
+    one-dimensional filter of fewer than 8 taps becomes two-dimensional unless `separable` says otherwise: the
+    published default, which checkpoints depend on. Raises ValueError for an empty filter, one of more than two
+    dimensions, or a two-dimensional one with `separable`.
     """
     taps = torch.as_tensor(1.0 if f is None else f, dtype=torch.float32)
     if taps.ndim > 2 or taps.numel() == 0:
@@ -48,10 +48,11 @@ def setup_filter(
 def design_lowpass_filter(numtaps: int, cutoff: float, width: float, fs: float, radial: bool = False) -> Tensor | None:
     """Design a low-pass filter with a Kaiser window: [numtaps] float32, or [numtaps, numtaps] when `radial`.
 
-    `cutoff` and transition `width` are in the units of the sampling rate `fs` (cycles per image width); the
-    response is down by half at `cutoff`. The window's beta follows from numtaps and width by Kaiser's formulas
-    (Karras et al. 2021, Appendix C.1). The radial one is a jinc under a separable window and passes equally in
-    all directions. The sum is 1. One tap means no filtering: None.
+    `cutoff` and the transition band's `width` are in the units of the sampling rate `fs` (cycles per image width); the
+    amplitude response is 1/2 at `cutoff`. The window's beta follows from numtaps and width by Kaiser's formulas
+    (Karras et al. 2021, Appendix C.1). The radial filter is a jinc under a separable window, with the same response in
+    all directions. The taps sum to 1. One tap means no filtering: None. Raises ValueError for values that are not
+    positive.
     """
     if numtaps < 1 or cutoff <= 0 or width <= 0 or fs <= 0:
         raise ValueError("A low-pass filter needs numtaps >= 1 and positive cutoff, width and sampling rate.")
@@ -62,8 +63,8 @@ def design_lowpass_filter(numtaps: int, cutoff: float, width: float, fs: float, 
     if not radial:
         taps = np.sinc(2 * cutoff / fs * position) * window
     else:
-        # The disc of radius `cutoff` transforms to J1(2 pi r cutoff) / r. With an odd number of taps the centre
-        # is its limit, pi * cutoff.
+        # The Fourier transform of a disc of radius `cutoff` is J1(2 pi r cutoff) / r. With an odd number of taps the
+        # center is its limit, pi * cutoff.
         radius = np.hypot(*np.meshgrid(position, position)) / fs
         angle = torch.from_numpy(2 * np.pi * cutoff * radius)
         bessel = torch.special.bessel_j1(angle).numpy()
@@ -73,7 +74,7 @@ def design_lowpass_filter(numtaps: int, cutoff: float, width: float, fs: float, 
 
 
 def kaiser_beta(numtaps: int, width: float, fs: float) -> float:
-    """The Kaiser window's beta for `numtaps` taps and a transition of `width` at sampling rate `fs`."""
+    """Return the Kaiser window's beta for `numtaps` taps and a transition band of `width` at sampling rate `fs`."""
     attenuation = 2.285 * (numtaps - 1) * np.pi * (width / (fs / 2)) + 7.95  # decibels; Kaiser 1974
     if attenuation > 50:
         return 0.1102 * (attenuation - 8.7)

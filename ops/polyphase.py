@@ -1,6 +1,6 @@
-"""One filter pass over an image: raise the sampling rate, filter, lower it, without ever inserting zeros.
+"""Polyphase FIR filtering: up- and downsampling in one pass that neither inserts zeros nor discards outputs.
 
-Everything here is plain arithmetic without gradients of its own; `upfirdn2d` and `filtered_lrelu` build on it.
+Plain torch without autograd of its own; `upfirdn2d` and `filtered_lrelu` build on it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AxisResampling:
-    """How one axis is resampled: output m is sum_j taps[j] * u[m * down + (taps - 1) - j - before],
+    """The geometry of upsampling, filtering and downsampling along one axis.
 
-    where u is the input with up - 1 zeros after each sample, and zeros outside.
+    Output m is sum_j taps[j] * u[m * down + (taps - 1) - j - pad_before], where u is the input with up - 1 zeros after
+    each sample, and zero outside.
     """
 
     size_in: int
@@ -29,98 +30,100 @@ class AxisResampling:
     @classmethod
     @lru_cache(maxsize=1024)
     def from_padding(cls, size: int, taps: int, up: int, down: int, pad_before: int, pad_after: int) -> AxisResampling:
-        """The span of `size` samples, padded (at the raised rate) by `before` and `after`."""
-        room = size * up + pad_before + pad_after - taps
-        if room < 0:
+        """Build it for `size` samples, padded at the upsampled rate. Raises ValueError if no output would remain."""
+        last_window = size * up + pad_before + pad_after - taps
+        if last_window < 0:
             raise ValueError(
                 f"Nothing is left of an axis of {size} samples (up {up}, padding {pad_before} and {pad_after}) "
                 f"after a filter of {taps} taps; use more padding or a shorter filter."
             )
-        return cls(size, room // down + 1, taps, up, down, pad_before)
+        return cls(size, last_window // down + 1, taps, up, down, pad_before)
 
     def adjoint(self) -> AxisResampling:
-        """The transposed operation: what takes gradients of the output to gradients of the input."""
+        """Return the transposed operation, which takes gradients of the output to gradients of the input."""
         return AxisResampling(
             self.size_out, self.size_in, self.taps, self.down, self.up, self.taps - 1 - self.pad_before
         )
 
     def input_range(self, lo: int, hi: int) -> tuple[int, int, AxisResampling]:
-        """Which inputs [first, last) the outputs [lo, hi) need, and the span that makes just these."""
+        """Return the inputs [first, last) that the outputs [lo, hi) depend on, and the resampling between these two."""
         start = lo * self.down - self.pad_before
         stop = (hi - 1) * self.down + self.taps - self.pad_before
         first = min(max(0, -(-start // self.up)), self.size_in)
         last = max(first, min(self.size_in, (stop - 1) // self.up + 1))
-        return (
-            first,
-            last,
-            AxisResampling(last - first, hi - lo, self.taps, self.up, self.down, first * self.up - start),
-        )
+        part = AxisResampling(last - first, hi - lo, self.taps, self.up, self.down, first * self.up - start)
+        return first, last, part
 
 
-def fir(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
-    """Filter x [N,C,H,W] with f, true convolution: [height, width], or [taps] along both axes."""
+def fir(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
+    """Resample x [N,C,H,W] with the filter f (true convolution): [height, width], or [taps] along both axes."""
     if f.ndim == 2:
-        return _fir(x, f, y_span, x_span)
-    if x_span.down > x_span.up:  # where the picture shrinks, rows first are quicker
-        x = _fir(x, f[None, :], AxisResampling(x.shape[2], x.shape[2]), x_span)
-        return _fir(x, f[:, None], y_span, AxisResampling(x.shape[3], x.shape[3]))
-    x = _fir(x, f[:, None], y_span, AxisResampling(x.shape[3], x.shape[3]))
-    return _fir(x, f[None, :], AxisResampling(x.shape[2], x.shape[2]), x_span)
+        return _fir(x, f, y_axis, x_axis)
+    if x_axis.down > x_axis.up:  # when downsampling, the horizontal pass first is faster
+        x = _fir(x, f[None, :], AxisResampling(x.shape[2], x.shape[2]), x_axis)
+        return _fir(x, f[:, None], y_axis, AxisResampling(x.shape[3], x.shape[3]))
+    x = _fir(x, f[:, None], y_axis, AxisResampling(x.shape[3], x.shape[3]))
+    return _fir(x, f[None, :], AxisResampling(x.shape[2], x.shape[2]), x_axis)
 
 
-def _fir(x: Tensor, f: Tensor, ys: AxisResampling, xs: AxisResampling) -> Tensor:
-    top, bottom, ys = ys.input_range(0, ys.size_out)
-    left, right, xs = xs.input_range(0, xs.size_out)
+def _fir(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
+    top, bottom, y_axis = y_axis.input_range(0, y_axis.size_out)
+    left, right, x_axis = x_axis.input_range(0, x_axis.size_out)
     if (bottom - top, right - left) != tuple(x.shape[2:]):
         x = x[:, :, top:bottom, left:right]
     if x.numel() == 0:
-        return x.new_zeros([x.shape[0], x.shape[1], ys.size_out, xs.size_out])
-    if f.numel() == 1 and (ys.up, xs.up) == (1, 1):
-        x = _pad_or_crop(x, _end_padding(ys), _end_padding(xs))[:, :, :: ys.down, :: xs.down]
+        return x.new_zeros([x.shape[0], x.shape[1], y_axis.size_out, x_axis.size_out])
+    if f.numel() == 1 and (y_axis.up, x_axis.up) == (1, 1):
+        x = _pad_or_crop(x, _end_padding(y_axis), _end_padding(x_axis))[:, :, :: y_axis.down, :: x_axis.down]
         return x * f.reshape(())
-    if (ys.up, xs.up) == (1, 1):
-        return _downsample(x, f, ys, xs)
-    if (ys.down, xs.down) == (1, 1):
-        return _upsample(x, f, ys, xs)
-    fine_y = AxisResampling(ys.size_in, (ys.size_out - 1) * ys.down + 1, ys.taps, ys.up, 1, ys.pad_before)
-    fine_x = AxisResampling(xs.size_in, (xs.size_out - 1) * xs.down + 1, xs.taps, xs.up, 1, xs.pad_before)
-    return _upsample(x, f, fine_y, fine_x)[:, :, :: ys.down, :: xs.down]
+    if (y_axis.up, x_axis.up) == (1, 1):
+        return _downsample(x, f, y_axis, x_axis)
+    if (y_axis.down, x_axis.down) == (1, 1):
+        return _upsample(x, f, y_axis, x_axis)
+    return _upsample(x, f, _without_down(y_axis), _without_down(x_axis))[:, :, :: y_axis.down, :: x_axis.down]
 
 
-def _downsample(x: Tensor, f: Tensor, ys: AxisResampling, xs: AxisResampling) -> Tensor:
+def _without_down(axis: AxisResampling) -> AxisResampling:
+    size_out = (axis.size_out - 1) * axis.down + 1
+    return AxisResampling(axis.size_in, size_out, axis.taps, axis.up, 1, axis.pad_before)
+
+
+def _downsample(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
     weight = f.flip([0, 1]).expand(x.shape[1], 1, *f.shape)
-    ends = [_end_padding(s) for s in (ys, xs)]
-    inside = [first if first == last and first > 0 else 0 for first, last in ends]  # the convolution's own padding
-    x = _pad_or_crop(x, *((first - n, last - n) for n, (first, last) in zip(inside, ends, strict=True)))
-    return F.conv2d(x, weight, stride=(ys.down, xs.down), padding=inside, groups=x.shape[1])
+    ends = [_end_padding(axis) for axis in (y_axis, x_axis)]
+    # Padding that is equal at both ends is left to the convolution.
+    conv_padding = [first if first == last and first > 0 else 0 for first, last in ends]
+    x = _pad_or_crop(x, *((first - n, last - n) for n, (first, last) in zip(conv_padding, ends, strict=True)))
+    return F.conv2d(x, weight, stride=(y_axis.down, x_axis.down), padding=conv_padding, groups=x.shape[1])
 
 
-def _end_padding(s: AxisResampling) -> tuple[int, int]:
-    """How many zeros an axis needs before and after it, as far as its outputs see; negative to crop."""
-    return s.pad_before, (s.size_out - 1) * s.down + s.taps - s.pad_before - s.size_in
+def _end_padding(axis: AxisResampling) -> tuple[int, int]:
+    """Return how many zeros to pad at both ends, as far as the outputs depend on them; negative to crop."""
+    return axis.pad_before, (axis.size_out - 1) * axis.down + axis.taps - axis.pad_before - axis.size_in
 
 
-def _upsample(x: Tensor, f: Tensor, ys: AxisResampling, xs: AxisResampling) -> Tensor:
-    """A transposed convolution makes every output that any input touches; crop to the wanted ones."""
+def _upsample(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
+    """Upsample by transposed convolution, which computes every output that any input reaches; then pad or crop."""
     weight = f.expand(x.shape[1], 1, *f.shape)
-    crop, extra, pad = [], [], []
-    for s in (ys, xs):
-        skip = s.taps - 1 - s.pad_before
-        surplus = (s.size_in - 1) * s.up + s.taps - skip - s.size_out
-        # The crop takes as much from both ends; what only one end wants is padded, or cut off, afterwards.
-        inside = max(0, min(skip, max(surplus, 0) + s.up - 1))
-        crop.append(inside)
-        extra.append(min(max(inside - surplus, 0), s.up - 1))
-        made = (s.size_in - 1) * s.up + s.taps - 2 * inside + extra[-1]
-        pad.append((inside - skip, s.size_out - made - (inside - skip)))
-    y = F.conv_transpose2d(x, weight, stride=(ys.up, xs.up), padding=crop, output_padding=extra, groups=x.shape[1])
-    return _pad_or_crop(y, pad[0], pad[1])
+    conv_padding, output_padding, ends = [], [], []
+    for axis in (y_axis, x_axis):
+        skip = axis.taps - 1 - axis.pad_before
+        surplus = (axis.size_in - 1) * axis.up + axis.taps - skip - axis.size_out
+        # The convolution's padding crops both ends equally; the rest is padded or cropped afterwards.
+        crop = max(0, min(skip, max(surplus, 0) + axis.up - 1))
+        conv_padding.append(crop)
+        output_padding.append(min(max(crop - surplus, 0), axis.up - 1))
+        size = (axis.size_in - 1) * axis.up + axis.taps - 2 * crop + output_padding[-1]
+        ends.append((crop - skip, axis.size_out - size - (crop - skip)))
+    stride = y_axis.up, x_axis.up
+    y = F.conv_transpose2d(x, weight, None, stride, conv_padding, output_padding, groups=x.shape[1])
+    return _pad_or_crop(y, ends[0], ends[1])
 
 
-def _pad_or_crop(y: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-    """So many zeros more at both ends of the rows and of the columns; negative numbers cut off, without a copy."""
-    for axis, ends in ((2, rows), (3, columns)):
-        first, last = max(0, -ends[0]), y.shape[axis] - max(0, -ends[1])
-        y = y.narrow(axis, first, last - first)
+def _pad_or_crop(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """Pad zeros at both ends of the rows and the columns; negative numbers crop, without a copy."""
+    for dim, ends in ((2, rows), (3, columns)):
+        first, last = max(0, -ends[0]), x.shape[dim] - max(0, -ends[1])
+        x = x.narrow(dim, first, last - first)
     pad = [max(0, n) for n in (*columns, *rows)]
-    return F.pad(y, pad) if any(pad) else y
+    return F.pad(x, pad) if any(pad) else x

@@ -1,4 +1,4 @@
-"""Raise, filter and lower the sampling rate of images in one step (upfirdn), with any number of gradients."""
+"""Upsample, filter and downsample images in one pass (upfirdn), differentiable any number of times."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def upfirdn2d(
 ) -> Tensor:
     """Insert up - 1 zeros after each sample, pad or crop, filter, keep every down-th sample, scale by gain.
 
-    x [N,C,H,W]; f [taps] (separable), [height, width] or None; `up` and `down` are one number or [x, y];
-    `padding` counts samples at the raised rate: one number, [x, y] or [x_before, x_after, y_before, y_after],
-    negative to crop. `flip_filter` False is true convolution, True correlation. Returns x's dtype; half
-    precision is computed in float32. Karras et al. 2020 (StyleGAN2), Appendix B.
+    x [N,C,H,W] -> [N,C,H',W'] in x's dtype; half precision is computed in float32. f is [taps] (separable),
+    [height, width] or None; `up` and `down` are one number or [x, y]; `padding` counts samples at the upsampled rate:
+    one number, [x, y] or [x_before, x_after, y_before, y_after], negative to crop. `flip_filter` False is true
+    convolution, True correlation. Karras et al. 2020 (StyleGAN2), Appendix B.
     Raises ValueError for arguments of another form, or if no output would remain.
     """
     check_images(x, "upfirdn2d")
@@ -40,13 +40,13 @@ def upfirdn2d(
     down_x, down_y = parse_scaling(down, "down")
     x0, x1, y0, y1 = parse_padding(padding)
     taps_x, taps_y = filter_size(f)
-    y_span = AxisResampling.from_padding(x.shape[2], taps_y, up_y, down_y, y0, y1)
-    x_span = AxisResampling.from_padding(x.shape[3], taps_x, up_x, down_x, x0, x1)
-    return _Upfirdn2d.apply(x, cached_filter(f, x, gain, flip_filter), y_span, x_span)
+    y_axis = AxisResampling.from_padding(x.shape[2], taps_y, up_y, down_y, y0, y1)
+    x_axis = AxisResampling.from_padding(x.shape[3], taps_x, up_x, down_x, x0, x1)
+    return _Upfirdn2d.apply(x, cached_filter(f, x, gain, flip_filter), y_axis, x_axis)
 
 
 def filter2d(x: Tensor, f: Tensor | None, padding: Padding = 0, flip_filter: bool = False, gain: float = 1) -> Tensor:
-    """Filter without changing the size; `padding` enlarges (or crops) the aligned result. See `upfirdn2d`."""
+    """Filter at the same rate and size; `padding` enlarges (or crops) the aligned result. See `upfirdn2d`."""
     return upfirdn2d(x, f, 1, 1, aligned_padding(f, padding), flip_filter, gain)
 
 
@@ -58,7 +58,7 @@ def upsample2d(
     flip_filter: bool = False,
     gain: float = 1,
 ) -> Tensor:
-    """Enlarge by `up` and keep the brightness; `padding` is relative to the aligned result. See `upfirdn2d`."""
+    """Upsample by `up`, preserving the mean; `padding` is relative to the aligned result. See `upfirdn2d`."""
     up_x, up_y = parse_scaling(up, "up")
     return upfirdn2d(x, f, up, 1, aligned_padding(f, padding, up=up), flip_filter, gain * up_x * up_y)
 
@@ -71,44 +71,44 @@ def downsample2d(
     flip_filter: bool = False,
     gain: float = 1,
 ) -> Tensor:
-    """Shrink by `down`; `padding` counts input samples around the aligned picture. See `upfirdn2d`."""
+    """Downsample by `down`; `padding` is in input samples around the aligned image. See `upfirdn2d`."""
     return upfirdn2d(x, f, 1, down, aligned_padding(f, padding, down=down), flip_filter, gain)
 
 
 class _Upfirdn2d(torch.autograd.Function):
-    """Linear in x, so the gradient is the adjoint resampling, and nothing but sizes is kept for it."""
+    """Linear in x: the backward pass is the adjoint resampling and saves no tensor but the filter."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
-        ctx.f, ctx.spans = f, (y_span, x_span)
-        return backends.select("upfirdn2d", x)(x, f, y_span, x_span)
+    def forward(ctx: Any, x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
+        ctx.f, ctx.axes = f, (y_axis, x_axis)
+        return backends.select("upfirdn2d", x)(x, f, y_axis, x_axis)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        y_span, x_span = ctx.spans
-        return _Upfirdn2d.apply(grads[0], flipped_filter(ctx.f), y_span.adjoint(), x_span.adjoint()), None, None, None
+        y_axis, x_axis = ctx.axes
+        return _Upfirdn2d.apply(grads[0], flipped_filter(ctx.f), y_axis.adjoint(), x_axis.adjoint()), None, None, None
 
 
-def upfirdn2d_torch(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
-    """The plain form, in x's dtype."""
-    wide = x.to(f.dtype)
-    if wide.device.type == "cpu":
-        wide = wide.contiguous(memory_format=torch.channels_last)
-    return fir(wide, f, y_span, x_span).to(x.dtype)
+def upfirdn2d_torch(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
+    """Compute `upfirdn2d` in plain torch: x [N,C,H,W], f from `cached_filter` -> [N,C,H',W'] in x's dtype."""
+    y = x.to(f.dtype)
+    if y.device.type == "cpu":
+        y = y.contiguous(memory_format=torch.channels_last)
+    return fir(y, f, y_axis, x_axis).to(x.dtype)
 
 
 backends.register("upfirdn2d", backends.Implementation("plain torch", upfirdn2d_torch))
 
 
 def filter_size(f: Tensor | None) -> tuple[int, int]:
-    """Taps along x and along y."""
+    """Return the number of taps along x and along y."""
     return (1, 1) if f is None else (f.shape[-1], f.shape[0])
 
 
 def aligned_padding(
     f: Tensor | None, padding: Padding = 0, up: Scaling = 1, down: Scaling = 1
 ) -> tuple[int, int, int, int]:
-    """`padding` plus what keeps the filter's centre on the picture, when going up and then down."""
+    """Add to `padding` what keeps the result aligned with the input, for upsampling and then downsampling."""
     check_filter(f, "the filter")
     result = list(parse_padding(padding))
     ups, downs = parse_scaling(up, "up"), parse_scaling(down, "down")
@@ -124,8 +124,8 @@ def aligned_padding(
 
 
 def parse_scaling(value: Scaling, name: str) -> tuple[int, int]:
-    """One number or [x, y] -> (x, y). Raises ValueError unless both are whole and at least 1."""
-    if type(value) is int and value >= 1:  # the usual case, in a fraction of the time
+    """One number or [x, y] -> (x, y). Raises ValueError unless both are integers of at least 1."""
+    if type(value) is int and value >= 1:  # fast path for the usual case
         return value, value
     pair = _to_integers(value)
     if len(pair) == 1:
@@ -148,7 +148,7 @@ def parse_padding(value: Padding) -> tuple[int, int, int, int]:
 
 
 def _to_integers(value: Scaling | Padding) -> list[int]:
-    """The numbers as a list (NumPy's count too); empty if one of them is not whole."""
+    """Return the integers (also NumPy's) as a list, or an empty list if one is not an integer."""
     try:
         return [operator.index(n) for n in (value if isinstance(value, Iterable) else [value])]
     except TypeError:
@@ -156,12 +156,12 @@ def _to_integers(value: Scaling | Padding) -> list[int]:
 
 
 def check_images(x: Tensor, name: str) -> None:
-    """Raises ValueError unless x is a batch of images [N,C,H,W] of floating-point numbers."""
+    """Raise ValueError unless x is a floating-point batch of images [N,C,H,W]."""
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"{name} needs images [N,C,H,W] of floats, not {list(x.shape)} of {x.dtype}.")
 
 
 def check_filter(f: Tensor | None, name: str) -> None:
-    """Raises ValueError unless f is None, [taps] or [height, width]."""
+    """Raise ValueError unless f is None, [taps] or [height, width]."""
     if f is not None and (f.ndim not in (1, 2) or f.numel() == 0):
         raise ValueError(f"{name} needs a filter [taps] or [height, width], not of shape {list(f.shape)}.")

@@ -1,9 +1,9 @@
-"""The compiled forms of the ops, and how they are found, built, checked and cached.
+"""Compiled implementations of the ops, and how they are found, built, tested and cached.
 
-`ready()` says whether the C++ kernel now serves float32 and bfloat16 on the CPU. The form changes at no other moment
-than inside `ready()`, so that what is computed between two calls agrees bit for bit: call it when a network is loaded,
-before anything is computed with it, and let `serving()` be part of the key of whatever is kept from before. A process
-that never calls it has it called for it when the first op runs.
+`ready()` says whether the C++ kernel is in use for float32 and bfloat16 on the CPU. Only `ready()` ever switches from
+plain torch to C++, so that results between two calls of it are bit-identical: call it when a network is loaded, before
+computing anything with it, and make `serving()` part of the key of every cached result. If it was never called, the
+first op calls it.
 """
 
 from ops.kernels.cpu import filtered_lrelu, self_test

@@ -1,4 +1,4 @@
-"""Builds the CPU kernel now and says in one line how that went: python -m ops.kernels."""
+"""Build the CPU kernel now and print the outcome in one line: python -m ops.kernels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from ops import kernels
 def main() -> int:
     start = time.perf_counter()
     kernels.ready(wait=True)
-    took = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     reason = kernels.why_not()
-    outcome = f"The CPU kernel is ready ({took:.1f} s)." if reason is None else f"Plain torch serves the CPU: {reason}."
+    outcome = (
+        f"The CPU kernel is ready ({seconds:.1f} s)." if reason is None else f"Plain torch serves the CPU: {reason}."
+    )
     sys.stdout.write(outcome + "\n")
     return 0
 

@@ -149,12 +149,12 @@ def test_resampling_of_any_factor_and_filter(tmp_path):
         up, down = [roll.choice([1, 2, 3, 4]) for _ in "xy"], [roll.choice([1, 2, 3, 5]) for _ in "xy"]
         x0, x1, y0, y1 = padding = [roll.randint(-3, 9) for _ in range(4)]
         try:
-            y_span = AxisResampling.from_padding(x.shape[2], f.shape[0], up[1], down[1], y0, y1)
-            x_span = AxisResampling.from_padding(x.shape[3], f.shape[-1], up[0], down[0], x0, x1)
+            y_axis = AxisResampling.from_padding(x.shape[2], f.shape[0], up[1], down[1], y0, y1)
+            x_axis = AxisResampling.from_padding(x.shape[3], f.shape[-1], up[0], down[0], x0, x1)
         except ValueError:  # nothing would be left of it
             continue
         cases.append((x, naive_resampling.upfirdn2d(x, f, up, down, padding, False, 1)))
-        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, y_span, x_span))))
+        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, y_axis, x_axis))))
     for (x, expected), run in zip(cases, compiled(kernels, tmp_path), strict=True):
         out = torch.full(expected.shape, torch.nan)
         assert relative_error(run.run(out, 2, x, out), expected) < TOLERANCE[torch.float32]

@@ -52,10 +52,10 @@ def filtered_lrelu(
     return y
 
 
-def upfirdn2d(x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor:
+def upfirdn2d(x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor:
     """See `ops.upfirdn2d`."""
-    y = _try("upfirdn2d", x, lambda forms: forms.upfirdn2d(x, f, y_span, x_span))
-    return upfirdn2d_torch(x, f, y_span, x_span) if y is None else y
+    y = _try("upfirdn2d", x, lambda forms: forms.upfirdn2d(x, f, y_axis, x_axis))
+    return upfirdn2d_torch(x, f, y_axis, x_axis) if y is None else y
 
 
 def bias_act(x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float | None) -> Tensor:

@@ -91,18 +91,18 @@ class Forms:
             return None
         return run(x, b, grad, input_scale, output_scale)
 
-    def upfirdn2d(self, x: Tensor, f: Tensor, y_span: AxisResampling, x_span: AxisResampling) -> Tensor | None:
+    def upfirdn2d(self, x: Tensor, f: Tensor, y_axis: AxisResampling, x_axis: AxisResampling) -> Tensor | None:
         try:
-            kernel = upfirdn2d_tiling.upfirdn2d(_sample(x), _host(Resampler(f, y_span, x_span)))
+            kernel = upfirdn2d_tiling.upfirdn2d(_sample(x), _host(Resampler(f, y_axis, x_axis)))
         except Unfit:
             return None
 
         def trial() -> None:
             one = _noise(x, 1, 2, *x.shape[2:])
-            self._compare(kernel, run(one), upfirdn2d_torch(one.double(), f.double(), y_span, x_span))
+            self._compare(kernel, run(one), upfirdn2d_torch(one.double(), f.double(), y_axis, x_axis))
 
         def run(x: Tensor) -> Tensor:
-            out = torch.empty([*x.shape[:2], y_span.size_out, x_span.size_out], dtype=x.dtype, device=x.device)
+            out = torch.empty([*x.shape[:2], y_axis.size_out, x_axis.size_out], dtype=x.dtype, device=x.device)
             return self._launch(kernel, out, out.shape[0] * out.shape[1], x.contiguous(), out)
 
         return run(x) if x.numel() and self._prepare(kernel, x.shape[0] * x.shape[1], trial, x) else None
