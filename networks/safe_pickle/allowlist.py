@@ -1,7 +1,7 @@
-"""Which names a pickle may mention, and what our own code makes of them: numbers, containers, unread tensors.
+"""The globals that a pickle may name, and our own constructors for them: numbers, containers, unread tensors.
 
-Everything here is a table from a name to a function of ours that checks its arguments and returns an inert value. A
-name that is not in the table is refused before anything is made of it.
+`CONSTRUCTORS` maps each global that may be called to a function of ours, which checks its arguments and returns an
+inert value; `INERT_GLOBALS` may only be named. Every other name is refused before it is used.
 """
 
 from __future__ import annotations
@@ -38,29 +38,32 @@ if TYPE_CHECKING:
 
 
 def check_global(interpreter: PickleInterpreter, module: Any, name: Any) -> GlobalRef:
-    """The name, if it is on the list. Raises CheckpointError (hostile) that says which name is not."""
+    """Return the global of this name if it is allowed. Raises CheckpointError (hostile) that names it if it is not."""
     if type(module) is not str or type(name) is not str:
         raise FormatError("it has a name that is no text")
     if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-        raise FormatError("it has a name that is none")  # damage, most likely; Python could not look it up either
-    known = GlobalRef(module, name)
-    if known in CONSTRUCTORS or known in INERT_GLOBALS or module.startswith("torch.nn.modules."):
-        return known
-    raise interpreter.unsafe(f"wants to call {sanitize(str(known))}")
+        raise FormatError("it has a name that is none")  # probably damage: Python could not look it up either
+    ref = GlobalRef(module, name)
+    if ref in CONSTRUCTORS or ref in INERT_GLOBALS or module.startswith("torch.nn.modules."):
+        return ref
+    raise interpreter.unsafe(f"wants to call {sanitize(str(ref))}")
 
 
 def call_global(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> Any:
-    """What calling `name` with these arguments stands for."""
-    maker = CONSTRUCTORS.get(name)
-    if maker is None:
+    """Return the inert value that stands for calling `name` with these arguments (opcodes REDUCE, NEWOBJ, INST, OBJ).
+
+    Raises CheckpointError (hostile) for a global that may not be called, FormatError for arguments that make no sense.
+    """
+    constructor = CONSTRUCTORS.get(name)
+    if constructor is None:
         if name.module.startswith("torch.nn.modules."):
             return OpaqueObject(name, arguments)
         raise interpreter.unsafe(f"wants to call {sanitize(str(name))}, which is no function of a network")
-    return maker(interpreter, name, arguments)
+    return constructor(interpreter, name, arguments)
 
 
 def set_state(interpreter: PickleInterpreter, target: Any, state: Any) -> Any:
-    """What `target` is after it was given `state`. Never sets an attribute and never calls __setstate__."""
+    """Return `target` after the BUILD opcode gave it `state`. Never sets an attribute and never calls __setstate__."""
     match target:
         case OpaqueObject():
             target.state = state
@@ -71,15 +74,15 @@ def set_state(interpreter: PickleInterpreter, target: Any, state: Any) -> Any:
         case EmptyArray():
             return array_from_state(interpreter, state)
         case dict() if type(state) is dict:
-            pass  # attributes of an OrderedDict or EasyDict (state_dict's _metadata): nothing that we need
+            pass  # attributes of an OrderedDict or EasyDict (state_dict's _metadata), which are not needed
         case LazyTensor():
-            pass  # attributes of a parameter
+            pass  # attributes of a parameter, which are not needed
         case _:
             raise interpreter.unsafe(f"wants to change the inside of {type_name(target)}")
     return target
 
 
-# Makers of containers and objects
+# Constructors of containers and objects
 
 
 def _dict(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> dict[Any, Any]:
@@ -123,7 +126,7 @@ def _sequence(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[
 
 
 def _codecs_encode(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> bytes:
-    """Bytes as pickle protocol 2 writes them: text of which each letter is a byte."""
+    """Bytes as pickle protocol 2 writes them: Latin-1 text to encode."""
     if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] != "latin1":
         raise FormatError("it has bytes in a form that cannot be read")
     interpreter.budget.charge(len(arguments[0]) + 64)
@@ -135,7 +138,7 @@ def _opaque(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[An
 
 
 def _reconstruct(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> Any:
-    """copyreg's way to say "an object of this class": the class must be on the list too."""
+    """copyreg's functions for making an object of a class; the class must be allowed too."""
     if not arguments or not isinstance(arguments[0], GlobalRef):
         raise interpreter.unsafe(f"wants {name} to make something that is no class")
     if name.name == "_reconstructor":
@@ -144,7 +147,7 @@ def _reconstruct(interpreter: PickleInterpreter, name: GlobalRef, arguments: tup
 
 
 def _module_state(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> ModuleState:
-    """A part of a network with its source text, which is left alone, and its attributes."""
+    """A module of NVIDIA's torch_utils.persistence: its attributes are kept, its source text is ignored."""
     meta = arguments[0] if len(arguments) == 1 else None
     if type(meta) is not dict or type(meta.get("state")) is not dict or type(meta.get("class_name")) is not str:
         raise FormatError("a part of it has no state")
@@ -170,18 +173,18 @@ CONSTRUCTORS: dict[GlobalRef, Constructor] = {
     GlobalRef("copyreg", "__newobj__"): _reconstruct,
     GlobalRef("numpy", "dtype"): numpy_dtype,
     **{
-        GlobalRef(f"numpy.{core}.{module}", name): maker
+        GlobalRef(f"numpy.{core}.{module}", name): constructor
         for core in ("core", "_core")
-        for module, name, maker in (
+        for module, name, constructor in (
             ("multiarray", "_reconstruct", empty_array),
             ("multiarray", "scalar", numpy_scalar),
             ("numeric", "_frombuffer", array_from_buffer),
         )
     },
     **{
-        GlobalRef(module, name): maker
+        GlobalRef(module, name): constructor
         for module in ("builtins", "__builtin__")
-        for name, maker in (
+        for name, constructor in (
             ("set", _set),
             ("frozenset", _set),
             ("dict", _dict),
@@ -193,7 +196,7 @@ CONSTRUCTORS: dict[GlobalRef, Constructor] = {
     },
 }
 
-# Names that may stand as values, but are never called.
+# Globals that may occur as values, but are never called.
 INERT_GLOBALS: frozenset[GlobalRef] = frozenset(
     {
         GlobalRef("numpy", "ndarray"),

@@ -1,4 +1,4 @@
-"""A file read by position, a piece at a time, so that only what is needed of a large network file is in memory."""
+"""A file read by position, in pieces, so that only the needed parts of a large network file are in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Self
 
 from networks.errors import CheckpointError, corrupt
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes
 
 
 class RandomAccessFile:
-    """An open file. Reads by position rather than by mapping: a mapped file that shrinks kills the process.
+    """An open file for reading at any position. It is not memory-mapped: a mapped file that shrinks kills the process.
 
     Use it in a `with` block. Raises CheckpointError where the file cannot be opened or read.
     """
@@ -23,7 +23,7 @@ class RandomAccessFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if path.exists() and not path.is_file():  # a pipe would let us wait for ever
+            if path.exists() and not path.is_file():  # opening a pipe would block
                 raise CheckpointError(f"{path} is no file; choose a network file or a run folder.", "foreign")
             self._file = path.open("rb", buffering=0)
         except FileNotFoundError:
@@ -48,11 +48,11 @@ class RandomAccessFile:
         self._file.close()
 
     def full_range(self) -> ByteRange:
-        """The file from its first to its last byte."""
+        """Return the range from the file's first to its last byte."""
         return ByteRange(self, 0, self.size)
 
     def read(self, start: int, length: int) -> bytes:
-        """`length` bytes from `start`; never allocates more than the file holds."""
+        """Read `length` bytes from `start`. Never allocates more than the file holds."""
         if start < 0 or length < 0 or start + length > self.size:
             raise corrupt(self.path, f"it breaks off after {self.size} bytes")
         try:
@@ -65,30 +65,30 @@ class RandomAccessFile:
         return data
 
     def read_into(self, start: int, target: memoryview) -> None:
-        """Fill `target` (flat, writable) from position `start`."""
+        """Fill `target` (one-dimensional, writable bytes) from position `start`."""
         done = 0
         try:
             self._file.seek(start)
             while done < len(target):
-                got = self._file.readinto(target[done : done + 64 * _CHUNK])
-                if not got:
+                count = self._file.readinto(target[done : done + 64 * _CHUNK])
+                if not count:
                     raise corrupt(self.path, f"it breaks off after {start + done} bytes")
-                done += got
+                done += count
         except OSError as error:
             raise corrupt(self.path, f"reading it failed ({error.strerror or error})") from None
 
     def digest(self) -> str:
-        """SHA-256 of the whole file, in hexadecimal."""
-        total = hashlib.sha256()
-        piece = bytearray(_CHUNK)
+        """Return the SHA-256 of the whole file, in hexadecimal."""
+        sha256 = hashlib.sha256()
+        buffer = bytearray(_CHUNK)
         for start in range(0, self.size, _CHUNK):
-            part = memoryview(piece)[: min(_CHUNK, self.size - start)]
-            self.read_into(start, part)
-            total.update(part)
-        return total.hexdigest()
+            chunk = memoryview(buffer)[: min(_CHUNK, self.size - start)]
+            self.read_into(start, chunk)
+            sha256.update(chunk)
+        return sha256.hexdigest()
 
     def check_unchanged(self) -> None:
-        """Raise CheckpointError when somebody wrote to the file since it was opened."""
+        """Raise CheckpointError if the file's size or modification time has changed since it was opened."""
         if self._stat() != self._signature:
             raise corrupt(self.path, "it changed while it was being read")
 
@@ -99,7 +99,7 @@ class RandomAccessFile:
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A stretch of a file that has not been read yet: where the bytes of a tensor lie."""
+    """A range of bytes in a file that has not been read yet, such as a tensor's data."""
 
     file: RandomAccessFile
     start: int
@@ -110,10 +110,11 @@ class ByteRange:
         return self.start + self.length
 
     def slice(self, start: int, length: int) -> ByteRange:
-        """A stretch of this one, `start` counted from its beginning. Raises CheckpointError where it sticks out."""
+        """Return a part of this range; `start` is relative to it. Raises CheckpointError for a part outside of it."""
         if start < 0 or length < 0 or start + length > self.length:
             raise corrupt(self.file.path, f"it breaks off after {self.end} bytes")
         return ByteRange(self.file, self.start + start, length)
 
     def read(self) -> bytes:
+        """Read all bytes of the range."""
         return self.file.read(self.start, self.length)

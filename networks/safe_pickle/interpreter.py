@@ -1,12 +1,12 @@
-"""Reads a pickle as data: a small machine that knows the pickle instructions and can call nothing.
+"""Reads a pickle as data: an interpreter of the pickle opcodes that can call nothing.
 
-A pickle is a program. This machine follows it, but a name in it stays a name: `Name("os", "system")` is a value, never
-a function, and only names on the list in `pickled.py` pass at all. What a pickle "calls" is looked up in that list and
-answered by our own code with inert values: numbers, text, containers, tensors that are still in the file.
+A pickle is a program. This interpreter runs it, but a global stays a name: `GlobalRef("os", "system")` is a value,
+never a function, and only the names in `allowlist.py` are accepted at all. What a pickle "calls" is looked up in that
+list and answered by our own code with inert values: numbers, text, containers, tensors that are still in the file.
 
-Limits, because a pickle may come from anybody: bytes are never read before they are needed, every length is checked
-against what the file holds, and all values together may cost 16 MB plus a quarter of the file (a real network of 300 MB
-needs about 5 MB). Nothing here recurses, so nesting cannot overflow the stack.
+The limits assume a hostile file: bytes are read only when needed, every length is checked against what the file holds,
+and all values together may cost 16 MB plus a quarter of the file (a published network of 300 MB needs about 5 MB).
+Nothing here recurses, so nesting cannot overflow the stack.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from networks.errors import CheckpointError, FormatError, corrupt, sanitize, uns
 from networks.safe_pickle.allowlist import call_global, check_global, set_state
 from networks.safe_pickle.file_reader import ByteRange
 from networks.safe_pickle.limits import Budget, BudgetExceeded, check_depth
+from networks.safe_pickle.pickle_stream import PickleStream
 from networks.safe_pickle.values import GlobalRef, check_dict_key, type_name
 
-_WINDOW_BYTES = 1 << 16
-_MAX_LINE = 4096
-_MAX_INTEGER = 256
+_MAX_INTEGER = 256  # bytes or digits
 _MAX_STACK = 20_000
 _MAX_MARKS = 500
-_OPCODE_COST = 256  # bytes; the dearest step is a set with its place in the memo
-_NESTED_OPCODE_COST = 64  # its values are soon gone
+_OPCODE_COST = 256  # bytes of the budget; the most expensive value is a set with its memo entry
+_NESTED_OPCODE_COST = 64  # a nested pickle's values are freed soon
 
 
-class PickleInterpreter:
-    """Follows one pickle in a region of a file.
+class PickleInterpreter(PickleStream):
+    """Runs the pickles in a byte range of a file, one after another.
 
-    `persistent` answers persistent ids (torch uses them for storages); without it a pickle with such ids is refused.
-    `nested` is true for a pickle inside a pickle, which may hold no third one.
+    `persistent_load` resolves persistent ids (torch stores storages so); without it a pickle with such ids is refused.
+    `nested` marks a pickle inside a pickle, which may contain no third one.
     """
 
     def __init__(
@@ -44,21 +43,17 @@ class PickleInterpreter:
         persistent_load: Callable[[Any], Any] | None = None,
         nested: bool = False,
     ) -> None:
-        self.byte_range = byte_range
-        self.budget = budget
+        super().__init__(byte_range, budget)
         self.persistent_load = persistent_load
         self.nested = nested
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.position = 0  # position in the region of the next instruction
-        self._window = b""
-        self._window_start = 0
 
     def run(self, start: int = 0) -> Any:
-        """The value that the pickle at `start` describes; afterwards `self.next` is the position behind it.
+        """Run the pickle at `start` and return its value; afterwards `self.position` is the end of the pickle.
 
-        Raises CheckpointError: hostile where it names what is not on the list, broken where it makes no sense.
+        Raises CheckpointError: hostile where it names what is not in the allowlist, broken where it is malformed.
         """
         self.position = start
         self.stack, self.marks, self.memo = [], [], {}
@@ -66,15 +61,15 @@ class PickleInterpreter:
         try:
             while True:
                 self.budget.charge(cost)
-                code = self._read_bytes(1)
+                code = self.read_bytes(1)
                 if code == b".":
                     result = self.stack.pop()
                     check_depth(result)
                     return result
-                opcode = _OPCODES.get(code)
-                if opcode is None:
+                handler = _OPCODES.get(code)
+                if handler is None:
                     raise FormatError(f"its instruction {code.hex()} is unknown")
-                opcode(self)
+                handler(self)
                 if len(self.stack) > _MAX_STACK or len(self.marks) > _MAX_MARKS:
                     raise FormatError("its parts are nested too deeply")
         except BudgetExceeded:
@@ -87,59 +82,25 @@ class PickleInterpreter:
             raise self.corrupt("its description makes no sense") from None
 
     def corrupt(self, what: str) -> CheckpointError:
+        """Make the error for a malformed pickle; `what` is as in `networks.errors.corrupt`, the position is added."""
         return corrupt(self.byte_range.file.path, f"near byte {self.byte_range.start + self.position} {what}")
 
     def unsafe(self, what: str) -> CheckpointError:
+        """Make the error for a pickle that wants to run something; `what` is as in `networks.errors.unsafe`."""
         return unsafe(self.byte_range.file.path, what)
 
-    # Reading
-
-    def _read_bytes(self, length: int) -> bytes:
-        at = self.position - self._window_start
-        if at < 0 or at + length > len(self._window):
-            available = self.byte_range.length - self.position
-            if length > available:
-                raise corrupt(self.byte_range.file.path, f"it breaks off after {self.byte_range.end} bytes")
-            self._window = self.byte_range.slice(self.position, min(max(length, _WINDOW_BYTES), available)).read()
-            self._window_start = self.position
-            at = 0
-        self.position += length
-        return self._window[at : at + length]
-
-    def _read_line(self) -> bytes:
-        """Text up to the end of the line, as the oldest pickles have it."""
-        available = min(_MAX_LINE, self.byte_range.length - self.position)
-        line, found, _ = self.byte_range.slice(self.position, available).read().partition(b"\n")
-        if not found:
-            raise FormatError("it has a line without an end")
-        self.position += len(line) + 1
-        return line.rstrip(b"\r")
-
-    def _read_struct(self, form: str) -> int:
-        return struct.unpack(form, self._read_bytes(struct.calcsize(form)))[0]
-
-    def _read_text(self, length: int) -> str:
-        self.byte_range.slice(self.position, length)  # says so when the file is too short for it
-        self.budget.charge(4 * length)
-        return str(self._read_bytes(length), "utf-8", "surrogatepass")
-
-    def _push_byte_range(self, length: int) -> None:
-        self.stack.append(self.byte_range.slice(self.position, length))
-        self.position += length
+    # Stack and framing
 
     def _pop_mark(self) -> list[Any]:
         items = self.stack
         self.stack = self.marks.pop()
         return items
 
-    # Instructions, in groups
-
     def _check_frame(self) -> None:
-        length = self._read_struct("<Q")
-        self.byte_range.slice(self.position, length)
+        self.check_available(self.read_struct("<Q"))
 
     def _protocol(self) -> None:
-        version = self._read_bytes(1)[0]
+        version = self.read_bytes(1)[0]
         if version > 5:
             raise FormatError(f"its pickle protocol is {version}, and 5 is the newest there is")
 
@@ -156,39 +117,43 @@ class PickleInterpreter:
     def _discard_to_mark(self) -> None:
         self._pop_mark()
 
+    # Numbers, bytes and text
+
+    def _push_byte_range(self, length: int) -> None:
+        self.stack.append(self.skip(length))
+
     def _push_int_line(self) -> None:
-        line = self._read_line()
+        line = self.read_line()
         if line in (b"00", b"01"):
             self.stack.append(line == b"01")
         else:
             self.stack.append(_parse_int(line.rstrip(b"L")))
 
     def _push_long(self, form: str) -> None:
-        length = self._read_struct(form)
+        length = self.read_struct(form)
         if not 0 <= length <= _MAX_INTEGER:
             raise FormatError(f"it has a whole number of {length} bytes")
-        self.stack.append(int.from_bytes(self._read_bytes(length), "little", signed=True))
+        self.stack.append(int.from_bytes(self.read_bytes(length), "little", signed=True))
 
     def _push_quoted(self) -> None:
-        line = self._read_line()
+        line = self.read_line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"" or b"\\" in line:
             raise FormatError("it has a quoted text that cannot be read")
         self.stack.append(line[1:-1].decode("latin-1"))
 
     def _read_unquoted(self) -> str:
-        line = self._read_line()
+        line = self.read_line()
         if b"\\" in line:
             raise FormatError("it has a text that cannot be read")
         return line.decode("latin-1")
 
     def _push_unicode(self, form: str) -> None:
-        self.stack.append(self._read_text(self._read_struct(form)))
+        self.stack.append(self.read_text(self.read_struct(form), "utf-8", "surrogatepass"))
 
     def _push_latin1(self, form: str) -> None:
-        length = self._read_struct(form)
-        self.byte_range.slice(self.position, length)
-        self.budget.charge(4 * length)
-        self.stack.append(self._read_bytes(length).decode("latin-1"))
+        self.stack.append(self.read_text(self.read_struct(form), "latin-1"))
+
+    # Containers and memo
 
     def _set_item(self) -> None:
         value = self.stack.pop()
@@ -257,10 +222,10 @@ class PickleInterpreter:
             raise FormatError("it numbers its values beyond reason")
         self.memo[index] = self.stack[-1]
 
-    # Names, and what a pickle calls
+    # Globals and calls
 
     def _push_global_line(self) -> None:
-        module, name = self._read_line(), self._read_line()
+        module, name = self.read_line(), self.read_line()
         self._push_global(module.decode("utf-8", "replace"), name.decode("utf-8", "replace"))
 
     def _push_stack_global(self) -> None:
@@ -275,13 +240,13 @@ class PickleInterpreter:
         function = self.stack.pop()
         self._call(function, arguments)
 
-    def _new_object(self, with_names: bool = False) -> None:
-        named = self.stack.pop() if with_names else {}
+    def _new_object(self, has_kwargs: bool = False) -> None:
+        kwargs = self.stack.pop() if has_kwargs else {}
         arguments = self.stack.pop()
-        kind = self.stack.pop()
-        if named != {}:
+        cls = self.stack.pop()
+        if kwargs != {}:
             raise FormatError("it makes an object in a way that no network needs")
-        self._call(kind, arguments)
+        self._call(cls, arguments)
 
     def _push_instance_line(self) -> None:
         arguments = tuple(self._pop_mark())
@@ -314,92 +279,95 @@ class PickleInterpreter:
         raise self.unsafe(what)
 
 
+Opcode = Callable[[PickleInterpreter], None]
+
+
 def _parse_int(line: bytes) -> int:
     if len(line) > _MAX_INTEGER:
         raise FormatError(f"it has a whole number of {len(line)} digits")
     return int(line)
 
 
-def _opcode_table() -> dict[bytes, Callable[[PickleInterpreter], None]]:
-    """What each pickle instruction does, by its byte (Python's pickletools describes them)."""
+def _opcode_table() -> dict[bytes, Opcode]:
+    """Map every opcode to its implementation. The names beside them are those of Python's `pickletools`."""
 
-    def push(make: Callable[[PickleInterpreter], Any]) -> Callable[[PickleInterpreter], None]:
+    def push(value_of: Callable[[PickleInterpreter], Any]) -> Opcode:
         def opcode(interpreter: PickleInterpreter) -> None:
-            value = make(interpreter)  # first: it may exchange the stack
+            value = value_of(interpreter)  # before `stack` is looked up: popping to a mark replaces it
             interpreter.stack.append(value)
 
         return opcode
 
     extension = "wants to look up an object in Python's extension registry"
     outside = "expects objects that are not in the file"
-    table: dict[bytes, Callable[[PickleInterpreter], None]] = {
-        b"\x80": PickleInterpreter._protocol,
-        b"\x95": PickleInterpreter._check_frame,
-        b"(": PickleInterpreter._mark,
-        b"0": PickleInterpreter._pop,
-        b"1": PickleInterpreter._discard_to_mark,
-        b"2": push(lambda interpreter: interpreter.stack[-1]),
-        b"N": push(lambda interpreter: None),
-        b"\x88": push(lambda interpreter: True),
-        b"\x89": push(lambda interpreter: False),
-        b"I": PickleInterpreter._push_int_line,
-        b"L": PickleInterpreter._push_int_line,
-        b"J": push(lambda interpreter: interpreter._read_struct("<i")),
-        b"K": push(lambda interpreter: interpreter._read_struct("<B")),
-        b"M": push(lambda interpreter: interpreter._read_struct("<H")),
-        b"\x8a": lambda interpreter: interpreter._push_long("<B"),
-        b"\x8b": lambda interpreter: interpreter._push_long("<i"),
-        b"F": push(lambda interpreter: float(interpreter._read_line())),
-        b"G": push(lambda interpreter: interpreter._read_struct(">d")),
-        b"S": PickleInterpreter._push_quoted,
-        b"V": push(lambda interpreter: interpreter._read_unquoted()),
-        b"U": lambda interpreter: interpreter._push_latin1("<B"),
-        b"T": lambda interpreter: interpreter._push_latin1("<i"),
-        b"\x8c": lambda interpreter: interpreter._push_unicode("<B"),
-        b"X": lambda interpreter: interpreter._push_unicode("<I"),
-        b"\x8d": lambda interpreter: interpreter._push_unicode("<Q"),
-        b"C": lambda interpreter: interpreter._push_byte_range(interpreter._read_struct("<B")),
-        b"B": lambda interpreter: interpreter._push_byte_range(interpreter._read_struct("<I")),
-        b"\x8e": lambda interpreter: interpreter._push_byte_range(interpreter._read_struct("<Q")),
-        b"\x96": lambda interpreter: interpreter._push_byte_range(interpreter._read_struct("<Q")),
-        b"}": push(lambda interpreter: {}),
-        b"]": push(lambda interpreter: []),
-        b")": push(lambda interpreter: ()),
-        b"\x8f": push(lambda interpreter: set()),
-        b"\x91": PickleInterpreter._push_frozenset,
-        b"d": PickleInterpreter._push_dict,
-        b"l": push(lambda interpreter: interpreter._pop_mark()),
-        b"t": push(lambda interpreter: tuple(interpreter._pop_mark())),
-        b"\x85": lambda interpreter: interpreter._pack_tuple(1),
-        b"\x86": lambda interpreter: interpreter._pack_tuple(2),
-        b"\x87": lambda interpreter: interpreter._pack_tuple(3),
-        b"s": PickleInterpreter._set_item,
-        b"u": PickleInterpreter._set_items,
-        b"a": PickleInterpreter._append,
-        b"e": PickleInterpreter._appends,
-        b"\x90": PickleInterpreter._add_items,
-        b"g": lambda interpreter: interpreter._memo_get(_parse_int(interpreter._read_line())),
-        b"h": lambda interpreter: interpreter._memo_get(interpreter._read_struct("<B")),
-        b"j": lambda interpreter: interpreter._memo_get(interpreter._read_struct("<I")),
-        b"p": lambda interpreter: interpreter._memo_put(_parse_int(interpreter._read_line())),
-        b"q": lambda interpreter: interpreter._memo_put(interpreter._read_struct("<B")),
-        b"r": lambda interpreter: interpreter._memo_put(interpreter._read_struct("<I")),
-        b"\x94": lambda interpreter: interpreter._memo_put(len(interpreter.memo)),
-        b"c": PickleInterpreter._push_global_line,
-        b"\x93": PickleInterpreter._push_stack_global,
-        b"R": PickleInterpreter._reduce,
-        b"\x81": PickleInterpreter._new_object,
-        b"\x92": lambda interpreter: interpreter._new_object(with_names=True),
-        b"i": PickleInterpreter._push_instance_line,
-        b"o": PickleInterpreter._push_object,
-        b"b": PickleInterpreter._build,
-        b"P": lambda interpreter: interpreter._push_persistent(interpreter._read_line().decode("utf-8", "replace")),
-        b"Q": lambda interpreter: interpreter._push_persistent(interpreter.stack.pop()),
-        b"\x82": lambda interpreter: interpreter._refuse(extension),
-        b"\x83": lambda interpreter: interpreter._refuse(extension),
-        b"\x84": lambda interpreter: interpreter._refuse(extension),
-        b"\x97": lambda interpreter: interpreter._refuse(outside),
-        b"\x98": lambda interpreter: interpreter._refuse(outside),
+    table: dict[bytes, Opcode] = {
+        b"\x80": PickleInterpreter._protocol,  # PROTO
+        b"\x95": PickleInterpreter._check_frame,  # FRAME
+        b"(": PickleInterpreter._mark,  # MARK
+        b"0": PickleInterpreter._pop,  # POP
+        b"1": PickleInterpreter._discard_to_mark,  # POP_MARK
+        b"2": push(lambda self: self.stack[-1]),  # DUP
+        b"N": push(lambda self: None),  # NONE
+        b"\x88": push(lambda self: True),  # NEWTRUE
+        b"\x89": push(lambda self: False),  # NEWFALSE
+        b"I": PickleInterpreter._push_int_line,  # INT
+        b"L": PickleInterpreter._push_int_line,  # LONG
+        b"J": push(lambda self: self.read_struct("<i")),  # BININT
+        b"K": push(lambda self: self.read_struct("<B")),  # BININT1
+        b"M": push(lambda self: self.read_struct("<H")),  # BININT2
+        b"\x8a": lambda self: self._push_long("<B"),  # LONG1
+        b"\x8b": lambda self: self._push_long("<i"),  # LONG4
+        b"F": push(lambda self: float(self.read_line())),  # FLOAT
+        b"G": push(lambda self: self.read_struct(">d")),  # BINFLOAT
+        b"S": PickleInterpreter._push_quoted,  # STRING
+        b"V": push(lambda self: self._read_unquoted()),  # UNICODE
+        b"U": lambda self: self._push_latin1("<B"),  # SHORT_BINSTRING
+        b"T": lambda self: self._push_latin1("<i"),  # BINSTRING
+        b"\x8c": lambda self: self._push_unicode("<B"),  # SHORT_BINUNICODE
+        b"X": lambda self: self._push_unicode("<I"),  # BINUNICODE
+        b"\x8d": lambda self: self._push_unicode("<Q"),  # BINUNICODE8
+        b"C": lambda self: self._push_byte_range(self.read_struct("<B")),  # SHORT_BINBYTES
+        b"B": lambda self: self._push_byte_range(self.read_struct("<I")),  # BINBYTES
+        b"\x8e": lambda self: self._push_byte_range(self.read_struct("<Q")),  # BINBYTES8
+        b"\x96": lambda self: self._push_byte_range(self.read_struct("<Q")),  # BYTEARRAY8
+        b"}": push(lambda self: {}),  # EMPTY_DICT
+        b"]": push(lambda self: []),  # EMPTY_LIST
+        b")": push(lambda self: ()),  # EMPTY_TUPLE
+        b"\x8f": push(lambda self: set()),  # EMPTY_SET
+        b"\x91": PickleInterpreter._push_frozenset,  # FROZENSET
+        b"d": PickleInterpreter._push_dict,  # DICT
+        b"l": push(lambda self: self._pop_mark()),  # LIST
+        b"t": push(lambda self: tuple(self._pop_mark())),  # TUPLE
+        b"\x85": lambda self: self._pack_tuple(1),  # TUPLE1
+        b"\x86": lambda self: self._pack_tuple(2),  # TUPLE2
+        b"\x87": lambda self: self._pack_tuple(3),  # TUPLE3
+        b"s": PickleInterpreter._set_item,  # SETITEM
+        b"u": PickleInterpreter._set_items,  # SETITEMS
+        b"a": PickleInterpreter._append,  # APPEND
+        b"e": PickleInterpreter._appends,  # APPENDS
+        b"\x90": PickleInterpreter._add_items,  # ADDITEMS
+        b"g": lambda self: self._memo_get(_parse_int(self.read_line())),  # GET
+        b"h": lambda self: self._memo_get(self.read_struct("<B")),  # BINGET
+        b"j": lambda self: self._memo_get(self.read_struct("<I")),  # LONG_BINGET
+        b"p": lambda self: self._memo_put(_parse_int(self.read_line())),  # PUT
+        b"q": lambda self: self._memo_put(self.read_struct("<B")),  # BINPUT
+        b"r": lambda self: self._memo_put(self.read_struct("<I")),  # LONG_BINPUT
+        b"\x94": lambda self: self._memo_put(len(self.memo)),  # MEMOIZE
+        b"c": PickleInterpreter._push_global_line,  # GLOBAL
+        b"\x93": PickleInterpreter._push_stack_global,  # STACK_GLOBAL
+        b"R": PickleInterpreter._reduce,  # REDUCE
+        b"\x81": PickleInterpreter._new_object,  # NEWOBJ
+        b"\x92": lambda self: self._new_object(has_kwargs=True),  # NEWOBJ_EX
+        b"i": PickleInterpreter._push_instance_line,  # INST
+        b"o": PickleInterpreter._push_object,  # OBJ
+        b"b": PickleInterpreter._build,  # BUILD
+        b"P": lambda self: self._push_persistent(self.read_line().decode("utf-8", "replace")),  # PERSID
+        b"Q": lambda self: self._push_persistent(self.stack.pop()),  # BINPERSID
+        b"\x82": lambda self: self._refuse(extension),  # EXT1
+        b"\x83": lambda self: self._refuse(extension),  # EXT2
+        b"\x84": lambda self: self._refuse(extension),  # EXT4
+        b"\x97": lambda self: self._refuse(outside),  # NEXT_BUFFER
+        b"\x98": lambda self: self._refuse(outside),  # READONLY_BUFFER
     }
     return table
 

@@ -1,4 +1,4 @@
-"""A tensor that is still in its file: its place, type and shape are known and checked, its numbers are not yet read."""
+"""A tensor that is still in its file: position, dtype and shape are known and checked, its elements are not read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES: dict[str, torch.dtype] = {
     "int16": torch.int16,
     "int8": torch.int8,
     "uint8": torch.uint8,
-    "bool": torch.uint8,  # read as numbers: a damaged file may hold bytes that are neither 0 nor 1
+    "bool": torch.uint8,  # a damaged file may hold bytes that are neither 0 nor 1, which no bool tensor may have
 }
 
 MAX_DIMENSIONS = 8
@@ -28,7 +28,7 @@ MAX_DIMENSIONS = 8
 
 @dataclass(slots=True)
 class Storage:
-    """A row of `count` numbers of one type. `region` is None until it is known where in the file they lie."""
+    """One-dimensional array of `numel` elements of one dtype. `byte_range` is None until its position is known."""
 
     dtype: str
     numel: int
@@ -36,15 +36,16 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the numbers take."""
+        """Size in bytes."""
         return self.numel * DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class LazyTensor:
-    """A tensor as a view of a storage. `offset` and `strides` count elements.
+    """A tensor as a view of a storage; `offset` and `strides` count elements.
 
-    Raises ValueError where the view would reach outside of its storage, or repeats numbers to look larger than it is.
+    Raises ValueError for a view that reaches outside its storage, or that repeats elements so that it has more of them
+    than its storage.
     """
 
     storage: Storage
@@ -53,8 +54,8 @@ class LazyTensor:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        numbers = (*self.shape, *self.strides, self.offset)
-        if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
+        sizes = (*self.shape, *self.strides, self.offset)
+        if not all(type(size) is int and 0 <= size < 2**48 for size in sizes):
             raise FormatError("a tensor has a size that is no size")
         if len(self.shape) != len(self.strides) or len(self.shape) > MAX_DIMENSIONS:
             raise FormatError(f"a tensor has {len(self.shape)} sizes and {len(self.strides)} strides")
@@ -63,16 +64,17 @@ class LazyTensor:
 
     @classmethod
     def row_major(cls, storage: Storage, shape: tuple[int, ...]) -> LazyTensor:
-        """The usual layout: the last dimension varies fastest."""
+        """Return the contiguous tensor at the storage's start, in C order: the last dimension varies fastest."""
         return cls(storage, shape, row_major_strides(shape))
 
     @property
     def numel(self) -> int:
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def storage_span(self) -> int:
-        """Numbers from the first to the last that the view touches."""
+        """Number of storage elements from the first to the last that the view covers."""
         if self.numel == 0:
             return 0
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
@@ -82,13 +84,14 @@ class LazyTensor:
         return self.storage.dtype
 
     def transpose(self) -> LazyTensor:
-        """The same numbers with all dimensions in the opposite order."""
+        """Return a view with all dimensions reversed, like torch's `.T` of a matrix."""
         return LazyTensor(self.storage, self.shape[::-1], self.strides[::-1], self.offset)
 
     def copy_into(self, target: torch.Tensor) -> None:
-        """Read the numbers into `target`, a tensor of this shape of any type, on any device.
+        """Read the elements into `target`, a tensor of this shape, of any dtype and on any device.
 
-        Numbers that lie in `target`'s order and type are read straight into its memory.
+        If layout and dtype are equal and `target` is on the CPU, the file is read directly into its memory. Raises
+        CheckpointError where the file cannot be read.
         """
         byte_range = self.storage.byte_range
         if byte_range is None:
@@ -96,29 +99,29 @@ class LazyTensor:
         if self.numel == 0:
             return
         dtype = DTYPES[self.dtype]
-        place = byte_range.slice(self.offset * dtype.itemsize, self.storage_span * dtype.itemsize)
-        straight = self.numel > 1 and self.strides == row_major_strides(self.shape)
+        data = byte_range.slice(self.offset * dtype.itemsize, self.storage_span * dtype.itemsize)
+        is_row_major = self.numel > 1 and self.strides == row_major_strides(self.shape)
         with torch.no_grad():
-            if straight and target.dtype == dtype and target.device.type == "cpu" and target.is_contiguous():
+            if is_row_major and target.dtype == dtype and target.device.type == "cpu" and target.is_contiguous():
                 flat = target.detach().view(-1).view(torch.uint8)
-                place.file.read_into(place.start, flat.numpy().data)
+                data.file.read_into(data.start, flat.numpy().data)
                 return
-            numbers = bytearray(place.length)
-            place.file.read_into(place.start, memoryview(numbers))
-            target.copy_(torch.frombuffer(numbers, dtype=dtype).as_strided(self.shape, self.strides))
+            buffer = bytearray(data.length)
+            data.file.read_into(data.start, memoryview(buffer))
+            target.copy_(torch.frombuffer(buffer, dtype=dtype).as_strided(self.shape, self.strides))
 
     def read(self) -> torch.Tensor:
-        """The tensor, in float32 on the CPU."""
+        """Read the tensor as float32 on the CPU."""
         result = torch.empty(self.shape, dtype=torch.float32)
         self.copy_into(result)
         return result
 
 
 def row_major_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides, in elements, of a tensor without gaps whose last dimension varies fastest."""
+    """Return the strides, in elements, of a contiguous tensor in C order."""
     strides: list[int] = []
-    step = 1
+    stride = 1
     for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
+        strides.append(stride)
+        stride *= max(size, 1)
     return tuple(reversed(strides))

@@ -1,4 +1,4 @@
-"""What numpy's and torch's own functions stand for in a pickle: numbers, and tensors that are still in the file."""
+"""Our replacements for the numpy and torch functions in a pickle: they make numbers, and tensors still in the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from networks.safe_pickle.values import EmptyArray, GlobalRef, NumpyDtype, Opaqu
 if TYPE_CHECKING:
     from networks.safe_pickle.interpreter import PickleInterpreter
 
-# (machine, the name that is called, its arguments) -> inert value. Each checks what it is given.
+# (interpreter, the global that is called, its arguments) -> inert value. Each one checks its arguments.
 Constructor = Callable[["PickleInterpreter", GlobalRef, tuple[Any, ...]], Any]
 
 
@@ -71,7 +71,7 @@ def numpy_dtype(interpreter: PickleInterpreter, name: GlobalRef, arguments: tupl
         raise FormatError("it has a number type that makes no sense")
     code = NUMPY_DTYPE_NAMES.get(code, code)
     if code.lstrip("<|=") not in _DTYPE_CODES:
-        # Arrays of objects would be a pickle in a pickle, and no network has arrays of text or dates.
+        # An array of objects would be a pickle in a pickle, and no network has arrays of text or dates.
         raise interpreter.unsafe(f"holds a numpy array of type {sanitize(code, 20)!r}, which is not made of numbers")
     return NumpyDtype(code.lstrip("<|="))
 
@@ -97,22 +97,22 @@ def empty_array(interpreter: PickleInterpreter, name: GlobalRef, arguments: tupl
 
 
 def array_from_state(interpreter: PickleInterpreter, state: Any) -> Any:
-    """numpy's state of an array: (version, shape, type, column order, bytes)."""
+    """Make an array from numpy's pickled state: (version, shape, dtype, is Fortran order, bytes)."""
     if type(state) is not tuple or len(state) != 5:
         raise FormatError("it has an array without numbers")
-    _, shape, kind, columns, data = state
-    return _array(interpreter, shape, kind, data, columns=columns is True)
+    _, shape, dtype, is_fortran, data = state
+    return _array(interpreter, shape, dtype, data, fortran_order=is_fortran is True)
 
 
 def array_from_buffer(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> Any:
-    """How protocol 5 stores arrays: (bytes, type, shape, order)."""
+    """Make an array as pickle protocol 5 stores it: (bytes, dtype, shape, order)."""
     if len(arguments) != 4:
         raise FormatError("it has an array without numbers")
-    data, kind, shape, order = arguments
-    return _array(interpreter, shape, kind, data, columns=order == "F")
+    data, dtype, shape, order = arguments
+    return _array(interpreter, shape, dtype, data, fortran_order=order == "F")
 
 
-def _array(interpreter: PickleInterpreter, shape: Any, kind: Any, data: Any, columns: bool) -> Any:
+def _array(interpreter: PickleInterpreter, shape: Any, kind: Any, data: Any, fortran_order: bool) -> Any:
     if not isinstance(kind, NumpyDtype) or type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
         raise FormatError("it has an array whose shape or type makes no sense")
     dtype, form = _DTYPE_CODES[kind.code]
@@ -128,11 +128,11 @@ def _array(interpreter: PickleInterpreter, shape: Any, kind: Any, data: Any, col
         if data.length != count * size:
             raise FormatError(f"an array of {count} numbers has {data.length} bytes")
         if dtype.startswith("uint") and dtype != "uint8":
-            return OpaqueObject(GlobalRef("numpy", "ndarray"), ())  # a type that no weight has
-        tensor = LazyTensor.row_major(Storage(dtype, count, data), shape[::-1] if columns else shape)
-        return tensor.transpose() if columns else tensor
+            return OpaqueObject(GlobalRef("numpy", "ndarray"), ())  # a dtype that no weight has
+        tensor = LazyTensor.row_major(Storage(dtype, count, data), shape[::-1] if fortran_order else shape)
+        return tensor.transpose() if fortran_order else tensor
     if type(data) is bytes and len(data) == count * size:
-        return OpaqueObject(GlobalRef("numpy", "ndarray"), ())  # protocol 2, which only small arrays of sizes use
+        return OpaqueObject(GlobalRef("numpy", "ndarray"), ())  # protocol 2: only small arrays of sizes, not weights
     raise FormatError("it has an array without numbers")
 
 
@@ -150,7 +150,7 @@ def storage_from_bytes(interpreter: PickleInterpreter, name: GlobalRef, argument
 
 
 def _tensor(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> LazyTensor:
-    """torch's (storage, offset, shape, strides, ...)."""
+    """torch._utils._rebuild_tensor: (storage, offset, shape, strides, ...)."""
     if len(arguments) < 4 or not isinstance(arguments[0], Storage):
         raise FormatError("it has a tensor without numbers")
     storage, offset, shape, strides = arguments[:4]
@@ -166,7 +166,7 @@ def _parameter(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple
 
 
 def rebuild_from_type(interpreter: PickleInterpreter, name: GlobalRef, arguments: tuple[Any, ...]) -> Any:
-    """How torch stores a tensor with attributes: (how to make it, its type, arguments, attributes)."""
+    """torch._tensor._rebuild_from_type_v2, a tensor with attributes: (function, type, arguments, attributes)."""
     if len(arguments) < 3 or not isinstance(arguments[0], GlobalRef) or type(arguments[2]) is not tuple:
         raise FormatError("it has a tensor that makes no sense")
     if arguments[0] not in TENSOR_CONSTRUCTORS:

@@ -1,4 +1,4 @@
-"""Reads what torch.save wrote, in its old form and its zip form, without torch.load: tensors stay in the file."""
+"""Reads files of torch.save, in the legacy and the zip format, without torch.load: tensors stay in the file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from networks.safe_pickle.tensor_constructors import STORAGE_DTYPES
 from networks.safe_pickle.values import GlobalRef
 from networks.safe_pickle.zip_directory import ZipDirectory
 
-LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of torch's magic number
+LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
 _LEGACY_PROTOCOL = 1001
 
 
 def read_storage(outer: PickleInterpreter, byte_range: ByteRange) -> Storage:
-    """The one storage in bytes that torch.save wrote inside of a pickle, as the published networks have them."""
+    """Read the single storage of a legacy torch.save that is embedded in a pickle, as in NVIDIA's network pickles."""
     value, _ = _read_legacy(byte_range, outer.budget, nested=True)
     if not isinstance(value, Storage):
         raise FormatError("a tensor's numbers are not where they should be")
@@ -26,15 +26,18 @@ def read_storage(outer: PickleInterpreter, byte_range: ByteRange) -> Storage:
 
 
 def read_legacy(file: RandomAccessFile) -> Any:
-    """What an old-form file holds, as inert values."""
+    """Read a file in the legacy format; return its value as inert values. Raises CheckpointError."""
     value, _ = _read_legacy(file.full_range(), Budget(file.size), nested=False)
     return value
 
 
 def read_zip(file: RandomAccessFile) -> Any:
-    """What a zip-form file holds, as inert values. Raises CheckpointError: foreign where the zip is not torch's."""
-    table = ZipDirectory(file)
-    name = next((name for name in table.entries if name.endswith("data.pkl") and name.count("/") <= 1), None)
+    """Read a file in the zip format; return its value as inert values.
+
+    Raises CheckpointError: foreign where the archive is not of torch.save, else as the interpreter does.
+    """
+    directory = ZipDirectory(file)
+    name = next((name for name in directory.entries if name.endswith("data.pkl") and name.count("/") <= 1), None)
     if name is None:
         raise CheckpointError(
             f"{file.path.name} is a zip archive without a network in it; choose a .pkl, .pth or .safetensors file.",
@@ -43,28 +46,33 @@ def read_zip(file: RandomAccessFile) -> Any:
     folder = name.removesuffix("data.pkl")
     storages: dict[str, Storage] = {}
 
-    def find(key: str, dtype: str, count: int) -> Storage:
+    def get_storage(key: str, dtype: str, count: int) -> Storage:
         storage = storages.get(key)
         if storage is None:
-            byte_range = table.entry_range(f"{folder}data/{key}")
+            byte_range = directory.entry_range(f"{folder}data/{key}")
             storage = storages[key] = Storage(dtype, count, byte_range)
             if storage.nbytes > byte_range.length:
                 raise FormatError(f"a tensor of {storage.nbytes} bytes has {byte_range.length}")
         return _check_same(storage, dtype, count)
 
-    order = table.entries.get(f"{folder}byteorder")
-    if order is not None and table.entry_range(f"{folder}byteorder").slice(0, min(order.length, 8)).read() != b"little":
+    order = directory.entries.get(f"{folder}byteorder")
+    if (
+        order is not None
+        and directory.entry_range(f"{folder}byteorder").slice(0, min(order.length, 8)).read() != b"little"
+    ):
         raise corrupt(file.path, "it was written on a machine with another byte order")
     return PickleInterpreter(
-        table.entry_range(name), Budget(file.size), persistent_load=lambda key: find(*_parse_persistent_id(key))
+        directory.entry_range(name),
+        Budget(file.size),
+        persistent_load=lambda key: get_storage(*_parse_persistent_id(key)),
     ).run()
 
 
 def _read_legacy(byte_range: ByteRange, budget: Budget, nested: bool) -> tuple[Any, dict[str, Storage]]:
-    """The old form: four pickles (magic, protocol, machine facts, value), the storages' keys, then their numbers."""
+    """Read the legacy format: pickles of magic, protocol, system info, value and storage keys, then the storages."""
     storages: dict[str, Storage] = {}
 
-    def find(key: str, dtype: str, count: int) -> Storage:
+    def get_storage(key: str, dtype: str, count: int) -> Storage:
         if key not in storages:
             storages[key] = Storage(dtype, count)
         return _check_same(storages[key], dtype, count)
@@ -72,13 +80,13 @@ def _read_legacy(byte_range: ByteRange, budget: Budget, nested: bool) -> tuple[A
     if byte_range.slice(0, min(len(LEGACY_MAGIC), byte_range.length)).read() != LEGACY_MAGIC:
         raise corrupt(byte_range.file.path, f"near byte {byte_range.start} a tensor's numbers are not in torch's form")
     interpreter = PickleInterpreter(
-        byte_range, budget, persistent_load=lambda key: find(*_parse_persistent_id(key)), nested=nested
+        byte_range, budget, persistent_load=lambda key: get_storage(*_parse_persistent_id(key)), nested=nested
     )
     interpreter.position = len(LEGACY_MAGIC)
     if interpreter.run(interpreter.position) != _LEGACY_PROTOCOL:
         raise interpreter.corrupt("a tensor's numbers are in an unknown version of torch's form")
-    facts = interpreter.run(interpreter.position)
-    if type(facts) is dict and facts.get("little_endian") is False:
+    system_info = interpreter.run(interpreter.position)
+    if type(system_info) is dict and system_info.get("little_endian") is False:
         raise corrupt(byte_range.file.path, "it was written on a machine with another byte order")
     value = interpreter.run(interpreter.position)
     keys = interpreter.run(interpreter.position)
@@ -100,7 +108,7 @@ def _read_legacy(byte_range: ByteRange, budget: Budget, nested: bool) -> tuple[A
 
 
 def _parse_persistent_id(key: Any) -> tuple[str, str, int]:
-    """torch's persistent id: ("storage", type, key, device, count[, view]) -> key, number type, count."""
+    """Parse torch's persistent id ("storage", type, key, device, count[, view]); return key, dtype and count."""
     if type(key) is not tuple or not 5 <= len(key) <= 6 or key[0] != "storage" or any(key[5:]):
         raise FormatError("it refers to something other than a tensor's numbers")
     _, kind, name, _, count = key[:5]

@@ -1,4 +1,4 @@
-"""The inert values that stand for what a pickle describes: names that call nothing, objects that do nothing."""
+"""The inert values that stand for a pickle's globals and objects: none of them calls or does anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from networks.safe_pickle.lazy_tensor import LazyTensor, Storage
 
 @dataclass(frozen=True, slots=True)
 class GlobalRef:
-    """The name of something in a Python module. Only its text: nothing is looked up, imported or called."""
+    """The name of a Python global. Only its text: nothing is looked up, imported or called."""
 
     module: str
     name: str
@@ -23,7 +23,7 @@ class GlobalRef:
 
 @dataclass(slots=True, eq=False)
 class OpaqueObject:
-    """An object of a class known only by name: what it was made with, and the state it was given. It does nothing."""
+    """An object of which only the class's name, the constructor's arguments and the state are known."""
 
     name: GlobalRef
     arguments: tuple[Any, ...]
@@ -32,7 +32,7 @@ class OpaqueObject:
 
 @dataclass(slots=True, eq=False)
 class ModuleState:
-    """A network or a part of one, as the published repositories store them: its class's name and its attributes."""
+    """An `nn.Module` as NVIDIA's repositories pickle it: its class's name and its `__dict__`."""
 
     class_name: str
     state: dict[Any, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class ModuleState:
 
 @dataclass(slots=True, eq=False)
 class NumpyDtype:
-    """A numpy number type, such as "f4"; `order` is "<" for the byte order that we can read."""
+    """A numpy dtype by its code, such as "f4". `order` is the byte order; only "<" (little-endian) arrays are read."""
 
     code: str
     order: str = "<"
@@ -48,13 +48,13 @@ class NumpyDtype:
 
 @dataclass(slots=True, eq=False)
 class EmptyArray:
-    """A numpy array between being made and being given its numbers."""
+    """A numpy array that has been constructed, but has not yet got its state (shape, dtype and data)."""
 
 
 def check_dict_key(key: Any) -> None:
-    """Raise ValueError where a key of a dict is not text, a small number or None.
+    """Raise FormatError unless the key of a dict (or member of a set) is text, a small integer, a bool or None.
 
-    Others could be built so that looking them up takes for ever.
+    Other keys, such as nested tuples, can be built so that hashing them takes exponential time.
     """
     if key is None or type(key) in (str, bool) or (type(key) is int and abs(key) < 2**32):
         return
@@ -62,7 +62,7 @@ def check_dict_key(key: Any) -> None:
 
 
 def type_name(value: Any) -> str:
-    """What sort of value this is, for a sentence."""
+    """Return what kind of value this is, as words for an error message."""
     return _TYPE_NAMES.get(type(value), "an object")
 
 
