@@ -1,4 +1,4 @@
-"""Opens network files of every kind as data, saves them in our own format, and says in one sentence what is wrong."""
+"""Opens network files of every kind as data, inspects, converts and saves them; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from ops import kernels
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """The networks of one file, ready to run: in evaluation mode, without gradients. None where the file has none."""
+    """The networks of one file, in evaluation mode and without gradients; None for those that it does not hold."""
 
     G: Generator | None
     D: Discriminator | None
     G_ema: Generator | None
     path: Path  # the file that was read
     digest: str  # SHA-256 of that file
-    channel_order: ChannelOrder = "rgb"  # of the pictures that the networks make and read
+    channel_order: ChannelOrder = "rgb"  # of the images that the networks generate and read
     format: str = ""
-    notes: tuple[str, ...] = ()  # sentences worth telling about what was left aside
-    roles: tuple[Role, ...] = ()  # that the file holds, those that were not read included
-    classes: tuple[str, ...] = ()  # names of the classes; empty where the file names none
+    notes: tuple[str, ...] = ()  # sentences for the user about parts of the file that were ignored
+    roles: tuple[Role, ...] = ()  # all that the file holds, including those that were not loaded
+    classes: tuple[str, ...] = ()  # names of the classes; empty where the file has none
 
     @property
     def generator(self) -> Generator:
-        """G_ema, or G where there is no G_ema. Raises CheckpointError where there is neither."""
-        found = self.G_ema if self.G_ema is not None else self.G
-        if found is None:
+        """G_ema, or G if there is no G_ema. Raises CheckpointError if there is neither."""
+        generator = self.G_ema if self.G_ema is not None else self.G
+        if generator is None:
             raise not_a_checkpoint(self.path, "holds no generator, only D")
-        return found
+        return generator
 
     @property
     def family(self) -> str:
@@ -52,35 +52,36 @@ class LoadedCheckpoint:
         return family_name(self.generator.config)
 
     def networks(self) -> dict[Role, Generator | Discriminator]:
-        """Those that there are."""
-        found: dict[Role, Generator | Discriminator | None] = {"G": self.G, "D": self.D, "G_ema": self.G_ema}
-        return {role: network for role, network in found.items() if network is not None}
+        """Return the loaded networks by role."""
+        by_role: dict[Role, Generator | Discriminator | None] = {"G": self.G, "D": self.D, "G_ema": self.G_ema}
+        return {role: network for role, network in by_role.items() if network is not None}
 
     def save(self, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
-        """Write our format (.safetensors); the path written. Equal networks give equal bytes.
+        """Save in our format (.safetensors) and return the path. Equal networks give equal bytes.
 
-        With dtype torch.float16 weights take half the room and keep 11 bits; biases, averages, filters and other
-        buffers stay as they are. Raises CheckpointError where it cannot be written, ValueError for another dtype.
+        With dtype torch.float16, weights and constants are stored in half the size with 11 bits of precision; biases,
+        averages, filters and other buffers stay float32. Raises CheckpointError where the file cannot be written,
+        ValueError for another dtype.
         """
         return save_networks(path, self.networks(), self.channel_order, dtype, self.classes)
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a file says about itself, read without its weights."""
+    """What a file says about its networks, read without their weights."""
 
     path: Path
     format: str
     size: int  # bytes
     family: str  # "StyleGAN3-T", "StyleGAN3-R", "StyleGAN2"
     configs: Mapping[Role, AnyConfig]
-    parameters: Mapping[Role, int]  # numbers in each network, buffers included
+    parameters: Mapping[Role, int]  # elements of each network's tensors, buffers included
     channel_order: ChannelOrder
     notes: tuple[str, ...]
-    classes: tuple[str, ...] = ()  # names of the classes; empty where the file names none
+    classes: tuple[str, ...] = ()  # names of the classes; empty where the file has none
 
 
-@torch.inference_mode(False)  # tensors made under inference_mode do not tell when they change
+@torch.inference_mode(False)  # inference-mode tensors have no version counter, which prepared layers need
 def load_network(
     source: str | Path,
     *,
@@ -89,21 +90,22 @@ def load_network(
     progress: Progress | None = None,
     first_of: Sequence[Role] = (),
 ) -> LoadedCheckpoint:
-    """Open a network: a path, a URL (cached), or a run folder (its newest snapshot).
+    """Load a network from a path, a URL (cached), or a run folder (its newest snapshot).
 
-    Reads .pkl of StyleGAN3 and StyleGAN2-ADA, TensorFlow's too, OpenMMLab's StyleGAN3 .pth and our .safetensors.
-    Nothing in a file is ever run. `channel_order` says what the file does not: OpenMMLab's are rgb unless told.
-    `progress` gets (bytes done, bytes in all) of a download. With `first_of` only the first of these networks that the
-    file has takes memory. Raises CheckpointError.
+    Reads .pkl files of StyleGAN3 and StyleGAN2-ADA (PyTorch and TensorFlow), OpenMMLab's StyleGAN3 .pth and our
+    .safetensors. Nothing in a file is ever run. `channel_order` overrides the file's; OpenMMLab's files, which do not
+    state one, are rgb by default. `progress` is called with (bytes done, total bytes) of a download. With `first_of`,
+    only the first of these roles that the file holds is loaded. Raises CheckpointError, and ValueError for an unknown
+    device.
     """
-    where = check_device(device)
-    kernels.ready()  # a compiled kernel is taken up between networks only, so that a network's results stay the same
+    torch_device = check_device(device)
+    kernels.ready()  # adopts a compiled kernel, here only, so that a loaded network's results never change
     problem: CheckpointError | None = None
     for path in resolve_source(source, progress):
         try:
-            network = _load(path, where, channel_order, first_of)
+            network = _load(path, torch_device, channel_order, first_of)
         except CheckpointError as error:
-            # The newest snapshot of a run may be half written, or just removed: then the one before serves.
+            # The newest snapshot of a run may be incomplete, or just removed: try the one before.
             problem = problem or error
             discard_damaged(source, error)
             continue
@@ -111,12 +113,15 @@ def load_network(
             return network
         note = f"The newest snapshot could not be read, so this is {path.name}: {problem}"
         return LoadedCheckpoint(**{**network.__dict__, "notes": (*network.notes, note)})
-    assert problem is not None  # locate gives at least one file
+    assert problem is not None  # resolve_source returns at least one file
     raise problem
 
 
 def inspect_checkpoint(source: str | Path, *, channel_order: ChannelOrder | None = None) -> CheckpointInfo:
-    """What a network file holds, without reading its weights. Raises CheckpointError."""
+    """Return what a network file holds, without reading its weights.
+
+    `source` and `channel_order` are as in `load_network`. Raises CheckpointError.
+    """
     problem: CheckpointError | None = None
     for path in resolve_source(source):
         try:
@@ -124,7 +129,7 @@ def inspect_checkpoint(source: str | Path, *, channel_order: ChannelOrder | None
         except CheckpointError as error:
             problem = problem or error
             discard_damaged(source, error)
-    assert problem is not None  # locate gives at least one file
+    assert problem is not None  # resolve_source returns at least one file
     raise problem
 
 
@@ -137,15 +142,16 @@ def convert(
     progress: Progress | None = None,
     picture_only: bool = False,
 ) -> Path:
-    """Write any readable network in our format; the path written. Raises CheckpointError.
+    """Convert any readable network to our format and return the path written; `dest` may be a folder.
 
-    With `picture_only` the generator that makes the pictures is written alone (G_ema, or G where there is none); D and
-    G, which only training needs, stay out.
+    With `picture_only`, only the generator that makes the images is written (G_ema, or G if there is no G_ema), without
+    the networks that only training needs. The other options are those of `load_network` and `LoadedCheckpoint.save`.
+    Raises CheckpointError.
     """
     first_of: tuple[Role, ...] = ("G_ema", "G") if picture_only else ()
     network = load_network(source, channel_order=channel_order, progress=progress, first_of=first_of)
     target = expand_home(dest)
-    with suppress(OSError):  # what may not be looked at is no folder; writing there will say why
+    with suppress(OSError):  # without permission to look; writing will then fail with a reason
         if target.is_dir():
             target = target / f"{network.path.stem}.safetensors"
     return network.save(target, dtype)
@@ -158,7 +164,10 @@ def save_networks(
     dtype: torch.dtype = torch.float32,
     classes: Sequence[str] = (),
 ) -> Path:
-    """Write networks by role in our format; see `Network.save`. `classes` are the names of the classes, or none."""
+    """Save networks by role in our format and return the path; see `LoadedCheckpoint.save`.
+
+    `classes` are the names of the classes, or empty.
+    """
     target = expand_home(path)
     if dtype not in (torch.float32, torch.float16):
         raise ValueError(f"Weights are stored as torch.float32 or torch.float16, not {dtype}.")
@@ -202,19 +211,19 @@ def _load(
     with RandomAccessFile(path) as file:
         contents = read_contents(file, channel_order)
         first = next((role for role in first_of if role in contents.networks), None)
-        wanted: dict[Role, StoredNetwork] = {
+        selected: dict[Role, StoredNetwork] = {
             role: stored for role, stored in contents.networks.items() if first is None or role == first
         }
-        check_memory(file, wanted, device)
-        planned = {role: build_with_empty_weights(file, role, stored) for role, stored in contents.networks.items()}
-        networks = {role: load_weights(file, stored, planned[role], device) for role, stored in wanted.items()}
+        check_memory(file, selected, device)
+        built = {role: build_with_empty_weights(file, role, stored) for role, stored in contents.networks.items()}
+        networks = {role: load_weights(file, stored, built[role], device) for role, stored in selected.items()}
         digest = file.digest()
         file.check_unchanged()
     generators = {role: network for role, network in networks.items() if not isinstance(network, Discriminator)}
-    critic = networks.get("D")
+    discriminator = networks.get("D")
     return LoadedCheckpoint(
         generators.get("G"),
-        critic if isinstance(critic, Discriminator) else None,
+        discriminator if isinstance(discriminator, Discriminator) else None,
         generators.get("G_ema"),
         path,
         digest,
@@ -227,18 +236,18 @@ def _load(
 
 
 def _fits_half(weight: nn.Parameter) -> bool:
-    """Weights and constants go to half precision; biases and strengths are few, and large values would overflow."""
+    """Whether to store a parameter in float16: only matrices and larger, as long as no value overflows."""
     return weight.ndim >= 2 and bool(weight.detach().abs().amax() < 65504) if weight.numel() else False
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """The device, or ValueError in one sentence where torch has none of that name."""
+    """Return the torch device. Raises ValueError, one sentence, for one that this machine does not have."""
     try:
-        where = torch.device(device)
+        checked = torch.device(device)
     except RuntimeError:
         raise ValueError(f"There is no device {device!r}; choose cpu, cuda, cuda:1 or mps.") from None
-    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+    if checked.type == "cuda" and (checked.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"The device {device} was asked for, but torch finds {torch.cuda.device_count()} such GPUs.")
-    if where.type == "mps" and not torch.backends.mps.is_available():
+    if checked.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError("The device mps was asked for, but this machine has none.")
-    return where
+    return checked

@@ -1,4 +1,4 @@
-"""What a network file holds, whatever its format: configs, and tensors that are still in the file."""
+"""The contents of a network file, the same for every format: configs, and tensors that are still in the file."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ Role = Literal["G", "D", "G_ema"]
 ROLES: tuple[Role, ...] = ("G", "D", "G_ema")
 ChannelOrder = Literal["rgb", "bgr"]
 
-# Buffers that the config alone determines; a file may leave them out.
+# Buffers that are computed from the config; a file may leave them out.
 DERIVED_BUFFERS = re.compile(r"(^|\.)(resample_filter|up_filter|down_filter|transform)$")
 
 
 class TensorSource(Protocol):
-    """A tensor that can still be read: its shape, and a way to bring its numbers into memory."""
+    """A tensor that has not been read yet: a LazyTensor, or one to transform after reading."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def copy_into(self, target: torch.Tensor) -> None: ...
+    def copy_into(self, target: torch.Tensor) -> None:
+        """Read the elements into `target`, a tensor of this shape, of any dtype and on any device."""
+        ...
 
 
 @dataclass(frozen=True)
 class TransformedTensor:
-    """A stored tensor that needs `transform` (flip, reshape, offset) to become ours, of shape `shape`."""
+    """A stored tensor to which `transform` (flip, reshape, offset) is applied after reading; `shape` is the result."""
 
     stored: LazyTensor
     shape: tuple[int, ...]
@@ -45,7 +47,7 @@ class TransformedTensor:
 
 
 def family_name(config: AnyConfig) -> str:
-    """The family as people say it: "StyleGAN3-T", "StyleGAN3-R", "StyleGAN2"."""
+    """Return the family's name for people: "StyleGAN3-T", "StyleGAN3-R" or "StyleGAN2"."""
     if isinstance(config, StyleGAN3Config):
         return "StyleGAN3-R" if config.conv_kernel == 1 else "StyleGAN3-T"
     return "StyleGAN2"
@@ -60,13 +62,13 @@ class StoredNetwork:
 
     @property
     def num_elements(self) -> int:
-        """Numbers in all tensors together."""
+        """Number of elements in all tensors together."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)
 class CheckpointContents:
-    """All networks of a file. `notes` are sentences worth telling about what was left aside; `classes` are names."""
+    """All networks of a file. `notes` are sentences about ignored parts of it; `classes` are names of the classes."""
 
     format: str
     networks: Mapping[Role, StoredNetwork]
@@ -79,9 +81,9 @@ ConfigKind = TypeVar("ConfigKind", StyleGAN3Config, StyleGAN2Config, Discriminat
 
 
 def detect_family(names: Mapping[str, Any]) -> type[AnyConfig] | None:
-    """The family of a network with tensors of these names; None where it is none of ours.
+    """Detect the family of a network by the names of its tensors; None for an unknown one.
 
-    Told from the state: the same class names occur in several repositories with different meanings.
+    Not by its class's name, which several repositories use for different networks.
     """
     if "synthesis.input.freqs" in names:
         return StyleGAN3Config
@@ -93,7 +95,10 @@ def detect_family(names: Mapping[str, Any]) -> type[AnyConfig] | None:
 
 
 def make_config(kind: type[ConfigKind], options: Mapping[str, Any], *, ada: bool = False) -> ConfigKind:
-    """A config from foreign options, nested as they come. Raises FormatError for options that are none."""
+    """Build a config from a file's constructor options, nested as stored. Raises FormatError for invalid options.
+
+    `ada` selects the defaults of stylegan2-ada-pytorch, see `from_nvidia_kwargs`.
+    """
     for value in options.values():
         for inner in value.values() if type(value) is dict else (value,):
             if not _is_option(inner):

@@ -1,4 +1,4 @@
-"""Fetches network files from the internet into a cache, with progress, going on where an earlier attempt broke off."""
+"""Downloads network files into a cache, with progress, and resumes interrupted downloads."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pathlib import Path
 
 from networks.errors import CheckpointError, sanitize
 
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where the server says
+Progress = Callable[[int, int | None], None]  # (bytes done, total bytes or None if the server does not say)
 
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0  # seconds without receiving a byte
 _MAX_ATTEMPTS = 4
 _CHUNK = 1 << 18
-_STALE_SECONDS = 2 * TIMEOUT  # a part that nobody wrote to for this long has lost its writer
+_STALE_SECONDS = 2 * TIMEOUT  # a .busy file not written to for this long is of a process that died
 
 
 def is_url(text: str) -> bool:
-    """Whether this is a URL that `fetch` reads: http, https or file."""
+    """Whether `fetch` can read this URL: http, https or file."""
     return re.match(r"(?:https?|file)://", text, re.IGNORECASE) is not None
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $BANDLIMIT_CACHE, or $DNNLIB_CACHE_DIR/downloads, or ~/.cache/bandlimit.
+    """Return the download cache: $BANDLIMIT_CACHE, or $DNNLIB_CACHE_DIR/downloads, or ~/.cache/bandlimit.
 
     Raises CheckpointError (download) where there is no home folder.
     """
@@ -48,29 +48,29 @@ def cache_folder() -> Path:
 
 
 def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOUT, pause: float = 1.0) -> Path:
-    """The local file of a URL, downloaded unless the cache has it.
+    """Return the local file of a URL, downloading it unless it is cached.
 
-    A checksum may follow the URL as `#sha256=...`. `progress` gets (bytes done, bytes in all or None). A download that
-    breaks off is taken up again where it stopped, `pause` seconds later, and after four attempts by the next call.
-    Raises CheckpointError (download).
+    A checksum may follow the URL as `#sha256=...`. `progress` is called with (bytes done, total bytes or None). An
+    interrupted download is resumed after `pause` seconds, up to four attempts, and then by the next call. Raises
+    CheckpointError (download).
     """
     address, _, fragment = url.partition("#")
-    wanted = _checksum(fragment)
+    checksum = _checksum(fragment)
     try:
         urllib.parse.urlsplit(address)
     except ValueError as error:
         raise _download_error(address, f"is no address that can be fetched ({sanitize(str(error), 80)})") from None
     if address.lower().startswith("file:"):
         path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(address).path))
-        _verify(path, wanted, url, keep=True)
+        _verify(path, checksum, url, keep=True)
         return path
     target = cache_folder() / _cache_name(address)
-    for known in (target, *_dnnlib_cache(address)):
-        if known.is_file() and (wanted is None or _digest(known) == wanted):
-            return known
+    for cached in (target, *_dnnlib_cache(address)):
+        if cached.is_file() and (checksum is None or _digest(cached) == checksum):
+            return cached
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = _PartialFile(target, address, timeout, resumable=wanted is not None)
+        part = _PartialFile(target, address, timeout, resumable=checksum is not None)
         for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 time.sleep(pause)
@@ -78,7 +78,7 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
                 break
         else:
             raise part.interrupted_error()
-        _verify(part.path, wanted, url, keep=False)
+        _verify(part.path, checksum, url, keep=False)
         part.path.replace(target)
     except OSError as error:
         raise _download_error(address, f"could not be saved in {target.parent} ({error.strerror or error})") from None
@@ -86,9 +86,9 @@ def fetch(url: str, *, progress: Progress | None = None, timeout: float = TIMEOU
 
 
 def discard_damaged(source: str | Path, problem: CheckpointError) -> None:
-    """After a problem in reading what `fetch` gave: drop a file that is damaged, so that the next try fetches it again.
+    """Delete the cached download of `source` if `problem` says it is damaged, so that the next try fetches it again.
 
-    Files of this machine, and those that the published programs have fetched, stay.
+    Local files, and files in dnnlib's cache, are never deleted.
     """
     address = str(source).partition("#")[0]
     if problem.kind in ("broken", "foreign") and re.match(r"https?://", address, re.IGNORECASE):
@@ -97,21 +97,21 @@ def discard_damaged(source: str | Path, problem: CheckpointError) -> None:
 
 
 class _PartialFile:
-    """The file under way. While somebody writes to it its name ends in .busy, after that in .part.
+    """A file being downloaded. Its name ends in .busy while a process writes to it, else in .part.
 
-    The name also holds a tag of the server's version of the file, so that parts of two versions are never joined.
+    The name contains a tag of the server's version of the file, so that parts of two versions are never joined.
     """
 
     def __init__(self, target: Path, address: str, timeout: float, resumable: bool) -> None:
         self.target, self.address, self.timeout = target, address, timeout
-        self.resumable = resumable  # whatever the server says: a checksum will tell
+        self.resumable = resumable  # even if the server identifies no version, as a checksum follows
         self.done = 0
         self.total: int | None = None
         self.reason = "no answer"
         self.path = self._find_existing()
 
     def download(self, progress: Progress | None) -> bool:
-        """One attempt. False where it broke off; CheckpointError where another attempt is no use."""
+        """Make one attempt; return whether it completed. Raises CheckpointError where another attempt is no use."""
         busy = self._busy_path()
         try:
             if self.path.exists():
@@ -130,35 +130,35 @@ class _PartialFile:
         )
 
     def _transfer(self, busy: Path, progress: Progress | None) -> bool:
-        have = busy.stat().st_size if busy.exists() else 0
+        existing = busy.stat().st_size if busy.exists() else 0
         headers = {"User-Agent": "bandlimit", "Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
+        if existing:
+            headers["Range"] = f"bytes={existing}-"
         try:
             with urllib.request.urlopen(  # noqa: S310  (is_url admits http, https and file only)
                 urllib.request.Request(self.address, headers=headers), timeout=self.timeout
-            ) as answer:
-                _refuse_web_page(self.address, answer.headers)
-                version = _RemoteVersion.from_headers(answer.headers, have if answer.status == 206 else 0)
-                joined = answer.status == 206 and version.start == have and self._matches(version)
-                if have and not joined:
+            ) as response:
+                _refuse_web_page(self.address, response.headers)
+                version = _RemoteVersion.from_headers(response.headers, existing if response.status == 206 else 0)
+                resumes = response.status == 206 and version.start == existing and self._matches(version)
+                if existing and not resumes:
                     busy.unlink()
-                    if answer.status == 206:
+                    if response.status == 206:
                         return False  # the middle of another version; the next attempt starts over
                 self.path = self.target.with_name(f"{self.target.name}.{version.tag}.part")
-                self.done, self.total = have if joined else 0, version.total
-                with busy.open("ab" if joined else "wb", buffering=0) as file:
-                    while piece := answer.read1(_CHUNK):  # what has come, so that progress is told and can stop it
+                self.done, self.total = existing if resumes else 0, version.total
+                with busy.open("ab" if resumes else "wb", buffering=0) as file:
+                    while chunk := response.read1(_CHUNK):  # read1: returns what has arrived, for smooth progress
                         if self.done == 0:
-                            _refuse_html(self.address, piece)
-                        file.write(piece)
-                        self.done += len(piece)
+                            _refuse_html(self.address, chunk)
+                        file.write(chunk)
+                        self.done += len(chunk)
                         if progress is not None:
                             progress(self.done, self.total)
-                    os.fsync(file.fileno())  # else a power cut may leave a whole name on an empty file
+                    os.fsync(file.fileno())  # else a power cut may leave an empty file under the final name
         except urllib.error.HTTPError as error:
             with error:
-                if error.code == 416 and busy.exists():  # nothing lies behind what we have: it is another version
+                if error.code == 416 and busy.exists():  # Range Not Satisfiable: the file is another version
                     busy.unlink()
                     return False
                 self.reason = f"{error.code} {sanitize(str(error.reason), 40)}"
@@ -180,7 +180,7 @@ class _PartialFile:
         return self.total is None or self.done == self.total
 
     def _find_existing(self) -> Path:
-        """The part of an earlier attempt, or of a program that died, if there is one."""
+        """Return the part of an earlier attempt, or of a process that died; else the path of a new part."""
         folder, name = self.target.parent, self.target.name
         for path in folder.glob(f"{_escape_glob(name)}.*.part"):
             return path
@@ -202,12 +202,12 @@ class _PartialFile:
 
 @dataclass(frozen=True)
 class _RemoteVersion:
-    """Which version of the file a server is sending, from its headers."""
+    """The version of the file that a server is sending, from its response headers."""
 
     start: int
     total: int | None
     tag: str
-    certain: bool  # the server says something that changes when the file does
+    certain: bool  # the server sends a strong ETag or a Last-Modified, which change when the file does
 
     @classmethod
     def from_headers(cls, headers: Message, start: int) -> _RemoteVersion:
@@ -215,9 +215,9 @@ class _RemoteVersion:
         total = None if length is None else start + length
         if match := re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", "")):
             start, total = int(match[1]), int(match[2])
-        mark = headers.get("ETag") or headers.get("Last-Modified") or ""
-        tag = hashlib.sha256(f"{mark}|{total}".encode()).hexdigest()[:10]
-        return cls(start, total, tag, bool(mark) and not mark.startswith("W/"))
+        validator = headers.get("ETag") or headers.get("Last-Modified") or ""
+        tag = hashlib.sha256(f"{validator}|{total}".encode()).hexdigest()[:10]
+        return cls(start, total, tag, bool(validator) and not validator.startswith("W/"))
 
 
 def _refuse_web_page(address: str, headers: Message) -> None:
@@ -247,9 +247,9 @@ def _checksum(fragment: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def _verify(path: Path, wanted: str | None, url: str, keep: bool) -> None:
-    """Raise where the file has another checksum; a download that does is thrown away unless `keep`."""
-    if wanted is None or _digest(path) == wanted:
+def _verify(path: Path, checksum: str | None, url: str, keep: bool) -> None:
+    """Raise CheckpointError if the file has another SHA-256 than `checksum`; unless `keep`, delete it first."""
+    if checksum is None or _digest(path) == checksum:
         return
     if not keep:
         path.unlink(missing_ok=True)
@@ -267,19 +267,19 @@ def _digest(path: Path) -> str:
 
 
 def _cache_name(address: str) -> str:
-    """Readable, and different for each address."""
+    """Return a readable file name that is different for each address."""
     last = urllib.parse.unquote(urllib.parse.urlsplit(address).path.rpartition("/")[2])
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", last)[-80:].lstrip(".") or "network"
     return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{safe}"
 
 
 def _dnnlib_cache(address: str) -> list[Path]:
-    """What the published programs have already fetched: DNNLIB_CACHE_DIR/downloads/<md5 of the address>_<name>."""
+    """Return what NVIDIA's programs have downloaded: DNNLIB_CACHE_DIR/downloads/<md5 of the address>_<name>."""
     folder = os.environ.get("DNNLIB_CACHE_DIR")
     if not folder:
         return []
-    mark = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
-    return sorted((Path(folder) / "downloads").glob(f"{mark}_*"))
+    md5 = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
+    return sorted((Path(folder) / "downloads").glob(f"{md5}_*"))
 
 
 def _parse_int(text: str | None) -> int | None:

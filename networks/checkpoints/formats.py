@@ -1,4 +1,4 @@
-"""Finds the reader that knows a file: each says "not mine" by None, or "mine, and broken because ..." by an error."""
+"""Detects a file's format and reads it. A reader returns None for another format and raises for a damaged file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from networks.safe_pickle.zip_directory import LOCAL_HEADER_MAGIC as ZIP_MAGIC
 
 
 def read_contents(file: RandomAccessFile, channel_order: ChannelOrder | None = None) -> CheckpointContents:
-    """What a file holds, with tensors still in the file. Raises CheckpointError: foreign, broken or hostile."""
+    """Read a file's configs and the positions of its tensors; `channel_order` overrides the file's.
+
+    Raises CheckpointError: foreign, broken or hostile.
+    """
     start = file.read(0, min(64, file.size))
     suffix = file.path.suffix.lower()
     try:
@@ -43,7 +46,7 @@ def read_contents(file: RandomAccessFile, channel_order: ChannelOrder | None = N
     if not contents.networks:
         raise not_a_checkpoint(file.path, "holds no network of a kind that is known")
     count = sum(network.num_elements for network in contents.networks.values())
-    if 4 * count > 2 * file.size:  # half precision doubles in memory, and so may G where it is G_ema too
+    if 4 * count > 2 * file.size:  # float16 doubles in memory; so does a G that shares its storage with G_ema
         raise corrupt(file.path, f"it claims {count} weights in {file.size} bytes")
     if channel_order is not None and contents.channel_order != channel_order:
         contents = replace(contents, channel_order=channel_order)
@@ -57,7 +60,7 @@ def _is_pickle(start: bytes, suffix: str) -> bool:
 
 
 def _unrecognized(file: RandomAccessFile, start: bytes, suffix: str) -> CheckpointError:
-    """The sentence for a file that no reader knows, telling what it seems to be."""
+    """Return the error for a file of an unknown format, saying what it seems to be."""
     if file.size == 0:
         return not_a_checkpoint(file.path, "is empty")
     if re.match(rb"\s*<(?:!doctype|html|\?xml)", start, re.IGNORECASE):

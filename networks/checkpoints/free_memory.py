@@ -1,4 +1,4 @@
-"""How much memory is free, so that a network too large for this machine is refused before it is made."""
+"""Measures free memory, so that a network too large for this machine is refused before it is allocated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a program may still take on a device; None where nobody tells."""
+    """Return the bytes that can still be allocated on a device; None where that is unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":
@@ -19,22 +19,21 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def _system_memory() -> int | None:
-    """Memory that the operating system could give: on Linux what it calls available, on Windows the free part."""
+    """Return MemAvailable on Linux, free physical memory on Windows, None elsewhere."""
     if sys.platform == "win32":
         return _windows_memory()
-    facts = _read_text(Path("/proc/meminfo"))
-    for line in facts.splitlines():
+    for line in _read_text(Path("/proc/meminfo")).splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
 
 
 def _cgroup_memory() -> int | None:
-    """What a container's limit leaves (cgroup v2)."""
+    """Return the memory left within a container's limit (cgroup v2); None without a limit."""
     limit, used = _read_text(Path("/sys/fs/cgroup/memory.max")), _read_text(Path("/sys/fs/cgroup/memory.current"))
     if not limit.strip().isdigit() or not used.strip().isdigit():
         return None
-    cached = 0  # pages of files count as used, but are given back when somebody needs memory
+    cached = 0  # the page cache counts as used, but is reclaimed when memory is needed
     for line in _read_text(Path("/sys/fs/cgroup/memory.stat")).splitlines():
         if line.startswith("inactive_file "):
             cached = int(line.split()[1])

@@ -1,4 +1,4 @@
-"""From what a file says it holds to a network: first compared and weighed, then made, then filled."""
+"""Builds networks from a file's contents: checks memory, names and shapes, then allocates, then loads the weights."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from networks.safe_pickle.file_reader import RandomAccessFile
 
 Generator = stylegan3.Generator | stylegan2.Generator
 
-_MAX_TAPS = 96  # of a filter that the file leaves to its options; the published ones have 24
+_MAX_TAPS = 96  # of a filter that is computed because the file leaves it out; the published ones have 24
 
 
 def check_memory(file: RandomAccessFile, networks: Mapping[Role, StoredNetwork], device: torch.device) -> None:
-    """Refuse, before anything is made, what there is no room for."""
-    needed = 4 * sum(network.num_elements for network in networks.values())
+    """Raise CheckpointError (memory) if the networks, in float32, need more memory than `device` has free."""
+    required = 4 * sum(network.num_elements for network in networks.values())
     free = free_memory(device)
-    if free is not None and needed > free:
+    if free is not None and required > free:
         raise CheckpointError(
-            f"{sanitize(file.path.name)} needs about {_gigabytes(needed)} and {_gigabytes(free)} are free; close other "
+            f"{sanitize(file.path.name)} needs about {_gigabytes(required)} and {_gigabytes(free)} are free; close other "
             "programs or choose a smaller network.",
             "memory",
         )
 
 
 def build_with_empty_weights(file: RandomAccessFile, role: Role, stored: StoredNetwork) -> Generator | Discriminator:
-    """The network without memory for its numbers, after comparing its names and shapes with the file's.
+    """Build a network without allocating its weights, and compare its tensors' names and shapes with the file's.
 
     Raises CheckpointError (broken) that names the first difference.
     """
@@ -42,41 +42,44 @@ def build_with_empty_weights(file: RandomAccessFile, role: Role, stored: StoredN
         _check_filters(file, role, stored)
     with torch.random.fork_rng(devices=[]), _EmptyWeights():
         network = _construct(stored.config)
-    made = network.state_dict()
-    for name, tensor in made.items():
+    state = network.state_dict()
+    for name, tensor in state.items():
         if name not in stored.tensors:
             if not DERIVED_BUFFERS.search(name):
                 raise corrupt(file.path, f"the tensor {name} of its {role} is missing")
         elif stored.tensors[name].shape != tuple(tensor.shape):
-            shape, wanted = list(stored.tensors[name].shape), list(tensor.shape)
-            raise corrupt(file.path, f"the tensor {name} of its {role} has shape {shape} where {wanted} is needed")
+            shape, required = list(stored.tensors[name].shape), list(tensor.shape)
+            raise corrupt(file.path, f"the tensor {name} of its {role} has shape {shape} where {required} is needed")
     for name in stored.tensors:
-        if name not in made:
+        if name not in state:
             raise corrupt(file.path, f"the tensor {sanitize(name)} of its {role} has no place in such a network")
     return network
 
 
 class _EmptyWeights(TorchFunctionMode):
-    """Weights and biases get their shape but memory for one number only; the rest, which is small, is computed.
+    """Give parameters their shape, but memory for one element only; other tensors, which are small, are computed.
 
-    A file may claim any shape, so nothing of a claimed size is made before it was compared with the file.
+    A file may claim any shape, so nothing of a claimed size is allocated before it is compared with the file.
 
-    `torch.device("meta")` is made for this, but any arithmetic on that device has torch load its compiler, which takes
-    a second each time that the program or the renderer starts.
+    This is what `torch.device("meta")` is for, but any arithmetic on that device makes torch import its compiler, which
+    takes a second whenever the program or the renderer starts.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.randn, torch.zeros):
             return torch.zeros(()).expand(*args)
         if func in (torch.Tensor.mul, torch.Tensor.__mul__, torch.Tensor.clone) and 0 in args[0].stride():
-            return args[0]  # still without memory
+            return args[0]  # remains without memory
         return func(*args, **(kwargs or {}))
 
 
 def _check_filters(file: RandomAccessFile, role: Role, stored: StoredNetwork) -> None:
-    """The low-pass filters of StyleGAN3 grow with its options, so their lengths come first, by arithmetic alone."""
+    """Compare the sizes of StyleGAN3's input and filters, which grow with its options, before anything is computed.
+
+    Raises CheckpointError (broken).
+    """
     try:
-        first, table = stylegan3.layer_table(stored.config)  # type: ignore[arg-type]  # the caller saw to that
+        first, table = stylegan3.layer_table(stored.config)  # type: ignore[arg-type]  # the caller checked the type
     except (ValueError, ArithmeticError) as error:
         raise corrupt(file.path, sanitize(str(error).rstrip("."), 120)) from None
     for name in ("synthesis.input.freqs", *(f"synthesis.{spec.name}.weight" for spec in table)):
@@ -88,8 +91,8 @@ def _check_filters(file: RandomAccessFile, role: Role, stored: StoredNetwork) ->
         down = (spec.down_taps,) * (2 if spec.down_radial else 1)
         for name, shape in (("up_filter", (spec.up_taps,)), ("down_filter", down)):
             tensor = stored.tensors.get(f"synthesis.{spec.name}.{name}")
-            fits = shape[0] == 1 or (tensor.shape == shape if tensor else shape[0] <= _MAX_TAPS)
-            if not fits:
+            matches = shape[0] == 1 or (tensor.shape == shape if tensor else shape[0] <= _MAX_TAPS)
+            if not matches:
                 raise corrupt(file.path, f"the options of its {role} do not fit the filters of {spec.name}")
 
 
@@ -104,11 +107,14 @@ def _construct(config: AnyConfig) -> Generator | Discriminator:
 def load_weights(
     file: RandomAccessFile, stored: StoredNetwork, network: Generator | Discriminator, device: torch.device
 ) -> Generator | Discriminator:
-    """Give a planned network memory, and read its numbers into it piece by piece."""
+    """Allocate the weights of a network of `build_with_empty_weights` on `device`, and read them from the file.
+
+    Raises CheckpointError: memory where the allocation fails, broken where the file cannot be read.
+    """
     try:
         if network.state_dict().keys() == stored.tensors.keys():
             network = network.to_empty(device=device)
-        else:  # some buffers must be computed
+        else:  # the file leaves out some buffers, which the constructor computes
             with torch.random.fork_rng(devices=[]):
                 network = _construct(stored.config).to(device)
         state = network.state_dict()

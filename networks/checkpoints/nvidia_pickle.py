@@ -1,4 +1,4 @@
-"""Networks as the PyTorch repositories of StyleGAN3 and StyleGAN2-ADA store them in .pkl files."""
+"""Reads the .pkl files of NVIDIA's PyTorch repositories: StyleGAN3 and StyleGAN2-ADA."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from networks.safe_pickle.values import ModuleState
 
 _MAX_MODULES = 5_000
 _MAX_DEPTH = 16
-_POSITIONAL_OPTIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # in the order of the constructors
+_POSITIONAL_OPTIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # in the constructors' order
 
 
 def read_nvidia_pickle(value: Any) -> CheckpointContents | None:
-    """The networks in what a pickle held; None where it holds none in this layout.
+    """Find the networks in an unpickled value; None where it has none in this layout.
 
-    `value` is a dict with G, D, G_ema (others, such as augment_pipe, are left aside), or a single network.
-    Raises ValueError where a network is there but makes no sense.
+    `value` is a dict with G, D and G_ema (other items, such as augment_pipe, are ignored), or a single network. Raises
+    FormatError for a malformed network.
     """
     if isinstance(value, ModuleState):
         value = {"G_ema": value}
@@ -35,24 +35,28 @@ def read_nvidia_pickle(value: Any) -> CheckpointContents | None:
         tensors, attributes = flatten_module(module)
         kind = detect_family(tensors)
         if kind is None or (kind is DiscriminatorConfig) != (role == "D"):
-            what = f"Its {role} ({sanitize(module.class_name, 40)}) is of a kind that is not known and was left aside."
-            notes.append(what)
+            notes.append(
+                f"Its {role} ({sanitize(module.class_name, 40)}) is of a kind that is not known and was left aside."
+            )
             continue
         networks[role] = StoredNetwork(_make_config(role, kind, attributes, tensors), tensors)
     return CheckpointContents("NVIDIA pickle", networks, notes=tuple(notes))
 
 
 def flatten_module(module: ModuleState) -> tuple[dict[str, LazyTensor], dict[str, dict[Any, Any]]]:
-    """All tensors by their dotted names, and each part's attributes by its dotted name ("" is the whole)."""
+    """Return all tensors by dotted name, and each submodule's attributes by its dotted name ("" is the whole).
+
+    Raises FormatError for a malformed module or one of far more parts than a network has.
+    """
     tensors: dict[str, LazyTensor] = {}
     attributes: dict[str, dict[Any, Any]] = {}
-    waiting = [("", module, 0)]
-    while waiting:
-        prefix, part, depth = waiting.pop()
+    pending = [("", module, 0)]
+    while pending:
+        prefix, part, depth = pending.pop()
         if depth > _MAX_DEPTH or len(attributes) > _MAX_MODULES or len(tensors) > 4 * _MAX_MODULES:
             raise FormatError("it has far more parts than a network has")
         attributes[prefix.removesuffix(".")] = part.state
-        # With Freeze-D, weights that do not train are among the buffers: the two are one list of names to us.
+        # Freeze-D stores frozen weights as buffers, so parameters and buffers are treated alike.
         for group in ("_parameters", "_buffers"):
             for name, tensor in _group_items(part, group):
                 if isinstance(tensor, LazyTensor):
@@ -61,7 +65,7 @@ def flatten_module(module: ModuleState) -> tuple[dict[str, LazyTensor], dict[str
                     raise FormatError(f"its {sanitize(prefix + name)} is no tensor")
         for name, child in _group_items(part, "_modules"):
             if isinstance(child, ModuleState):
-                waiting.append((f"{prefix}{name}.", child, depth + 1))
+                pending.append((f"{prefix}{name}.", child, depth + 1))
     return tensors, attributes
 
 
@@ -78,26 +82,26 @@ def _make_config(
     attributes: Mapping[str, Mapping[Any, Any]],
     tensors: Mapping[str, LazyTensor],
 ) -> AnyConfig:
-    """The config: what the constructor was given, and where that was left to defaults, what the state says.
+    """Build the config from the constructor's arguments and, for those left to defaults, from the modules' attributes.
 
-    Defaults differ between the repositories, so none is taken where the state tells.
+    The repositories have different defaults, so a default is used only where no attribute shows the value.
     """
     top = attributes[""]
-    given = top.get("_init_kwargs", {})
+    keyword = top.get("_init_kwargs", {})
     positional = top.get("_init_args", ())
-    if type(given) is not dict or type(positional) is not tuple:
+    if type(keyword) is not dict or type(positional) is not tuple:
         raise FormatError(f"the options of its {role} make no sense")
     names = [name for name in _POSITIONAL_OPTIONS if kind is not DiscriminatorConfig or name not in ("z_dim", "w_dim")]
     options: dict[str, Any] = {name: top[name] for name in names if name in top}
     options |= dict(zip(names, positional, strict=False))
     options |= _options_from_state(kind, attributes)
-    options |= {name: value for name, value in given.items() if name != "class_name"}
-    ada = kind is StyleGAN2Config and "synthesis_kwargs" in given
+    options |= {name: value for name, value in keyword.items() if name != "class_name"}
+    ada = kind is StyleGAN2Config and "synthesis_kwargs" in keyword
     return make_config(kind, options, ada=ada)  # type: ignore[type-var]
 
 
 def _options_from_state(kind: type[AnyConfig], attributes: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
-    """Options whose defaults differ between the two repositories, read from the parts' attributes."""
+    """Return the options whose defaults differ between the two repositories, from the submodules' attributes."""
     if kind is StyleGAN2Config:
         blocks = {
             name: part for name, part in attributes.items() if name.startswith("synthesis.b") and "use_fp16" in part
@@ -108,9 +112,9 @@ def _options_from_state(kind: type[AnyConfig], attributes: Mapping[str, Mapping[
         layer = attributes.get("b8.conv0", {})
     else:
         return {}
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if blocks:
-        found["num_fp16_res"] = sum(part["use_fp16"] is True for part in blocks.values())
+        options["num_fp16_res"] = sum(part["use_fp16"] is True for part in blocks.values())
     if "conv_clamp" in layer:
-        found["conv_clamp"] = layer["conv_clamp"]
-    return found
+        options["conv_clamp"] = layer["conv_clamp"]
+    return options

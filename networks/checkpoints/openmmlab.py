@@ -1,7 +1,7 @@
-"""StyleGAN3 as OpenMMLab's MMGeneration stores it: a .pth of tensors by name, without the options it was built with.
+"""Reads StyleGAN3 .pth files of OpenMMLab's MMGeneration: tensors by name, without the constructor's options.
 
-The options are told from the shapes. Those that leave no trace in them (clamp, output scale, which layers run in half
-precision) are the published ones.
+The options are inferred from the shapes. Those that do not affect shapes (clamp, output scale, which layers run in half
+precision) are assumed to be the published ones.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _PREFIXES: tuple[tuple[str, Role], ...] = (("generator_ema.", "G_ema"), ("genera
 
 
 def read_openmmlab(value: Any, channel_order: ChannelOrder) -> CheckpointContents | None:
-    """The networks in what a .pth held; None where it holds none in this layout.
+    """Find the networks in an unpickled value; None where it has none in this layout.
 
-    Raises ValueError where a network is there but makes no sense.
+    Raises FormatError for a malformed network.
     """
     if type(value) is not dict:
         return None
@@ -48,7 +48,10 @@ def _generator(tensors: Mapping[Any, Any], prefix: str) -> StoredNetwork:
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
-    """The StyleGAN3 with tensors of these names and shapes. Raises ValueError where none of the usual plan has them."""
+    """Return the config of the StyleGAN3 whose tensors have these names and shapes.
+
+    Raises FormatError where no config has them that differs from a published one in sizes and channels only.
+    """
     layers = sorted(
         (int(match[1]), int(match[2]), int(match[3]), match[0])
         for name in shapes
@@ -61,7 +64,6 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
     depth = sum(1 for name in shapes if re.fullmatch(r"mapping\.fc\d+\.weight", name))
     embed = _require_shape(shapes, "mapping.embed.weight", 2) if "mapping.embed.weight" in shapes else None
     w_dim = _require_shape(shapes, f"mapping.fc{depth - 1}.weight", 2)[0]
-    # The first layer is wholly inside the picture's band: its size is the smallest rate and two margins.
     kernel = _require_shape(shapes, layers[0][3], 4)[2]
     down_filters = [shape for name, shape in shapes.items() if name.endswith(".down_filter")]
     options: dict[str, Any] = {
@@ -75,18 +77,18 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]]) -> StyleGAN3Config:
         "conv_kernel": kernel,
         "use_radial_filters": any(len(shape) == 2 for shape in down_filters),
     }
-    wanted = [layer[3].removeprefix("synthesis.").removesuffix(".weight") for layer in layers]
+    names = [layer[3].removeprefix("synthesis.").removesuffix(".weight") for layer in layers]
     largest = max(layer[2] for layer in layers[:-1])
     bases = _candidate_bases(make_config(StyleGAN3Config, options), [layer[2] for layer in layers[:-1]])
     for base in bases:
         config = make_config(StyleGAN3Config, {**options, "channel_base": base, "channel_max": largest})
-        if [spec.name for spec in layer_table(config)[1]] == wanted:
+        if [spec.name for spec in layer_table(config)[1]] == names:
             return config
     raise FormatError("the sizes of its layers follow no plan of StyleGAN3 that can be told without its options")
 
 
 def _candidate_bases(config: StyleGAN3Config, channels: list[int]) -> list[int]:
-    """Values of channel_base that may give these channels, likeliest first.
+    """Return values of channel_base that may give these numbers of channels, most likely first.
 
     A layer below the maximum has round(base / 2 / cutoff) channels, which bounds base from both sides.
     """

@@ -1,4 +1,4 @@
-"""From what a person names (a path, a URL, a run folder) to the files to try, the likeliest first."""
+"""Resolves a network's source (a path, a URL, a run folder) to the files to try, the newest first."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from networks.checkpoints.download import Progress, fetch, is_url
 from networks.errors import CheckpointError
 
 _SNAPSHOTS = ("snapshots/*.safetensors", "network-snapshot-*.pkl", "network-snapshot-*.safetensors")
-_MAX_CANDIDATES = 3  # how many snapshots of a run are tried, because the newest may still be being written
+_MAX_CANDIDATES = 3  # snapshots of a run to try, as the newest may be incomplete
 
 
 def resolve_source(source: str | Path, progress: Progress | None = None) -> list[Path]:
-    """The file to read; of a run folder its newest snapshots, newest first.
+    """Return the file to read; for a run folder its newest snapshots, newest first.
 
     A run folder is ours (snapshots/*.safetensors) or in NVIDIA's layout (network-snapshot-000200.pkl). `progress` is
     called while a URL is fetched. Raises CheckpointError where there is nothing to read.
@@ -22,14 +22,14 @@ def resolve_source(source: str | Path, progress: Progress | None = None) -> list
     if isinstance(source, str) and is_url(source):
         return [fetch(source, progress=progress)]
     path = expand_home(source)
-    with suppress(OSError):  # what may not be looked at is no folder; opening it will say why
+    with suppress(OSError):  # without permission to look; opening will then fail with a reason
         if path.is_dir():
             return _newest_snapshots(path)
     return [path]
 
 
 def expand_home(path: str | Path) -> Path:
-    """The path with the home folder in place of a leading ~. Raises CheckpointError where there is none."""
+    """Replace a leading ~ by the home folder. Raises CheckpointError where there is none."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -50,12 +50,12 @@ def _newest_snapshots(path: Path) -> list[Path]:
 
 
 def _sort_key(file: Path) -> tuple[int, int, float, str]:
-    """Snapshots carry how far training was, in kimg (000200, or 000200_500); others come in order of time."""
-    between = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
-    numbers = [between[1]] if between else re.findall(r"\d+", file.stem)
+    """Sort by the training progress in a snapshot's name, in kimg (000200, or 000200_500), then by time."""
+    fractional = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
+    numbers = [fractional[1]] if fractional else re.findall(r"\d+", file.stem)
     try:
         changed = file.stat().st_mtime
     except OSError:
-        changed = 0.0  # gone since it was listed
+        changed = 0.0  # deleted since it was listed
     kimg = int(numbers[-1][-15:]) if numbers else -1
-    return kimg, int(between[2]) if between else 0, changed, file.name
+    return kimg, int(fractional[2]) if fractional else 0, changed, file.name
