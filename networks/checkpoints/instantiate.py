@@ -23,11 +23,11 @@ _MAX_TAPS = 96  # of a filter that is computed because the file leaves it out; t
 
 def check_memory(file: RandomAccessFile, networks: Mapping[Role, StoredNetwork], device: torch.device) -> None:
     """Raise CheckpointError (memory) if the networks, in float32, need more memory than `device` has free."""
-    required = 4 * sum(network.num_elements for network in networks.values())
+    needed = 4 * sum(network.num_elements for network in networks.values())
     free = free_memory(device)
-    if free is not None and required > free:
+    if free is not None and needed > free:
         raise CheckpointError(
-            f"{sanitize(file.path.name)} needs about {_gigabytes(required)} and {_gigabytes(free)} are free; close other "
+            f"{sanitize(file.path.name)} needs about {_gigabytes(needed)} and {_gigabytes(free)} are free; close other "
             "programs or choose a smaller network.",
             "memory",
         )
