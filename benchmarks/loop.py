@@ -19,7 +19,7 @@ from networks.architectures.stylegan3 import Generator
 from networks.config import DiscriminatorConfig
 from ops import backends, kernels
 from training.augmentation.pipeline import Augmentation, pipeline
-from training.engine.keyed_rng import KeyedDraws
+from training.engine.keyed_rng import KeyedRng
 from training.objectives.losses import Batch, LossSettings
 from training.step import Phase, StepSettings, Trainer
 
@@ -54,7 +54,7 @@ class Loop:
         self.trainer.step(index, 0, self._rounds)
 
     def _rounds(self, phase: Phase) -> list[Batch]:
-        draws = KeyedDraws(0, phase.name, range(self.batch))
+        draws = KeyedRng(0, phase.name, range(self.batch))
         return [Batch(self.pictures, self.none, self.z, self.none, draws)]
 
     def seconds(self) -> float:

@@ -21,7 +21,7 @@ from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.run.options_json import published_options
 
 if TYPE_CHECKING:
-    from training.engine.distributed import Team
+    from training.engine.distributed import ProcessGroup
 
 STOPPING = "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
 
@@ -117,7 +117,7 @@ def _continued(path: Path, chosen: dict) -> TrainingConfig:
     from runs.run_folder import RunError, RunFolder
 
     try:
-        described = RunFolder.open(path, "train").described()
+        described = RunFolder.open(path, "train").read_description()
         config = TrainingConfig.from_dict(described["config"])
     except RunError as error:
         raise _OneSentence(str(error)) from None
@@ -134,48 +134,48 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     from data import DatasetError
     from networks import CheckpointError
     from runs.run_folder import RunError, RunFolder
-    from training.engine.distributed import end, join, leave
+    from training.engine.distributed import barrier_and_exit, destroy, init_distributed
     from training.loop import Training
     from training.networks import network_configs
-    from training.run.start import start
+    from training.run.start import create_run
 
     _check_device(config.device)
     try:
-        team = join(config.device)
-        if team.size != config.gpus:
-            raise _OneSentence(f"--gpus is {config.gpus}, but {team.size} processes were started; make them equal.")
-        if team.size > 1 and config.device == "cuda":
+        group = init_distributed(config.device)
+        if group.size != config.gpus:
+            raise _OneSentence(f"--gpus is {config.gpus}, but {group.size} processes were started; make them equal.")
+        if group.size > 1 and config.device == "cuda":
             config = replace(config, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
             torch.cuda.set_device(config.device)
         network_configs(config)
         if given.run is None and config.resume is not None:
-            config = replace(config, resume=_pinned(config.resume, team))  # before there is a folder
-        folder = RunFolder(given.run) if given.run is not None else start(config, given.outdir, arguments, team)
-        if team.leads:
+            config = replace(config, resume=_pinned(config.resume, group))  # before there is a folder
+        folder = RunFolder(given.run) if given.run is not None else create_run(config, given.outdir, arguments, group)
+        if group.is_main:
             print(folder.path, flush=True)
-            with folder.locked():
-                outcome = Training(folder, config, team, lambda line: print(line, flush=True)).run()
+            with folder.lock():
+                outcome = Training(folder, config, group, lambda line: print(line, flush=True)).run()
         else:
-            outcome = Training(folder, config, team).run()
+            outcome = Training(folder, config, group).run()
         status = 130 if outcome == "interrupted" else 0
-        end(team, status)
+        barrier_and_exit(group, status)
     except (RunError, DatasetError, CheckpointError, FieldError) as error:
         raise _OneSentence(str(error)) from None
     finally:
-        leave()
+        destroy()
     return status
 
 
-def _pinned(source: str, team: Team) -> str:
+def _pinned(source: str, group: ProcessGroup) -> str:
     """What --resume names, still the same elsewhere and later: a whole path, of a run folder its newest snapshot.
 
-    In every process of a team the same. URLs stay. Raises CheckpointError where it is no network.
+    In every process of the group the same. URLs stay. Raises CheckpointError where it is no network.
     """
     from networks import inspect_checkpoint
     from networks.checkpoints.download import is_url
 
     file = inspect_checkpoint(source).path
-    return team.agreed(source if is_url(source) else str(file.resolve()))
+    return group.broadcast(source if is_url(source) else str(file.resolve()))
 
 
 def _check_device(device: str) -> None:

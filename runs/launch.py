@@ -53,4 +53,4 @@ def launch(arguments: Sequence[str]) -> Launched:
 
 def stop(folder: str | Path) -> None:
     """Ask a run to stop after the step it is at, keeping its state. Raises OSError."""
-    RunFolder(folder).wish(stop=True)
+    RunFolder(folder).request(stop=True)

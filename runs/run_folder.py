@@ -62,12 +62,14 @@ class RunFolder:
     def open(cls, path: str | Path, kind: str | None = None) -> RunFolder:
         """An existing run, of this kind if one is named. Raises RunError."""
         folder = cls(path)
-        described = folder.described()
+        described = folder.read_description()
         if kind is not None and described.get("kind") != kind:
             raise RunError(f"{path} is a run of kind {described.get('kind')!r}, not {kind!r}.")
         return folder
 
-    def describe(self, kind: str, config: Mapping[str, Any], command: list[str], versions: Mapping[str, str]) -> None:
+    def write_description(
+        self, kind: str, config: Mapping[str, Any], command: list[str], versions: Mapping[str, str]
+    ) -> None:
         """Write run.yaml, once."""
         facts = {
             "kind": kind,
@@ -79,7 +81,7 @@ class RunFolder:
         }
         replace_text(self.path / RUN, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
 
-    def described(self) -> dict[str, Any]:
+    def read_description(self) -> dict[str, Any]:
         """What run.yaml says. Raises RunError where this is no run."""
         try:
             facts = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
@@ -92,7 +94,7 @@ class RunFolder:
         return facts
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Be the only process that works on this run. Raises RunError where another one does, or it is read-only."""
         try:
             opened = (self.path / LOCK).open("a+b")
@@ -103,28 +105,28 @@ class RunFolder:
                 raise RunError(f"{self.path} is being worked on by another process; stop that one first.")
             yield  # the lock goes with the file, or with this process however it ends
 
-    def wishes(self) -> dict[str, Any]:
+    def requests(self) -> dict[str, Any]:
         """What control.yaml asks for; empty where it is missing, damaged or half written."""
         try:
-            found = yaml.safe_load((self.path / CONTROL).read_text(encoding="utf-8"))
+            data = yaml.safe_load((self.path / CONTROL).read_text(encoding="utf-8"))
         except (OSError, *DAMAGED):
             return {}
-        return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+        return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
-    def wish(self, **wishes: Any) -> None:
+    def request(self, **requests: Any) -> None:
         """Ask the run for something: `wish(stop=True)`. A None takes a wish back."""
-        merged = {key: value for key, value in {**self.wishes(), **wishes}.items() if value is not None}
+        merged = {key: value for key, value in {**self.requests(), **requests}.items() if value is not None}
         replace_text(self.path / CONTROL, yaml.safe_dump(merged))
 
-    def changed(self, **facts: Any) -> None:
+    def log_change(self, **facts: Any) -> None:
         """Note what was taken up; on the disk when this returns."""
         append_line(self.path / CHANGES, facts, sync=True)
 
-    def changes(self) -> list[dict[str, Any]]:
+    def change_log(self) -> list[dict[str, Any]]:
         """All that was taken up, oldest first."""
         return list(read_lines(self.path / CHANGES))
 
-    def status(self, **facts: Any) -> None:
+    def write_status(self, **facts: Any) -> None:
         """Replace status.json; the time and this process are added. A full disk is no reason to stop."""
         facts = {"pid": os.getpid(), "heartbeat": time.time(), **facts}
         try:
@@ -132,7 +134,7 @@ class RunFolder:
         except OSError:
             return
 
-    def tell(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Add a line to log.txt; a full disk is no reason to stop."""
         try:
             with (self.path / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:
@@ -140,11 +142,11 @@ class RunFolder:
         except OSError:
             return
 
-    def record(self, **values: Any) -> None:
+    def log_stats(self, **values: Any) -> None:
         """Add a line to stats.jsonl."""
         append_line(self.path / STATS, values)
 
-    def forget_after(self, key: str, limit: float) -> None:
+    def truncate_after(self, key: str, limit: float) -> None:
         """Drop the lines of stats.jsonl whose `key` (a number or {mean}) is above `limit`: they come again."""
         path = self.path / STATS
         if not path.exists():

@@ -16,7 +16,7 @@ SILENT = 60.0  # seconds without a heartbeat after which a run of another machin
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunStatus:
     """A run at one moment."""
 
     path: Path
@@ -61,10 +61,10 @@ class Tail:
         return found
 
 
-def look(path: str | Path) -> Seen:
+def read_status(path: str | Path) -> RunStatus:
     """How a run is doing. Raises RunError where the folder is no run."""
     folder = RunFolder(path)
-    described = folder.described()
+    described = folder.read_description()
     try:
         facts = json.loads((folder.path / STATUS).read_text(encoding="utf-8"))
     except (OSError, *DAMAGED):
@@ -73,7 +73,9 @@ def look(path: str | Path) -> Seen:
     state = str(facts.get("state", "starting"))
     if state in ("starting", "running") and facts and not _alive(facts, described):
         state = "gone"
-    return Seen(folder.path, str(described.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts)
+    return RunStatus(
+        folder.path, str(described.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts
+    )
 
 
 def runs_in(outdir: str | Path) -> list[Path]:
@@ -102,4 +104,4 @@ def _number(facts: dict[str, Any], key: str) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-__all__ = ["RunError", "Seen", "Tail", "look", "runs_in"]
+__all__ = ["RunError", "RunStatus", "Tail", "read_status", "runs_in"]

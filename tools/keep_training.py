@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--dest", type=Path, default=DEST)
     options = parser.parse_args()
     try:
-        facts = RunFolder.open(options.run, "train").described()
+        facts = RunFolder.open(options.run, "train").read_description()
         network = load_network(options.run)
         if network.G_ema is None or network.D is None:
             raise RunError(f"{network.path} has no G_ema or no D: it is no snapshot of a training.")

@@ -15,36 +15,38 @@ import torch
 from data import Dataset
 from networks.class_names import normalize
 from runs.run_folder import RunError, RunFolder
-from training.augmentation.ada import Adaptation
+from training.augmentation.ada import AdaController
 from training.augmentation.pipeline import Augmentation, pipeline
 from training.config import TrainingConfig
-from training.engine.data_loader import Feed, Round
-from training.engine.distributed import Team
-from training.engine.keyed_rng import KeyedDraws, keyed
+from training.engine.data_loader import MicroBatch, PrefetchLoader
+from training.engine.distributed import ProcessGroup
+from training.engine.keyed_rng import KeyedRng, fold_in
 from training.networks import build, build_encoder, settings_of
 from training.objectives.losses import Batch
 from training.run.checkpoint_files import load_state, save_state, states
-from training.run.environment import memory_explained, prepare_torch, stopping_gently
-from training.run.live_control import Control
-from training.run.reporting import tell_tick
-from training.run.start import open_run
+from training.run.environment import explain_oom, graceful_shutdown, prepare_torch
+from training.run.live_control import LiveControl
+from training.run.reporting import report_tick
+from training.run.start import start_run
 from training.run.statistics import Statistics
 from training.run.tensorboard import Events
-from training.run.training_state import capture, restore
+from training.run.training_state import load_state_dict, state_dict
 from training.step import Diverged, Phase, Trainer
 
 HEARTBEAT = 5.0  # seconds between two signs of life
-RETRIES = 3  # times that a training goes back after it diverged, before it gives up
+MAX_DIVERGENCE_RESTARTS = 3  # times that a training goes back after it diverged, before it gives up
 Say = Callable[[str], None]
 
 
 class Training:
     """One run. `run()` trains until it is done or asked to stop; everything it knows is in the folder afterwards."""
 
-    def __init__(self, folder: RunFolder, config: TrainingConfig, team: Team | None = None, say: Say = print) -> None:
+    def __init__(
+        self, folder: RunFolder, config: TrainingConfig, process_group: ProcessGroup | None = None, say: Say = print
+    ) -> None:
         """Raises DatasetError, CheckpointError, RunError: each one sentence."""
-        self.folder, self.config, self.team = folder, config, team or Team()
-        self._say = say
+        self.folder, self.config, self.process_group = folder, config, process_group or ProcessGroup()
+        self._print = say
         self.device = torch.device(config.device)
         prepare_torch(config)
         self.dataset = Dataset(
@@ -60,30 +62,28 @@ class Training:
         self.classes: tuple[str, ...] = ()  # names, for the snapshots
         if self.dataset.has_onehot_labels:
             self.classes = normalize(self.dataset.label_dim, self.dataset.classes)
-        self.control = Control(folder, config)
+        self.control = LiveControl(folder, config)
         self.events = Events(folder.path)
         self.statistics = Statistics()
-        self.ticking = Statistics()  # times and resources: the newest value only
-        self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
+        self.tick_values = Statistics()  # times and resources: the newest value only
+        self.images = self.index = self.tick = self.tick_images = self.divergence_restarts = 0
         self.seconds = self.maintenance = 0.0  # of training, over all sittings; between the last two ticks
         self.interrupted = False
         self.reals: tuple[np.ndarray, np.ndarray]  # what reals.png shows, and its labels; the leading process has it
-        self.told_status = 0.0
-        self.begun: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
-        self.begin()
+        self.status_written_at = 0.0
+        self.phase_starts: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
+        self.build()
 
-    def begin(self) -> None:
+    def build(self) -> None:
         """Networks and all that moves them, as at the first step.
 
         Where there is a state, which holds every tensor, nothing is taken over: --resume may name what has gone since.
         """
         config = self.config
         known = bool(states(self.folder.path / "state"))
-        G, D, G_ema, self.taken_over = build(replace(config, resume=None) if known else config, self.device)
+        G, D, G_ema, self.transfer_messages = build(replace(config, resume=None) if known else config, self.device)
         self.augmentation = None if config.aug == "noaug" else Augmentation(pipeline(config.augpipe), config.p)
-        self.adaptation = (
-            Adaptation(config.target, config.ada_kimg, config.ada_interval) if config.aug == "ada" else None
-        )
+        self.ada = AdaController(config.target, config.ada_kimg, config.ada_interval) if config.aug == "ada" else None
         self.trainer = Trainer(
             G,
             D,
@@ -91,28 +91,30 @@ class Training:
             G_ema=G_ema,
             augment=self.augmentation,
             report=self._report,
-            team=self.team,
+            process_group=self.process_group,
             encoder=build_encoder(config, self.device),
         )
-        self.feed = Feed(self.dataset, config.seed, config.batch, config.batch_gpu, self.team, config.workers)
+        self.loader = PrefetchLoader(
+            self.dataset, config.seed, config.batch, config.batch_gpu, self.process_group, config.workers
+        )
 
     def run(self) -> str:
         """Train; "done", "stopped" by a wish, or "interrupted". Raises RunError, a sentence, where it cannot go on."""
-        with memory_explained(self.config), self._writing_explained(), stopping_gently(self._interrupt):
+        with explain_oom(self.config), self.explain_write_error(), graceful_shutdown(self._interrupt):
             resumed = self._resume()
-            if self.team.leads:
-                open_run(self, resumed)
+            if self.process_group.is_main:
+                start_run(self, resumed)
             self.started = self.tick_started = time.monotonic()
             try:
                 self._apply_changes()  # a finished training may be asked to go on
                 while self.images < self.control.kimg * 1000:
-                    if self._asked_to_stop():
+                    if self._stop_requested():
                         self._save_state()
                         self.status("stopped")
-                        self.say(f"Stopped after {self.images / 1000:g} kimg; --run {self.folder.path} continues.")
+                        self.log(f"Stopped after {self.images / 1000:g} kimg; --run {self.folder.path} continues.")
                         return "interrupted" if self.interrupted else "stopped"
-                    self._take_step()
-                    if time.monotonic() - self.told_status > HEARTBEAT:
+                    self._step()
+                    if time.monotonic() - self.status_written_at > HEARTBEAT:
                         self.status("running")
                     due = self.tick_images + self.control.tick * 1000
                     done = self.images >= self.control.kimg * 1000
@@ -124,90 +126,96 @@ class Training:
                 self.status("failed", problem=str(error) or type(error).__name__)
                 raise
             finally:
-                self.feed.close()
+                self.loader.close()
                 self.events.close()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """A line for people, on the screen and in log.txt; only the leading process speaks."""
-        if self.team.leads:
-            self._say(line)
-            self.folder.tell(line)
+        if self.process_group.is_main:
+            self._print(line)
+            self.folder.log(line)
 
     # One step
 
-    def _take_step(self) -> None:
+    def _step(self) -> None:
         self._apply_changes()
-        rounds = self.feed.next()
-        self.begun.clear()
+        micro_batches = self.loader.next()
+        self.phase_starts.clear()
         try:
-            self.trainer.step(self.index, self.images, lambda phase: self.batches(phase, rounds))
+            self.trainer.step(self.index, self.images, lambda phase: self.batches(phase, micro_batches))
         except Diverged as error:
-            self._go_back(str(error))
+            self._restart_after_divergence(str(error))
             return
-        ends = [began for _, began in self.begun[1:]] + [time.monotonic()]
-        for (name, began), ended in zip(self.begun, ends, strict=True):
-            self.ticking.put(f"Timing/{name}", (ended - began) * 1000)
+        ends = [began for _, began in self.phase_starts[1:]] + [time.monotonic()]
+        for (name, began), ended in zip(self.phase_starts, ends, strict=True):
+            self.tick_values.put(f"Timing/{name}", (ended - began) * 1000)
         self.images += self.config.batch
         self.index += 1
-        if self.adaptation is not None and self.augmentation is not None and self.index % self.adaptation.interval == 0:
-            seen = self.adaptation
-            seen.sign_sum, seen.sign_count = self.team.total([seen.sign_sum, seen.sign_count])
-            self.augmentation.p = seen.adjusted(self.augmentation.p, self.config.batch)
+        if self.ada is not None and self.augmentation is not None and self.index % self.ada.interval == 0:
+            ada = self.ada
+            ada.sign_sum, ada.sign_count = self.process_group.sum([ada.sign_sum, ada.sign_count])
+            self.augmentation.p = ada.next_p(self.augmentation.p, self.config.batch)
 
-    def batches(self, phase: Phase, rounds: Sequence[Round]) -> list[Batch]:
+    def batches(self, phase: Phase, micro_batches: Sequence[MicroBatch]) -> list[Batch]:
         """What this process learns from in a phase of the step at hand."""
-        self.begun.append((phase.name, time.monotonic()))
-        return [self._batch(phase, one) for one in rounds]
+        self.phase_starts.append((phase.name, time.monotonic()))
+        return [self._make_batch(phase, one) for one in micro_batches]
 
-    def _batch(self, phase: Phase, one: Round) -> Batch:
+    def _make_batch(self, phase: Phase, micro_batch: MicroBatch) -> Batch:
         """What a phase learns from: the reals of the step, and z and classes of its own."""
-        draws = KeyedDraws(
-            keyed(self.config.seed, self.reseeded),
+        rng = KeyedRng(
+            fold_in(self.config.seed, self.divergence_restarts),
             phase.name,
-            [self.images + place for place in one.places],
+            [self.images + place for place in micro_batch.sample_indices],
             self.device,
         )
-        real = self._pictures(one.images)
-        chosen = (draws.uniform("class", 1)[:, 0] * len(self.dataset)).astype(int)
+        real = self._normalize(micro_batch.images)
+        chosen = (rng.uniform("class", 1)[:, 0] * len(self.dataset)).astype(int)
         c = np.stack([self.dataset.label(int(index)) for index in chosen])
-        z = draws.normal("z", self.trainer.G.z_dim)
-        labels = torch.from_numpy(one.labels).to(self.device)
-        return Batch(real, labels, z, torch.from_numpy(c).to(self.device), draws, self._shown(phase, one, draws))
+        z = rng.normal("z", self.trainer.G.z_dim)
+        labels = torch.from_numpy(micro_batch.labels).to(self.device)
+        return Batch(
+            real, labels, z, torch.from_numpy(c).to(self.device), rng, self._style_partners(phase, micro_batch, rng)
+        )
 
-    def _shown(self, phase: Phase, one: Round, draws: KeyedDraws) -> torch.Tensor | None:
+    def _style_partners(self, phase: Phase, micro_batch: MicroBatch, rng: KeyedRng) -> torch.Tensor | None:
         """What the encoder sees in place of the reals, where that is asked for: others of the same styles."""
         if not self.config.vae_styles or self.trainer.encoder is None or phase.network == "D":
             return None
-        chances = draws.uniform("shown", 1)[:, 0]
-        chosen = [self.dataset.partner(i, chance) for i, chance in zip(one.indices, chances, strict=True)]
-        return self._pictures(self.dataset.batch(chosen)[0])
+        chances = rng.uniform("shown", 1)[:, 0]
+        chosen = [
+            self.dataset.partner(i, chance) for i, chance in zip(micro_batch.dataset_indices, chances, strict=True)
+        ]
+        return self._normalize(self.dataset.batch(chosen)[0])
 
-    def _pictures(self, images: np.ndarray) -> torch.Tensor:
+    def _normalize(self, images: np.ndarray) -> torch.Tensor:
         """uint8 as the networks see it, from -1 to 1."""
         return torch.from_numpy(images).to(self.device).to(torch.float32) / 127.5 - 1
 
     def _report(self, name: str, values: torch.Tensor) -> None:
         self.statistics.add(name, values)
-        if name == "Loss/signs/real" and self.adaptation is not None:
-            self.adaptation.observe(values.detach())
+        if name == "Loss/signs/real" and self.ada is not None:
+            self.ada.update(values.detach())
 
     # Wishes
 
     def _apply_changes(self) -> None:
         """Take up what was wished for, at the step at which it was taken up before if this training is a repetition."""
-        for change in self.team.agreed(self.control.due(self.images) if self.team.leads else None):
+        for change in self.process_group.broadcast(
+            self.control.pending(self.images) if self.process_group.is_main else None
+        ):
             self.control.apply(change)
-            self.reseeded = change.get("reseed", self.reseeded)
-            if self.adaptation is not None and "target" in change:
-                self.adaptation.target = change["target"]
+            self.divergence_restarts = change.get("reseed", self.divergence_restarts)
+            if self.ada is not None and "target" in change:
+                self.ada.target = change["target"]
             if self.augmentation is not None and "p" in change and self.config.aug == "fixed":
                 self.augmentation.p = change["p"]
-            if self.control.told(change):
-                self.say(f"From {self.images / 1000:g} kimg on: {self.control.told(change)}.")
+            if self.control.describe_change(change):
+                self.log(f"From {self.images / 1000:g} kimg on: {self.control.describe_change(change)}.")
 
-    def _asked_to_stop(self) -> bool:
-        asked = self.interrupted or (self.team.leads and self.control.stop_wished())
-        return bool(self.team.total([float(asked)])[0]) if self.team.size > 1 else asked
+    def _stop_requested(self) -> bool:
+        asked = self.interrupted or (self.process_group.is_main and self.control.stop_requested())
+        return bool(self.process_group.sum([float(asked)])[0]) if self.process_group.size > 1 else asked
 
     def _interrupt(self) -> None:
         self.interrupted = True
@@ -216,11 +224,11 @@ class Training:
 
     def _end_tick(self, done: bool) -> None:
         now = time.monotonic()
-        spent = now - self.tick_started
-        self.seconds += spent + self.maintenance
+        tick_seconds = now - self.tick_started
+        self.seconds += tick_seconds + self.maintenance
         moments = self._total_moments()
-        if self.team.leads:
-            tell_tick(self, moments, spent, done)
+        if self.process_group.is_main:
+            report_tick(self, moments, tick_seconds, done)
         self.statistics = Statistics()
         self.tick += 1
         self.tick_images = self.images
@@ -234,69 +242,69 @@ class Training:
     def _total_moments(self) -> dict[str, list[float]]:
         """The statistics of all processes together."""
         own = self.statistics.moments()
-        flat = self.team.total([number for moments in own.values() for number in moments])
+        flat = self.process_group.sum([number for moments in own.values() for number in moments])
         return {name: flat[3 * i : 3 * i + 3] for i, name in enumerate(own)}
 
     def status(self, state: str, **facts: Any) -> None:
         """Say how far the training is, in status.json."""
-        self.told_status = time.monotonic()
-        if self.team.leads:
-            self.folder.status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
+        self.status_written_at = time.monotonic()
+        if self.process_group.is_main:
+            self.folder.write_status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
                                tick=self.tick, **facts)  # fmt: skip
 
     # State
 
     def _save_state(self) -> None:
         signs = [0.0, 0.0]
-        if self.adaptation is not None:
-            signs = self.team.total([self.adaptation.sign_sum, self.adaptation.sign_count])
+        if self.ada is not None:
+            signs = self.process_group.sum([self.ada.sign_sum, self.ada.sign_count])
         moments = self._total_moments()
-        if not self.team.leads:
+        if not self.process_group.is_main:
             return
-        save_state(self.folder.path / "state", self.images, capture(self, signs, moments))
+        save_state(self.folder.path / "state", self.images, state_dict(self, signs, moments))
 
     def _resume(self) -> bool:
         """Take up the newest whole state, where there is one."""
         state, told = load_state(self.folder.path / "state")
         for line in told:
-            self.say(line)
+            self.log(line)
         if state is None:
-            self.control.replay(0)
+            self.control.replay_from(0)
         else:
             try:
-                restore(self, state)
+                load_state_dict(self, state)
             except (RunError, torch.OutOfMemoryError):
                 raise
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
                 raise RunError(
                     f"The newest state of {self.folder.path} does not fit its run.yaml; put back the one that it had."
                 ) from None
-        if self.team.leads:
-            self.folder.forget_after("Progress/kimg", self.images / 1000)
+        if self.process_group.is_main:
+            self.folder.truncate_after("Progress/kimg", self.images / 1000)
         return state is not None
 
-    def _go_back(self, problem: str) -> None:
+    def _restart_after_divergence(self, problem: str) -> None:
         """After a divergence: the newest state, and other random numbers from there on."""
-        at, tried = self.images, self.reseeded
-        if tried >= RETRIES:
+        at, restarts = self.images, self.divergence_restarts
+        if restarts >= MAX_DIVERGENCE_RESTARTS:
             raise RunError(
-                f"The training diverged at {at / 1000:g} kimg ({problem}) after {tried} fresh starts; lower --glr and "
-                "--dlr, or change --gamma, and begin a new run with --resume."
+                f"The training diverged at {at / 1000:g} kimg ({problem}) after {restarts} fresh starts; "
+                "lower --glr and --dlr, or change --gamma, and begin a new run with --resume."
             )
-        self.feed.close()
-        self.images = self.index = self.tick = self.tick_images = self.reseeded = 0
+        self.loader.close()
+        self.images = self.index = self.tick = self.tick_images = self.divergence_restarts = 0
         self.statistics = Statistics()
-        self.control = Control(self.folder, self.config)
-        self.begin()
+        self.control = LiveControl(self.folder, self.config)
+        self.build()
         self._resume()
-        self.reseeded = tried + 1
-        if self.team.leads:
-            self.control.note(images=self.images, reseed=self.reseeded)
-            self.control.replay(self.images)
-        self.say(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
+        self.divergence_restarts = restarts + 1
+        if self.process_group.is_main:
+            self.control.log_change(images=self.images, reseed=self.divergence_restarts)
+            self.control.replay_from(self.images)
+        self.log(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
 
     @contextmanager
-    def _writing_explained(self) -> Iterator[None]:
+    def explain_write_error(self) -> Iterator[None]:
         """Turn a folder that cannot be written into advice."""
         try:
             yield

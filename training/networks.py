@@ -16,7 +16,7 @@ from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Confi
 from networks.presets import preset
 from training.config import TrainingConfig
 from training.objectives.losses import Generator, LossSettings
-from training.objectives.vae_warmup import Encoder, Start
+from training.objectives.vae_warmup import Encoder, WarmupSchedule
 from training.step import StepSettings
 
 
@@ -69,9 +69,11 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
         pl_weight=config.pl_weight,
         blur_init_sigma=config.blur,
         blur_fade_kimg=config.blur_fade_kimg,
-        equivariance=config.equivariance,
-        start=Start(config.vae_kimg, config.vae_d_kimg, config.vae_fade_kimg, config.vae_kl, config.vae_fading),
-        recompute=config.gradient_checkpointing,
+        equivariance_weight=config.equivariance,
+        warmup=WarmupSchedule(
+            config.vae_kimg, config.vae_d_kimg, config.vae_fade_kimg, config.vae_kl, config.vae_fading
+        ),
+        gradient_checkpointing=config.gradient_checkpointing,
     ), StepSettings(
         batch=config.batch,
         g_lr=config.g_lr,

@@ -1,4 +1,4 @@
-"""One step of training: the phases of both networks, their optimisers, and the slow average of G."""
+"""One training step: the loss phases of G and D, their optimizers, and the moving average G_ema."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from networks.architectures.discriminator import Discriminator
-from training.engine.distributed import Team
-from training.engine.ema import ema_decay, update_average
+from training.engine.distributed import ProcessGroup
+from training.engine.ema import ema_decay, update_ema
 from training.engine.offload import OffloadedAdam
 from training.objectives.losses import Augment, Batch, Generator, Losses, LossSettings, Report
-from training.objectives.vae_warmup import LEARNING_RATE, MOMENTUM, Encoder
+from training.objectives.vae_warmup import BETAS, LEARNING_RATE, Encoder
 
 
 class Diverged(Exception):
-    """A loss or gradient is not a number any more; the step was not taken."""
+    """A loss or gradient is not finite; the optimizer step was not taken."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a step that has gradients of its own: `Gmain` at every step, `Greg` at every fourth ..."""
+    """A loss with its own optimizer step, run at every `interval` steps: `Gmain` at each, `Greg` at every fourth ..."""
 
     name: str
     interval: int
@@ -35,7 +35,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class StepSettings:
-    """Learning rates, averages and intervals."""
+    """Hyperparameters of the optimizers, the moving average and lazy regularization."""
 
     batch: int
     g_lr: float = 0.0025
@@ -48,22 +48,22 @@ class StepSettings:
     ema_rampup: float | None = 0.05
     freeze_mapping: bool = False
     clip_grad: float | None = None
-    offload_adam: bool = False  # keep the optimisers' state in the machine's memory
-    grad_scale: bool = False  # scale losses so that half precision does not lose small gradients
+    offload_adam: bool = False  # keep the optimizers' state in CPU memory
+    grad_scale: bool = False  # loss scaling, so that small gradients do not underflow in half precision
 
 
-VAE = Phase("VAE", 1)  # the only one while the training is an autoencoder
+VAE_PHASE = Phase("VAE", 1)  # the only phase during the VAE warmup
 
 
-def phases(settings: StepSettings) -> tuple[Phase, ...]:
-    """The phases of a step in their order. Lazy regularisation, Karras et al. 2020 (StyleGAN2), Section 3.1."""
-    found: list[Phase] = []
+def build_phases(settings: StepSettings) -> tuple[Phase, ...]:
+    """Return the phases of a step in their order. Lazy regularization: Karras et al. 2020 (StyleGAN2), Section 3.1."""
+    result: list[Phase] = []
     for network, interval in (("G", settings.g_reg_interval), ("D", settings.d_reg_interval)):
         if interval is None:
-            found.append(Phase(f"{network}both", 1))
+            result.append(Phase(f"{network}both", 1))
         else:
-            found += [Phase(f"{network}main", 1), Phase(f"{network}reg", interval)]
-    return tuple(found)
+            result += [Phase(f"{network}main", 1), Phase(f"{network}reg", interval)]
+    return tuple(result)
 
 
 def lazy_adam(
@@ -74,16 +74,19 @@ def lazy_adam(
     interval: int | None,
     offload: bool = False,
 ) -> torch.optim.Adam:
-    """Adam, slowed down so that the extra steps of a regularisation at every `interval` steps make no difference."""
+    """Create an Adam corrected for the additional regularization steps at every `interval` steps.
+
+    Learning rate and betas are adjusted by interval / (interval + 1). Karras et al. 2020 (StyleGAN2), Appendix B.
+    """
     ratio = 1.0 if interval is None else interval / (interval + 1)
-    # torch tells an integer 0 from a float here, and refuses it.
+    # torch refuses an integer 0 beside a float beta.
     first, second = (float(beta) ** ratio for beta in betas)
-    kind = OffloadedAdam if offload else torch.optim.Adam
-    return kind(list(parameters), lr=lr * ratio, betas=(first, second), eps=eps)
+    optimizer_class = OffloadedAdam if offload else torch.optim.Adam
+    return optimizer_class(list(parameters), lr=lr * ratio, betas=(first, second), eps=eps)
 
 
 class Trainer:
-    """Both networks, the average, and all that moves them."""
+    """G, D, G_ema and the optimizers that train them."""
 
     def __init__(
         self,
@@ -95,118 +98,118 @@ class Trainer:
         G_ema: Generator | None = None,
         augment: Augment | None = None,
         report: Report = lambda name, values: None,
-        team: Team | None = None,
+        process_group: ProcessGroup | None = None,
         encoder: Encoder | None = None,
     ) -> None:
-        self.G, self.D, self.settings, self.team = G, D, settings, team or Team()
+        self.G, self.D, self.settings, self.process_group = G, D, settings, process_group or ProcessGroup()
         self.G_ema = (copy.deepcopy(G) if G_ema is None else G_ema).eval().requires_grad_(False)
         G.train().requires_grad_(False)
         D.train().requires_grad_(False)
         self.losses = Losses(G, D, losses, augment, report)
         self.encoder = self.losses.encoder = encoder
-        self.phases = phases(settings)
-        self.trained = {"G": _trained(G, settings.freeze_mapping), "D": _trained(D, False)}
+        self.phases = build_phases(settings)
+        self.trainable = {"G": _trainable_parameters(G, settings.freeze_mapping), "D": _trainable_parameters(D, False)}
         lrs, intervals = (settings.g_lr, settings.d_lr), (settings.g_reg_interval, settings.d_reg_interval)
-        self.optimisers = {
-            name: lazy_adam(self.trained[name], lr, settings.betas, settings.eps, interval, settings.offload_adam)
+        self.optimizers = {
+            name: lazy_adam(self.trainable[name], lr, settings.betas, settings.eps, interval, settings.offload_adam)
             for name, lr, interval in zip("GD", lrs, intervals, strict=True)
         }
         if encoder is not None:
             encoder.train().requires_grad_(False)
-            self.trained["V"] = [*self.trained["G"], *encoder.parameters()]
-            self.optimisers["V"] = lazy_adam(
-                self.trained["V"], LEARNING_RATE, MOMENTUM, settings.eps, None, settings.offload_adam
+            self.trainable["V"] = [*self.trainable["G"], *encoder.parameters()]
+            self.optimizers["V"] = lazy_adam(
+                self.trainable["V"], LEARNING_RATE, BETAS, settings.eps, None, settings.offload_adam
             )
-        self.scale = GradientScale() if settings.grad_scale else None
-        self.forgiven = 0  # steps in a row whose gradients had to be mended
-        half = [step.dtype for step in G.synthesis.steps] + [torch.float32]
-        self.half = torch.float16 in half and next(G.parameters()).device.type == "cuda"
+        self.loss_scaler = LossScaler() if settings.grad_scale else None
+        self.consecutive_nonfinite = 0  # steps in a row whose gradients had to be sanitized
+        dtypes = [step.dtype for step in G.synthesis.steps]
+        self.uses_half_precision = torch.float16 in dtypes and next(G.parameters()).device.type == "cuda"
 
-    def end_autoencoder(self) -> None:
-        """The encoder learns nothing any more; its codes may serve G for a while."""
-        del self.trained["V"], self.optimisers["V"]
+    def end_vae_warmup(self) -> None:
+        """Stop training the encoder; G's reconstruction loss may use it until `drop_encoder`."""
+        del self.trainable["V"], self.optimizers["V"]
 
-    def forget_encoder(self) -> None:
-        """G and D go on without it."""
+    def drop_encoder(self) -> None:
+        """Remove the encoder and the reconstruction loss."""
         self.encoder = self.losses.encoder = None
 
-    def due(self, index: int, images_done: int) -> list[Phase]:
-        """The phases of step number `index`."""
-        if "V" in self.optimisers:
-            return [VAE]
-        judged = images_done >= self.losses.settings.start.g_is_judged_from
-        return [p for p in self.phases if index % p.interval == 0 and (judged or p.network == "D")]
+    def phases_due(self, index: int, images_done: int) -> list[Phase]:
+        """Return the phases to run in step number `index`."""
+        if "V" in self.optimizers:
+            return [VAE_PHASE]
+        g_is_trained = images_done >= self.losses.settings.warmup.adversarial_start
+        return [p for p in self.phases if index % p.interval == 0 and (g_is_trained or p.network == "D")]
 
-    def step(self, index: int, images_done: int, rounds: Callable[[Phase], Sequence[Batch]]) -> None:
-        """Step number `index`, when `images_done` pictures have been seen; `rounds(phase)` are this process's batches.
+    def step(self, index: int, images_done: int, micro_batches: Callable[[Phase], Sequence[Batch]]) -> None:
+        """Take step number `index`, after images_done images; micro_batches(phase) gives this process's batches.
 
-        Raises Diverged where a gradient is not finite; G and D may then have taken a part of the step.
+        Raises Diverged if a gradient is not finite; earlier phases of the step have then been taken already.
         """
-        start = self.losses.settings.start
-        if self.encoder is not None and "V" in self.optimisers and images_done >= start.encoder_learns_until:
-            self.encoder.give_to(self.D)
-            self.end_autoencoder()
-        if self.encoder is not None and images_done >= start.encoder_serves_until:
-            self.forget_encoder()
-        for phase in self.due(index, images_done):
-            self.run(phase, rounds(phase), images_done)
+        warmup = self.losses.settings.warmup
+        if self.encoder is not None and "V" in self.optimizers and images_done >= warmup.encoder_training_end:
+            self.encoder.copy_to_discriminator(self.D)
+            self.end_vae_warmup()
+        if self.encoder is not None and images_done >= warmup.encoder_end:
+            self.drop_encoder()
+        for phase in self.phases_due(index, images_done):
+            self.run_phase(phase, micro_batches(phase), images_done)
         decay = ema_decay(self.settings.batch, self.settings.ema_kimg, self.settings.ema_rampup, images_done)
-        update_average(self.G_ema, self.G, decay)
+        update_ema(self.G_ema, self.G, decay)
 
-    def run(self, phase: Phase, batches: Sequence[Batch], images_done: int) -> None:
-        """One phase: gradients of the mean loss over all rounds and processes, and a step of Adam."""
-        trained, optimiser = self.trained[phase.network], self.optimisers[phase.network]
-        optimiser.zero_grad(set_to_none=True)
-        for parameter in trained:
+    def run_phase(self, phase: Phase, batches: Sequence[Batch], images_done: int) -> None:
+        """Take an Adam step on the mean loss over all micro-batches and processes. Raises Diverged."""
+        trainable, optimizer = self.trainable[phase.network], self.optimizers[phase.network]
+        optimizer.zero_grad(set_to_none=True)
+        for parameter in trainable:
             parameter.requires_grad_(True)
-        self.losses.scale = self.scale.value if self.scale else 1.0
-        averages = self._averages()
+        self.losses.loss_scale = self.loss_scaler.value if self.loss_scaler else 1.0
+        averages = self._running_averages()
         before = [average.clone() for average in averages]
-        learnt = [torch.zeros_like(average) for average in averages]
+        updates = [torch.zeros_like(average) for average in averages]
         for batch in batches:
             self.losses.accumulate(phase.name, batch, phase.interval / len(batches), images_done)
-            # Each round starts from the same averages and the mean of what they learn is kept, so that it does not
-            # matter who does which round.
-            for average, old, sum_ in zip(averages, before, learnt, strict=True):
+            # Each micro-batch starts from the same running averages, and the mean of the updates is applied, so the
+            # result does not depend on how micro-batches are distributed over processes.
+            for average, old, sum_ in zip(averages, before, updates, strict=True):
                 sum_ += average - old
                 average.copy_(old)
-        for parameter in trained:
+        for parameter in trainable:
             parameter.requires_grad_(False)
         if len(batches) > 1:
-            torch._foreach_div_(learnt, len(batches))
-        self.team.average(learnt)
-        for average, old, mean in zip(averages, before, learnt, strict=True):
+            torch._foreach_div_(updates, len(batches))
+        self.process_group.mean_(updates)
+        for average, old, mean in zip(averages, before, updates, strict=True):
             average.copy_(old + mean)
-        grads = [parameter.grad for parameter in trained if parameter.grad is not None]
+        grads = [parameter.grad for parameter in trainable if parameter.grad is not None]
         if grads:
-            self.team.average(grads)
-            if self._mend(grads):
-                optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+            self.process_group.mean_(grads)
+            if self._sanitize_grads(grads):
+                optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-    def _averages(self) -> list[Tensor]:
-        """Everything that phases learn besides weights."""
+    def _running_averages(self) -> list[Tensor]:
+        """Return the running averages that phases update: w_avg, magnitude EMAs and pl_mean."""
         names = ("w_avg", "magnitude_ema")
-        own = [buffer for name, buffer in self.G.named_buffers() if name.rpartition(".")[2] in names]
-        return [*own, self.losses.pl_mean]
+        buffers = [buffer for name, buffer in self.G.named_buffers() if name.rpartition(".")[2] in names]
+        return [*buffers, self.losses.pl_mean]
 
-    def _mend(self, grads: list[Tensor]) -> bool:
-        """Unscale, clip, and see to what is not finite; whether the step should be taken. Raises Diverged."""
-        if self.scale is not None:
-            torch._foreach_div_(grads, self.scale.value)
+    def _sanitize_grads(self, grads: list[Tensor]) -> bool:
+        """Unscale gradients in place, replace what is not finite and clip; False skips the step. Raises Diverged."""
+        if self.loss_scaler is not None:
+            torch._foreach_div_(grads, self.loss_scaler.value)
         finite = bool(torch.stack([grad.isfinite().all() for grad in grads]).all())
-        if self.scale is not None:
-            self.scale.learn(finite)
-            if not finite and self.scale.value > 1e-6:
+        if self.loss_scaler is not None:
+            self.loss_scaler.update(finite)
+            if not finite and self.loss_scaler.value > 1e-6:
                 return False
         if not finite:
-            self.forgiven += 1
-            if not self.half or self.forgiven > 32:
+            self.consecutive_nonfinite += 1
+            if not self.uses_half_precision or self.consecutive_nonfinite > 32:
                 raise Diverged("a gradient is not a finite number")
-            for grad in grads:  # as the published runs do: half precision overflows now and then
+            for grad in grads:  # as StyleGAN2-ADA does: half precision occasionally overflows
                 torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
         else:
-            self.forgiven = 0
+            self.consecutive_nonfinite = 0
         if self.settings.clip_grad is not None:
             norm = torch.stack([grad.norm() for grad in grads]).norm()
             torch._foreach_mul_(grads, (self.settings.clip_grad / (norm + 1e-12)).clamp(max=1))
@@ -214,19 +217,24 @@ class Trainer:
 
 
 @dataclass
-class GradientScale:
-    """A factor on the loss that doubles after 2000 good steps and halves at each overflow, whose step is left out."""
+class LossScaler:
+    """Dynamic loss scale: doubled after 2000 steps without overflow, halved at each overflow, whose step is skipped.
+
+    Not torch.amp.GradScaler: gradients are averaged over processes before they are checked, and a run's state files
+    hold these two numbers.
+    """
 
     value: float = 2.0**16
-    good: int = 0
+    good_steps: int = 0
 
-    def learn(self, finite: bool) -> None:
-        self.good = self.good + 1 if finite else 0
+    def update(self, finite: bool) -> None:
+        """Adjust the scale after a step whose gradients were all finite, or not."""
+        self.good_steps = self.good_steps + 1 if finite else 0
         if not finite:
             self.value /= 2
-        elif self.good % 2000 == 0:
+        elif self.good_steps % 2000 == 0:
             self.value *= 2
 
 
-def _trained(network: nn.Module, freeze_mapping: bool) -> list[nn.Parameter]:
+def _trainable_parameters(network: nn.Module, freeze_mapping: bool) -> list[nn.Parameter]:
     return [p for name, p in network.named_parameters() if not (freeze_mapping and name.startswith("mapping."))]

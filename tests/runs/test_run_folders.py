@@ -11,7 +11,7 @@ import pytest
 
 from runs.launch import PROGRAM, Launched, launch, stop
 from runs.run_folder import RunError, RunFolder, append_line, read_lines
-from runs.run_status import Tail, look, runs_in
+from runs.run_status import Tail, read_status, runs_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder.create(tmp_path / "runs", "stylegan3-t-planets")
-    folder.describe("train", {"batch": 4}, ["train"], {"bandlimit": "0"})
+    folder.write_description("train", {"batch": 4}, ["train"], {"bandlimit": "0"})
     return folder
 
 
@@ -37,7 +37,7 @@ def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_said_in_one_sentence(run: RunFolder, tmp_path: Path) -> None:
-    assert RunFolder.open(run.path, "train").described()["config"] == {"batch": 4}
+    assert RunFolder.open(run.path, "train").read_description()["config"] == {"batch": 4}
     with pytest.raises(RunError, match="not a run"):
         RunFolder.open(tmp_path)
     with pytest.raises(RunError, match="of kind"):
@@ -50,32 +50,32 @@ def test_what_is_no_run_is_said_in_one_sentence(run: RunFolder, tmp_path: Path) 
 def test_a_second_process_in_the_same_folder_is_refused_until_the_first_is_killed(run: RunFolder) -> None:
     code = (
         "import sys, time; from runs.run_folder import RunFolder\n"
-        "with RunFolder(sys.argv[1]).locked(): print('in', flush=True); time.sleep(60)"
+        "with RunFolder(sys.argv[1]).lock(): print('in', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, run.path], stdout=subprocess.PIPE, cwd=ROOT) as first:
         assert first.stdout is not None and first.stdout.readline() == b"in\n"
-        with pytest.raises(RunError, match="another process"), run.locked():
+        with pytest.raises(RunError, match="another process"), run.lock():
             pass
         first.kill()
         first.wait()
-        with run.locked():
+        with run.lock():
             pass
 
 
 def test_wishes_arrive_and_damaged_ones_are_no_wishes(run: RunFolder) -> None:
-    assert run.wishes() == {}
-    run.wish(stop=True, snap=3)
-    run.wish(stop=None)
-    assert run.wishes() == {"snap": 3}
+    assert run.requests() == {}
+    run.request(stop=True, snap=3)
+    run.request(stop=None)
+    assert run.requests() == {"snap": 3}
     stop(run.path)
-    assert run.wishes() == {"snap": 3, "stop": True}
+    assert run.requests() == {"snap": 3, "stop": True}
     (run.path / "control.yaml").write_text("snap: [")
-    assert run.wishes() == {}
+    assert run.requests() == {}
 
 
 def test_lines_that_a_kill_left_half_written_hurt_nobody(run: RunFolder) -> None:
     path = run.path / "stats.jsonl"
-    run.record(tick=0)
+    run.log_stats(tick=0)
     with path.open("a") as file:
         file.write('{"tick": 1, "half')
     append_line(path, {"tick": 2})
@@ -84,15 +84,15 @@ def test_lines_that_a_kill_left_half_written_hurt_nobody(run: RunFolder) -> None
 
 def test_lines_beyond_a_resumed_state_are_dropped(run: RunFolder) -> None:
     for kimg in (0, 1, 2.5, 4):
-        run.record(**{"Progress/kimg": {"num": 1, "mean": kimg, "std": 0}})
-    run.forget_after("Progress/kimg", 2.5)
+        run.log_stats(**{"Progress/kimg": {"num": 1, "mean": kimg, "std": 0}})
+    run.truncate_after("Progress/kimg", 2.5)
     assert len(list(read_lines(run.path / "stats.jsonl"))) == 3
 
 
 def test_a_watcher_sees_each_whole_line_once(run: RunFolder) -> None:
     tail = Tail(run.path / "stats.jsonl")
     assert tail.values() == []
-    run.record(tick=0)
+    run.log_stats(tick=0)
     with (run.path / "stats.jsonl").open("a") as file:
         file.write('{"tick"')
         file.flush()
@@ -104,33 +104,33 @@ def test_a_watcher_sees_each_whole_line_once(run: RunFolder) -> None:
 
 
 def test_a_run_whose_process_ended_without_a_word_is_gone(run: RunFolder) -> None:
-    assert look(run.path).state == "starting"
-    run.status(state="running", done=3, total=10)
-    seen = look(run.path)
+    assert read_status(run.path).state == "starting"
+    run.write_status(state="running", done=3, total=10)
+    seen = read_status(run.path)
     assert (seen.kind, seen.state, seen.done, seen.total) == ("train", "running", 3, 10)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    run.status(state="running", pid=ended.pid)
-    assert look(run.path).state == "gone"
-    run.status(state="done", pid=ended.pid)
-    assert look(run.path).state == "done"
+    run.write_status(state="running", pid=ended.pid)
+    assert read_status(run.path).state == "gone"
+    run.write_status(state="done", pid=ended.pid)
+    assert read_status(run.path).state == "done"
     (run.path / "status.json").write_text("{")
-    assert look(run.path).state == "starting"
+    assert read_status(run.path).state == "starting"
 
 
 def test_a_full_disk_stops_neither_status_nor_log(run: RunFolder) -> None:
     run.path.rename(run.path.with_name("away"))
-    run.status(state="running")
-    run.tell("hello")
+    run.write_status(state="running")
+    run.log("hello")
     assert not run.path.exists()
 
 
 def test_a_name_that_is_no_text_gets_into_the_log_and_the_configuration(run: RunFolder) -> None:
     """Linux has names of files that no encoding knows; Python gives them as lone surrogates."""
-    run.tell("caf\udce9.zip: 12 pictures")
+    run.log("caf\udce9.zip: 12 pictures")
     assert (run.path / "log.txt").read_text(encoding="utf-8") == "caf\\udce9.zip: 12 pictures\n"
-    run.describe("train", {"data": "caf\udce9.zip"}, ["train"], {})
-    assert run.described()["config"] == {"data": "caf\udce9.zip"}
+    run.write_description("train", {"data": "caf\udce9.zip"}, ["train"], {})
+    assert run.read_description()["config"] == {"data": "caf\udce9.zip"}
 
 
 def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -
 
 
 def test_changes_are_kept_in_their_order(run: RunFolder) -> None:
-    run.changed(images=12, target=0.5)
-    run.changed(images=40, snap=2)
-    assert [change["images"] for change in run.changes()] == [12, 40]
+    run.log_change(images=12, target=0.5)
+    run.log_change(images=40, snap=2)
+    assert [change["images"] for change in run.change_log()] == [12, 40]
     assert json.loads((run.path / "changes.jsonl").read_text().splitlines()[0])["target"] == 0.5

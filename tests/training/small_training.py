@@ -15,7 +15,7 @@ from data import Dataset
 from runs.run_folder import RunFolder, read_lines
 from training.config import DataFacts, Options, TrainingConfig, resolve
 from training.loop import Training
-from training.run.start import start
+from training.run.start import create_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL: dict[str, Any] = {
@@ -67,7 +67,7 @@ def small_config(pictures: Path, **options: Any) -> TrainingConfig:
 
 def begin(outdir: Path, config: TrainingConfig) -> tuple[RunFolder, list[str]]:
     """A new run's folder, and what it will say."""
-    return start(config, outdir, ["train"]), []
+    return create_run(config, outdir, ["train"]), []
 
 
 def train(folder: RunFolder, config: TrainingConfig, said: list[str] | None = None) -> Training:

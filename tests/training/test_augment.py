@@ -22,7 +22,7 @@ from training.augmentation.pipeline import (
     reading,
 )
 from training.augmentation.wavelets import filter_bank, resampling_filter
-from training.engine.keyed_rng import KeyedDraws
+from training.engine.keyed_rng import KeyedRng
 
 NUMBERS = np.load(DATA / "augment" / "augment.npz")
 CASES = json.loads(str(NUMBERS["cases"]))
@@ -116,7 +116,7 @@ def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
     augmentation = Augmentation(pipeline("bgcfnc"), p=0.8)
-    draws = KeyedDraws(0, "Dreg", range(2))
+    draws = KeyedRng(0, "Dreg", range(2))
 
     def squared(x: torch.Tensor) -> torch.Tensor:
         return augmentation(x, draws).square().mean(dim=(1, 2, 3))
@@ -129,18 +129,18 @@ def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
 def test_every_pipeline_augments_a_picture_alike_in_any_batch(name: str) -> None:
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     augmentation = Augmentation(pipeline(name), p=0.7)
-    whole = augmentation(images, KeyedDraws(3, "Gmain", range(8)), "fake")
-    part = augmentation(images[2:], KeyedDraws(3, "Gmain", range(2, 8)), "fake")
+    whole = augmentation(images, KeyedRng(3, "Gmain", range(8)), "fake")
+    part = augmentation(images[2:], KeyedRng(3, "Gmain", range(2, 8)), "fake")
     torch.testing.assert_close(whole[2:], part, rtol=1e-4, atol=1e-4)  # the margins belong to a batch
     assert not torch.allclose(whole, images, atol=0.1)
-    reals = augmentation(images, KeyedDraws(3, "Gmain", range(8)), "real")
+    reals = augmentation(images, KeyedRng(3, "Gmain", range(8)), "real")
     assert not torch.allclose(whole, reals, atol=0.1)
 
 
 def test_things_happen_as_often_as_p_says() -> None:
     """Flips of 2000 pictures at p 0.4: 0.2 of them, to five standard deviations."""
     images = torch.arange(4.0).expand(2000, 1, 4, 4)
-    flipped = Augmentation(replace(Strengths(), lumaflip=1), p=0.4)(images, KeyedDraws(0, "x", range(2000)))
+    flipped = Augmentation(replace(Strengths(), lumaflip=1), p=0.4)(images, KeyedRng(0, "x", range(2000)))
     share = float((flipped[:, 0, 0, 3] < 0).float().mean())
     assert abs(share - 0.2) < 5 * (0.2 * 0.8 / 2000) ** 0.5
 

@@ -21,9 +21,9 @@ from runs.run_folder import RunFolder, read_lines
 from session.fields import FieldError
 from training.config import TrainingConfig
 from training.loop import Training
-from training.objectives.vae_warmup import Encoder, Start, divergence, picture_distance
+from training.objectives.vae_warmup import Encoder, WarmupSchedule, kl_to_standard_normal, multiscale_l1
 from training.presets import VAE_FADING, VAE_KL
-from training.step import VAE, Phase
+from training.step import VAE_PHASE, Phase
 
 SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
 
@@ -70,7 +70,7 @@ def test_d_takes_over_all_layers_but_the_last_and_its_classes() -> None:
     mean, log_variance = encoder(torch.randn(4, 3, 16, 16))
     assert mean.shape == log_variance.shape == (4, 5)
     before = {name: tensor.clone() for name, tensor in D.state_dict().items()}
-    encoder.give_to(D)
+    encoder.copy_to_discriminator(D)
     own = encoder.trunk.state_dict()
     for name, tensor in D.state_dict().items():
         kept = name.startswith(("b4.out", "mapping"))
@@ -80,7 +80,7 @@ def test_d_takes_over_all_layers_but_the_last_and_its_classes() -> None:
 def test_the_divergence_is_that_of_two_normal_distributions() -> None:
     mean, log_variance = torch.randn(2, 6, 5)
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(dim=1)
-    assert torch.allclose(divergence(mean, log_variance), expected, rtol=1e-5)
+    assert torch.allclose(kl_to_standard_normal(mean, log_variance), expected, rtol=1e-5)
 
 
 def test_a_distance_counts_what_is_large_more_than_what_is_fine() -> None:
@@ -88,8 +88,8 @@ def test_a_distance_counts_what_is_large_more_than_what_is_fine() -> None:
     nothing = torch.zeros(1, 1, 16, 16)
     fine = torch.ones(16, 16)
     fine[::2, ::2] = fine[1::2, 1::2] = -1
-    assert picture_distance(nothing, nothing + 1).item() == 4
-    assert picture_distance(nothing, nothing + fine).item() == 1
+    assert multiscale_l1(nothing, nothing + 1).item() == 4
+    assert multiscale_l1(nothing, nothing + fine).item() == 1
 
 
 FADING = {"cfg": "cpu-t", **SIZES, "cond": True, "vae_kimg": 0.048, "vae_d_kimg": 0.04, "vae_fade_kimg": 0.08,
@@ -123,22 +123,22 @@ def test_half_of_what_g_draws_are_reals_whose_distance_counts_with_the_weight(pi
     trainer, halfway = training.trainer, 128
     G, encoder, losses = trainer.G.requires_grad_(True), trainer.encoder, trainer.losses
     assert encoder is not None
-    (batch,) = training.batches(Phase("Gmain", 1), training.feed.next()[:1])
-    assert batch.shown is not None
+    (batch,) = training.batches(Phase("Gmain", 1), training.loader.next()[:1])
+    assert batch.encoder_images is not None
     losses.accumulate("Gmain", batch, 1.0, halfway)
     both = [p.grad.clone() for p in G.parameters() if p.grad is not None]
     G.zero_grad()
-    mean, log_variance = encoder(batch.shown[:2])
-    codes = mean + batch.draws.normal("code", 64)[:2] * (log_variance / 2).exp()
+    mean, log_variance = encoder(batch.encoder_images[:2])
+    codes = mean + batch.rng.normal("code", 64)[:2] * (log_variance / 2).exp()
     z, c = torch.cat([codes.detach(), batch.z[2:]]), torch.cat([batch.real_c[:2], batch.c[2:]])
     images = G(z, c)
     judged = torch.nn.functional.softplus(-trainer.D(images, c)).mean()
-    (judged + picture_distance(images[:2], batch.real[:2]).mean() * VAE_FADING / 2).backward()
+    (judged + multiscale_l1(images[:2], batch.real[:2]).mean() * VAE_FADING / 2).backward()
     wanted = [p.grad for p in G.parameters() if p.grad is not None]
     assert len(both) == len(wanted) > 20
     for one, other in zip(both, wanted, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
-    training.feed.close()
+    training.loader.close()
 
 
 def test_what_d_learns_alone_leaves_g_as_it_is(whole: Path) -> None:
@@ -175,18 +175,18 @@ def test_it_is_for_networks_that_begin_from_nothing(pictures: Path) -> None:
 def test_the_encoder_sees_other_pictures_of_the_same_styles(pictures: Path, tmp_path: Path) -> None:
     config = small_config(pictures, **FADING)
     training = Training(begin(tmp_path, config)[0], config, say=lambda line: None)
-    rounds = training.feed.next()
+    rounds = training.loader.next()
     own, other = [], []
-    for one, batch in zip(rounds, training.batches(VAE, rounds), strict=True):
-        assert batch.shown is not None
-        for index, real, shown in zip(one.indices, batch.real, batch.shown, strict=True):
+    for one, batch in zip(rounds, training.batches(VAE_PHASE, rounds), strict=True):
+        assert batch.encoder_images is not None
+        for index, real, shown in zip(one.dataset_indices, batch.real, batch.encoder_images, strict=True):
             partner = index + 1 if index % 2 == 0 else index - 1
             for pixels, found in ((real, own), (shown, other)):
                 images = ((pixels + 1) * 127.5).round().to(torch.uint8).numpy()
                 found.append([np.array_equal(images, training.dataset.image(i)) for i in (index, partner)])
     assert own == [[True, False]] * 8
     assert sorted(map(tuple, set(map(tuple, other)))) == [(False, True), (True, False)]
-    training.feed.close()
+    training.loader.close()
 
 
 def test_styles_are_for_datasets_that_have_them(tmp_path: Path) -> None:
@@ -210,5 +210,5 @@ def test_what_was_begun_before_keeps_its_weights(pictures: Path) -> None:
     """Runs of versions that did not write them: 0.01 for the nats, and nothing that fades."""
     config = asdict(small_config(pictures, cfg="cpu-t", vae_kimg=1.0))
     assert (config.pop("vae_kl"), config.pop("vae_fading")) == (VAE_KL, VAE_FADING)
-    old = Start(1.0, kl=TrainingConfig.from_dict(config).vae_kl)
+    old = WarmupSchedule(1.0, kl=TrainingConfig.from_dict(config).vae_kl)
     assert [old.kl_weight(images) for images in (0, 250, 500, 900)] == [0, 0.005, 0.01, 0.01]

@@ -12,7 +12,7 @@ from recorded import DATA, Recorded, recorded_networks, tensor
 from networks.architectures import stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config
-from training.engine.keyed_rng import KeyedDraws
+from training.engine.keyed_rng import KeyedRng
 from training.objectives.losses import PHASES, Batch, Losses, LossSettings, blur, blur_sigma, mix_styles, path_lengths
 
 NETWORKS = ("sg2_32_uncond", "sg3r_32_uncond", "sg3t_64_uncond")
@@ -43,7 +43,7 @@ def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase
     losses = Losses(
         network.G, network.D, settings, report=lambda stat, values: got.setdefault(stat, []).append(values.detach())
     )
-    losses.w_avg_always = False
+    losses.update_w_avg_always = False
     losses.pl_mean.fill_(float(data["pl_mean_initial"]))
     path_noise = data.get(f"{phase}/pl_noise_randn")
     layers = {key.rpartition("/")[2]: data[key] for key in data.files if key.startswith("Gmain_random_noise/draw")}
@@ -125,7 +125,7 @@ def test_a_batch_in_two_rounds_gives_the_gradient_of_one() -> None:
         D.b4.conv.weight = torch.nn.Parameter(D.b4.conv.weight[:, :-1], requires_grad=False)
         losses = Losses(G, D, LossSettings(style_mixing_prob=0.9))
         for samples in rounds:
-            draws = KeyedDraws(5, "Gmain", samples)
+            draws = KeyedRng(5, "Gmain", samples)
             real = torch.zeros(len(samples), 3, 16, 16)
             batch = Batch(real, real[:, :0, 0, 0], draws.normal("z", 8), real[:, :0, 0, 0], draws)
             losses.accumulate("Gmain", batch, 1 / len(rounds), 0)
@@ -144,9 +144,9 @@ def test_a_path_length_is_the_slope_of_the_picture() -> None:
 
 
 def test_draws_belong_to_a_picture_not_to_a_batch() -> None:
-    whole = KeyedDraws(1, "Dmain", range(6))
-    part = KeyedDraws(1, "Dmain", range(4, 6))
+    whole = KeyedRng(1, "Dmain", range(6))
+    part = KeyedRng(1, "Dmain", range(4, 6))
     assert torch.equal(whole.normal("z", 7)[4:], part.normal("z", 7))
     assert (whole.uniform("a", 3)[4:] == part.uniform("a", 3)).all()
-    assert not torch.equal(whole.normal("z", 7), KeyedDraws(1, "Dreg", range(6)).normal("z", 7))
-    assert not torch.equal(whole.normal("z", 7), KeyedDraws(2, "Dmain", range(6)).normal("z", 7))
+    assert not torch.equal(whole.normal("z", 7), KeyedRng(1, "Dreg", range(6)).normal("z", 7))
+    assert not torch.equal(whole.normal("z", 7), KeyedRng(2, "Dmain", range(6)).normal("z", 7))

@@ -13,8 +13,8 @@ from torch.profiler import ProfilerActivity, profile
 from networks.architectures import stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Config
-from training.engine.keyed_rng import KeyedDraws
-from training.engine.offload import OffloadedAdam, slices
+from training.engine.keyed_rng import KeyedRng
+from training.engine.offload import OffloadedAdam, parameter_slices
 from training.objectives.losses import PHASES, Batch, Generator, Losses, LossSettings
 from training.run.reporting import write_sheet
 from training.step import lazy_adam
@@ -42,9 +42,12 @@ def learn(family: str, phase: str, recompute: bool, size: int = 16, width: int =
     own, other = (G, D) if phase.startswith("G") else (D, G)
     other.requires_grad_(False)
     settings = LossSettings(
-        style_mixing_prob=0.9, pl_weight=2, equivariance=float(family != "stylegan2"), recompute=recompute
+        style_mixing_prob=0.9,
+        pl_weight=2,
+        equivariance_weight=float(family != "stylegan2"),
+        gradient_checkpointing=recompute,
     )
-    draws = KeyedDraws(3, phase, range(4))
+    draws = KeyedRng(3, phase, range(4))
     real = draws.normal("real", 3, size, size)
     none = real[:, :0, 0, 0]
     Losses(G, D, settings).accumulate(phase, Batch(real, none, draws.normal("z", 8), none, draws), 1, 0)
@@ -102,9 +105,9 @@ def test_an_offloaded_adam_takes_the_same_steps_and_shares_its_state() -> None:
 
 def test_slices_hold_everything_once_and_no_more_than_wished() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(n)) for n in (5, 1, 7, 30, 2, 2)]
-    found = list(slices(parameters, 8))
+    found = list(parameter_slices(parameters, 8))
     assert [[p.numel() for p in part] for part in found] == [[5, 1], [7], [30], [2, 2]]
-    assert list(slices([], 8)) == []
+    assert list(parameter_slices([], 8)) == []
 
 
 def test_a_training_that_saves_memory_ends_with_the_same_bytes(tmp_path: Path) -> None:
@@ -128,8 +131,8 @@ def test_a_run_that_saves_memory_continues_exactly(tmp_path: Path) -> None:
     whole, _ = begin(tmp_path / "whole", config)
     train(whole, config)
     folder, _ = begin(tmp_path / "stopped", config)
-    folder.wish(kimg=0.016)
+    folder.request(kimg=0.016)
     train(folder, config)
-    folder.wish(kimg=0.024)
+    folder.request(kimg=0.024)
     train(folder, config)
     assert newest_snapshot(whole.path) == newest_snapshot(folder.path)

@@ -30,7 +30,7 @@ from gui.chrome import directory_listing
 from networks import load_network
 from runs.launch import stop
 from runs.run_folder import RunError, RunFolder, read_lines
-from runs.run_status import look
+from runs.run_status import read_status
 from training.loop import Training
 from training.run.checkpoint_files import load_state, save_state, states
 from training.run.reporting import snapshot_label
@@ -107,16 +107,16 @@ def test_a_wish_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options:
     assert train(whole, config).outcome == "done"  # type: ignore[attr-defined]
     folder, said = begin(tmp_path / "stopped", config)
     training = Training(folder, config, say=said.append)
-    take = training._take_step
+    take = training._step
 
     def and_stop() -> None:
         take()
         if training.images == 56:
             stop(folder.path)
 
-    training._take_step = and_stop  # type: ignore[method-assign]
+    training._step = and_stop  # type: ignore[method-assign]
     assert training.run() == "stopped"
-    assert look(folder.path).state == "stopped"
+    assert read_status(folder.path).state == "stopped"
     assert train(folder, config).outcome == "done"  # type: ignore[attr-defined]
     check_equal(whole.path, folder.path)
 
@@ -181,24 +181,24 @@ def test_wishes_are_repeated_where_they_were_granted(pictures: Path, tmp_path: P
     config = small_config(pictures, aug="fixed", p=0.1, state=2)
     folder, said = begin(tmp_path, config)
     training = Training(folder, config, say=said.append)
-    take = training._take_step
+    take = training._step
 
     def and_wish() -> None:
         take()
         if training.images == 48:
-            folder.wish(p=0.9, target="nonsense", stop="no")
+            folder.request(p=0.9, target="nonsense", stop="no")
         if training.images == 96:
             raise KeyboardInterrupt  # as abrupt as a kill: nothing is saved
 
-    training._take_step = and_wish  # type: ignore[method-assign]
+    training._step = and_wish  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         training.run()
-    assert [change["images"] for change in folder.changes()] == [48]
+    assert [change["images"] for change in folder.change_log()] == [48]
     assert any("p 0.9" in line for line in said)
-    folder.wish(p=0.5)  # comes when the repetition is over
+    folder.request(p=0.5)  # comes when the repetition is over
     seen: dict[int, float] = {}
     again = Training(folder, config, say=[].append)
-    step = again._take_step
+    step = again._step
 
     def and_look() -> None:
         at = again.images
@@ -206,19 +206,19 @@ def test_wishes_are_repeated_where_they_were_granted(pictures: Path, tmp_path: P
         assert again.augmentation is not None
         seen[at] = again.augmentation.p
 
-    again._take_step = and_look  # type: ignore[method-assign]
+    again._step = and_look  # type: ignore[method-assign]
     assert again.run() == "done"
     first = min(seen)
     assert first == 40 and seen[40] == 0.1
     assert seen[48] == 0.5  # both were due; the later one holds
-    assert [change["p"] for change in folder.changes()] == [0.9, 0.5]
+    assert [change["p"] for change in folder.change_log()] == [0.9, 0.5]
 
 
 def test_a_diverged_training_goes_back_and_goes_on(pictures: Path, tmp_path: Path) -> None:
     config = small_config(pictures)
     folder, said = begin(tmp_path, config)
     training = Training(folder, config, say=said.append)
-    take, spoilt = training._take_step, []
+    take, spoilt = training._step, []
 
     def and_spoil() -> None:
         if training.images == 104 and not spoilt:
@@ -227,10 +227,10 @@ def test_a_diverged_training_goes_back_and_goes_on(pictures: Path, tmp_path: Pat
                 training.trainer.G.get_parameter("synthesis.b16.conv1.bias").fill_(torch.nan)
         take()
 
-    training._take_step = and_spoil  # type: ignore[method-assign]
+    training._step = and_spoil  # type: ignore[method-assign]
     assert training.run() == "done"
     assert any("Diverged at 0.104 kimg" in line and "back at 0.104 kimg" in line for line in said)
-    assert [change["reseed"] for change in folder.changes()] == [1]
+    assert [change["reseed"] for change in folder.change_log()] == [1]
     network = load_network(folder.path)
     assert all(value.isfinite().all() for value in network.generator.state_dict().values())
     kimgs = [line["Progress/kimg"]["mean"] for line in read_lines(folder.path / "stats.jsonl")]
@@ -241,17 +241,17 @@ def test_a_training_that_always_diverges_gives_up_with_advice(pictures: Path, tm
     config = small_config(pictures)
     folder, said = begin(tmp_path, config)
     training = Training(folder, config, say=said.append)
-    take = training._take_step
+    take = training._step
 
     def and_spoil() -> None:
         with torch.no_grad():
             training.trainer.G.get_parameter("synthesis.b16.conv1.bias").fill_(torch.nan)
         take()
 
-    training._take_step = and_spoil  # type: ignore[method-assign]
+    training._step = and_spoil  # type: ignore[method-assign]
     with pytest.raises(RunError, match="lower --glr"):
         training.run()
-    assert look(folder.path).state == "failed"
+    assert read_status(folder.path).state == "failed"
     assert sum("Diverged" in line for line in said) == 3
 
 
@@ -265,14 +265,14 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_keeps_the_state(pictures: 
     train(whole, config)
     folder, said = begin(tmp_path / "full", config)
     training = Training(folder, config, say=said.append)
-    take, limits = training._take_step, resource.getrlimit(resource.RLIMIT_FSIZE)
+    take, limits = training._step, resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def and_fill() -> None:
         take()
         if training.images == 64:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
 
-    training._take_step = and_fill  # type: ignore[method-assign]
+    training._step = and_fill  # type: ignore[method-assign]
     try:
         with pytest.raises(RunError, match="make room, then --run continues"):
             training.run()
@@ -350,8 +350,8 @@ def test_the_folder_holds_what_peoples_scripts_read(pictures: Path, tmp_path: Pa
     assert all(line[name].keys() == {"num", "mean", "std"} for name in expected)
     ticks = [words.split() for words in (folder.path / "log.txt").read_text().splitlines() if words.startswith("tick")]
     assert ticks[0][0::2][:4] == ["tick", "kimg", "time", "sec/tick"]
-    assert look(folder.path).state == "done"
-    assert RunFolder.open(folder.path, "train").described()["config"]["batch"] == 8
+    assert read_status(folder.path).state == "done"
+    assert RunFolder.open(folder.path, "train").read_description()["config"]["batch"] == 8
     assert load_network(folder.path).family == "StyleGAN2"
 
 

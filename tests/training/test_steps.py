@@ -14,10 +14,10 @@ from networks.architectures import stylegan2
 from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config
 from networks.presets import preset
-from training.augmentation.ada import Adaptation, next_p
+from training.augmentation.ada import AdaController, adjust_p
 from training.engine.ema import ema_decay
 from training.objectives.losses import Batch, LossSettings
-from training.step import Diverged, GradientScale, Phase, StepSettings, Trainer, lazy_adam, phases
+from training.step import Diverged, LossScaler, Phase, StepSettings, Trainer, build_phases, lazy_adam
 
 FORMULAS = json.loads((DATA / "training" / "formulas.json").read_text())
 
@@ -46,7 +46,7 @@ def test_three_whole_steps_agree_with_the_reference(name: str) -> None:
         ),
         report=lambda stat, values: reports.setdefault(stat, []).append(values.detach().numpy().copy()),
     )
-    trainer.losses.w_avg_always = False
+    trainer.losses.update_w_avg_always = False
     assert [phase.name for phase in trainer.phases] == given["phases"]
     start = {"G": copy.deepcopy(network.G.state_dict()), "D": copy.deepcopy(network.D.state_dict())}
     start["G_ema"] = start["G"]
@@ -91,7 +91,7 @@ def test_three_whole_steps_agree_with_the_reference(name: str) -> None:
 
 def test_the_scalar_rules_are_the_published_ones() -> None:
     for row in FORMULAS["ada"]:
-        p = next_p(row["p"], row["sign_mean"], row["target"], row["batch"], row["interval"], row["ada_kimg"])
+        p = adjust_p(row["p"], row["sign_mean"], row["target"], row["batch"], row["interval"], row["ada_kimg"])
         assert p == pytest.approx(row["p_new"], abs=1e-12)
     for row in FORMULAS["lazy_adam"]:
         adam = lazy_adam([torch.nn.Parameter(torch.zeros(1))], row["lr"], (0, row["beta2"]), 1e-8, row["interval"])
@@ -106,17 +106,17 @@ def test_the_scalar_rules_are_the_published_ones() -> None:
 
 
 def test_p_follows_the_signs_that_were_seen() -> None:
-    adaptation = Adaptation(target=0.6, kimg=500)
-    assert adaptation.adjusted(0.3, 32) == 0.3  # nothing was seen
-    adaptation.observe(torch.ones(8, 1))
-    assert adaptation.adjusted(0.3, 32) == pytest.approx(0.3 + 128 / 500_000)
-    adaptation.observe(-torch.ones(8, 1))
-    assert adaptation.adjusted(0.3, 32) == pytest.approx(0.3 - 128 / 500_000)
+    adaptation = AdaController(target=0.6, kimg=500)
+    assert adaptation.next_p(0.3, 32) == 0.3  # nothing was seen
+    adaptation.update(torch.ones(8, 1))
+    assert adaptation.next_p(0.3, 32) == pytest.approx(0.3 + 128 / 500_000)
+    adaptation.update(-torch.ones(8, 1))
+    assert adaptation.next_p(0.3, 32) == pytest.approx(0.3 - 128 / 500_000)
 
 
 def test_regularisation_has_phases_of_its_own_where_it_is_lazy() -> None:
-    assert [p.name for p in phases(StepSettings(4))] == ["Gboth", "Dmain", "Dreg"]
-    assert [p.interval for p in phases(StepSettings(4, g_reg_interval=4))] == [1, 4, 1, 16]
+    assert [p.name for p in build_phases(StepSettings(4))] == ["Gboth", "Dmain", "Dreg"]
+    assert [p.interval for p in build_phases(StepSettings(4, g_reg_interval=4))] == [1, 4, 1, 16]
 
 
 def tiny(settings: StepSettings, **losses) -> Trainer:
@@ -164,13 +164,13 @@ def test_scaled_losses_give_the_same_step() -> None:
         trainer.step(0, 1000, plain)
     for a, b in zip(one.G.parameters(), two.G.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
-    scale = GradientScale()
-    scale.learn(False)
+    scale = LossScaler()
+    scale.update(False)
     assert scale.value == 2.0**15
 
 
 def test_a_clipped_gradient_is_as_long_as_asked_for() -> None:
     trainer = tiny(StepSettings(4, clip_grad=0.5))
     grads = [torch.full([10], 3.0), torch.full([6], 4.0)]
-    assert trainer._mend(grads)
+    assert trainer._sanitize_grads(grads)
     assert float(torch.cat(grads).norm()) == pytest.approx(0.5)

@@ -70,7 +70,7 @@ def test_a_run_goes_on_without_the_network_that_it_began_from(
     near = source.path.relative_to(tmp_path)
     assert main(["--outdir=new", f"--data={pictures}", f"--resume={near}", *SMALL]) == 0
     folder = next((tmp_path / "new").iterdir())
-    began_from = RunFolder.open(folder).described()["config"]["resume"]
+    began_from = RunFolder.open(folder).read_description()["config"]["resume"]
     assert began_from == str(source.path / "snapshots" / "network-snapshot-000000.safetensors")
     shutil.rmtree(source.path)
     capsys.readouterr()
@@ -93,9 +93,9 @@ def test_snapshots_name_the_classes_as_the_dataset_does_also_after_a_stop(tmp_pa
     pictures = with_names(tmp_path / "pictures", ["gas giant", "x" * 100, "two\nlines", "of which there is no picture"])
     config = small_config(pictures, kimg=0.016, tick=0.008, cond=True)
     folder, said = begin(tmp_path, config)
-    folder.wish(kimg=0.008)
+    folder.request(kimg=0.008)
     train(folder, config, said)
-    folder.wish(kimg=0.016)
+    folder.request(kimg=0.016)
     train(folder, config)
     snapshots = sorted((folder.path / "snapshots").glob("*.safetensors"))
     assert len(snapshots) > 1
@@ -223,7 +223,7 @@ def test_a_run_that_was_begun_in_grey_goes_on_in_grey(tmp_path: Path) -> None:
 def test_a_second_process_in_the_same_run_is_refused(pictures: Path, tmp_path: Path, capsys) -> None:
     config = small_config(pictures, kimg=0.008)
     folder, _ = begin(tmp_path, config)
-    with folder.locked():
+    with folder.lock():
         assert main(["--run", str(folder.path)]) == 2
     assert "another process" in capsys.readouterr().err
 
@@ -243,4 +243,4 @@ def test_pictures_of_a_run_show_its_dataset(pictures: Path, tmp_path: Path) -> N
     tiles = {sheet[y : y + 16, x : x + 16].tobytes() for y in (0, 16) for x in range(0, 64, 16)}
     own = {np.asarray(Image.open(path)).tobytes() for path in pictures.glob("*.png")}
     assert sheet.shape == (32, 64, 3) and tiles <= own
-    assert RunFolder(folder.path).described()["kind"] == "train"
+    assert RunFolder(folder.path).read_description()["kind"] == "train"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass
-class Adaptation:
+class AdaController:
     """ADA's controller. Karras et al. 2020 (ADA), Section 3: r_t is the mean sign of D's logits for reals."""
 
     target: float
@@ -18,21 +18,21 @@ class Adaptation:
     sign_sum: float = 0.0  # of D's logits for reals since the last adjustment
     sign_count: float = 0.0
 
-    def observe(self, signs: Tensor) -> None:
+    def update(self, signs: Tensor) -> None:
         """Take D's signs [N, 1] for augmented reals."""
         self.sign_sum += float(signs.sum(dtype=torch.float64))
         self.sign_count += signs.numel()
 
-    def adjusted(self, p: float, batch: int) -> float:
+    def next_p(self, p: float, batch: int) -> float:
         """p after `interval` steps of `batch` pictures; forgets what was observed."""
         if self.sign_count == 0:
             return p
         mean = self.sign_sum / self.sign_count
         self.sign_sum = self.sign_count = 0.0
-        return next_p(p, mean, self.target, batch, self.interval, self.kimg)
+        return adjust_p(p, mean, self.target, batch, self.interval, self.kimg)
 
 
-def next_p(p: float, sign_mean: float, target: float, batch: int, interval: int, kimg: float) -> float:
+def adjust_p(p: float, sign_mean: float, target: float, batch: int, interval: int, kimg: float) -> float:
     """One adjustment; p never falls below 0."""
     direction = (sign_mean > target) - (sign_mean < target)
     return max(p + direction * (batch * interval) / (kimg * 1000), 0.0)

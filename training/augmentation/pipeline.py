@@ -19,7 +19,7 @@ from torch import Tensor
 from ops import downsample2d, upsample2d
 from training.augmentation.grid_sample import sample
 from training.augmentation.wavelets import BANDS, filter_bank, resampling_filter
-from training.engine.keyed_rng import Draws
+from training.engine.keyed_rng import Rng
 
 MARGIN = len(resampling_filter()) // 4  # pixels that the resampling filter reaches
 
@@ -102,7 +102,7 @@ class Augmentation:
     def __init__(self, strengths: Strengths, p: float = 0.0) -> None:
         self.strengths, self.p = strengths, p
 
-    def __call__(self, images: Tensor, draws: Draws, which: str = "") -> Tensor:
+    def __call__(self, images: Tensor, draws: Rng, which: str = "") -> Tensor:
         """The augmented pictures, of the same shape. `which` tells the draws of fakes from those of reals."""
 
         def noise() -> Tensor:
@@ -253,7 +253,7 @@ def band_gains(s: Strengths, p: float, dice: Dice) -> np.ndarray:
 class DrawnDice:
     """Each picture of the batch has a row of numbers, and each parameter its own columns in it."""
 
-    def __init__(self, draws: Draws, which: str, count: int) -> None:
+    def __init__(self, draws: Rng, which: str, count: int) -> None:
         self.count = count
         self._uniform = draws.uniform(f"augment {which}", _COLUMNS)
         self._normal = draws.gaussian(f"augment {which} normal", _COLUMNS)

@@ -1,1 +1,1 @@
-"""What a training step runs on: data loading, random numbers, processes, memory."""
+"""Infrastructure of a training step: data loading, random numbers, process group, memory savings, EMA."""

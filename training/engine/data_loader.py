@@ -1,4 +1,4 @@
-"""Pictures for one step after another, read ahead by threads, in an order that a resumed training takes up exactly."""
+"""Prefetching data loader: threads read the next step's images, in an order that a resumed run continues exactly."""
 
 from __future__ import annotations
 
@@ -10,66 +10,73 @@ import numpy as np
 import torch
 
 from data import Dataset, Order
-from training.engine.distributed import Team
+from training.engine.distributed import ProcessGroup
 
 
 @dataclass(frozen=True)
-class Round:
-    """What one process learns from at a time. `places` are the pictures' places within the step."""
+class MicroBatch:
+    """Images that one process passes through a network at a time; the gradients of several are accumulated."""
 
     images: np.ndarray  # uint8 [N,C,H,W]
     labels: np.ndarray  # float32 [N,L]
-    places: tuple[int, ...]
-    indices: tuple[int, ...]  # in the dataset
+    sample_indices: tuple[int, ...]  # [N], positions within the step's batch
+    dataset_indices: tuple[int, ...]  # [N]
 
 
-class Feed:
-    """Each step's rounds of this process. Every process walks the whole order and reads only its share."""
+class PrefetchLoader:
+    """Loads this process's micro-batches of each step. Every process samples all indices and reads only its own."""
 
-    def __init__(self, dataset: Dataset, seed: int, batch: int, batch_gpu: int, team: Team, workers: int) -> None:
-        self.dataset, self.batch, self.team = dataset, batch, team
-        self.shares = [
+    def __init__(
+        self, dataset: Dataset, seed: int, batch: int, batch_gpu: int, process_group: ProcessGroup, workers: int
+    ) -> None:
+        self.dataset, self.batch, self.process_group = dataset, batch, process_group
+        self.micro_batch_indices = [
             tuple(range(start, start + batch_gpu))
-            for start in range(team.rank * batch_gpu, batch, batch_gpu * team.size)
+            for start in range(process_group.rank * batch_gpu, batch, batch_gpu * process_group.size)
         ]
-        self._order = Order(len(dataset), seed=seed)
+        self._sampler = Order(len(dataset), seed=seed)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
         self._workers = workers
-        self._before = self._order.state()  # the order as it was before the step that is being read ahead
-        self._ahead: list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]] | None = None
+        self._sampler_state = self._sampler.state()  # before the prefetched step was sampled
+        self._prefetched: list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]] | None = None
 
-    def next(self) -> list[Round]:
-        """The next step's rounds. Raises DatasetError where a picture cannot be read any more."""
-        now = self._ahead if self._ahead is not None else self._begin()
-        self._before = self._order.state()
-        rounds = []
-        for places, indices, parts in now:
+    def next(self) -> list[MicroBatch]:
+        """Return the next step's micro-batches and prefetch the one after.
+
+        Raises DatasetError if an image cannot be read any more.
+        """
+        prefetched = self._prefetched if self._prefetched is not None else self._submit_next()
+        self._sampler_state = self._sampler.state()
+        micro_batches = []
+        for sample_indices, dataset_indices, parts in prefetched:
             images, labels = zip(*(part.result() for part in parts), strict=True)
-            rounds.append(Round(np.concatenate(images), np.concatenate(labels), places, indices))
-        self._ahead = self._begin()
-        return rounds
+            micro_batches.append(
+                MicroBatch(np.concatenate(images), np.concatenate(labels), sample_indices, dataset_indices)
+            )
+        self._prefetched = self._submit_next()
+        return micro_batches
 
-    def state(self) -> dict[str, Any]:
-        """From which `restore` continues with the step that `next` would give."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state from which `load_state_dict` continues with the step that `next` would give."""
         return {
             key: torch.from_numpy(np.asarray(value, np.int64)) if isinstance(value, np.ndarray) else value
-            for key, value in self._before.items()
+            for key, value in self._sampler_state.items()
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Raises ValueError where the dataset has another length."""
-        self._ahead = None
-        self._order.restore({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in state.items()})
-        self._before = self._order.state()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict`. Raises ValueError for a dataset of another length."""
+        self._prefetched = None
+        self._sampler.restore({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in state.items()})
+        self._sampler_state = self._sampler.state()
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the reader threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]]:
-        chosen = self._order.take(self.batch)
+    def _submit_next(self) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]]:
+        chosen = self._sampler.take(self.batch)
         begun = []
-        for places in self.shares:
+        for places in self.micro_batch_indices:
             indices = chosen[list(places)]
             parts = np.array_split(indices, min(self._workers, len(indices)))
             read = [self._pool.submit(self.dataset.batch, part.tolist()) for part in parts]

@@ -1,4 +1,4 @@
-"""The processes that train together: alone, or several started by torchrun, which then average what they find."""
+"""Process group for distributed training: one process, or several started by torchrun that average their gradients."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Team:
-    """This process is number `rank` of `size`."""
+class ProcessGroup:
+    """This process's rank among `size` processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes the files."""
+    def is_main(self) -> bool:
+        """Whether this process writes the files (rank 0)."""
         return self.rank == 0
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over all processes."""
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor in place by its mean over all processes, in one all-reduce."""
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
@@ -36,8 +36,8 @@ class Team:
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def total(self, numbers: Sequence[float]) -> list[float]:
-        """The sums of some numbers over all processes."""
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Return the sum of each number over all processes."""
         if self.size == 1:
             return list(numbers)
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -45,8 +45,8 @@ class Team:
         dist.all_reduce(sums)
         return sums.tolist()
 
-    def agreed(self, value: Any) -> Any:
-        """The leader's value, in every process; plain data only."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the main process's value in every process. It must be picklable."""
         if self.size == 1:
             return value
         holder = [value]
@@ -54,30 +54,30 @@ class Team:
         return holder[0]
 
 
-def join(device: str) -> Team:
-    """Join the processes that torchrun has started; alone where it has not."""
+def init_distributed(device: str) -> ProcessGroup:
+    """Join the process group that torchrun started; a group of one without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Team()
+        return ProcessGroup()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return Team(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
 
-def end(team: Team, status: int) -> None:
-    """After a training that all have ended: leave together and at once, where there are others.
+def barrier_and_exit(process_group: ProcessGroup, status: int) -> None:
+    """Wait for all processes of the group, then exit at once with `status`. Returns if the group has one process.
 
-    A process that ends the usual way was once aborted by torch's own threads, after all its work was done.
+    A normal interpreter exit was once aborted by torch's own threads, after all work was done.
     """
-    if team.size > 1:
-        with suppress(RuntimeError):  # where one of the others has failed, it has said so
+    if process_group.size > 1:
+        with suppress(RuntimeError):  # another process failed, and has reported it
             dist.barrier()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
 
 
-def leave() -> None:
-    """Say goodbye to the others, where there are some."""
+def destroy() -> None:
+    """Destroy torch's process group, if there is one."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""G_ema, the slow average of G that pictures are made with."""
+"""G_ema, the exponential moving average of G's weights, which generates the images of snapshots."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from training.objectives.losses import Generator
 
 
 def ema_decay(batch: int, ema_kimg: float, rampup: float | None, images_done: int) -> float:
-    """How much of the average is kept at one step of `batch` pictures: half of it over `ema_kimg` thousand.
+    """Return the decay of one step of `batch` images for a half-life of ema_kimg thousand images.
 
-    With `rampup` never slower than this share of the training so far. Karras et al. 2020 (ADA), Appendix C.
+    With rampup, the half-life is at most `rampup * images_done`. Karras et al. 2020 (ADA), Appendix C.
     """
     half_life = ema_kimg * 1000
     if rampup is not None:
@@ -19,10 +19,10 @@ def ema_decay(batch: int, ema_kimg: float, rampup: float | None, images_done: in
 
 
 @torch.no_grad()
-def update_average(average: Generator, G: Generator, decay: float) -> None:
-    """Move the average's weights towards G's; buffers (averages themselves, filters) are copied.
+def update_ema(average: Generator, G: Generator, decay: float) -> None:
+    """Update the average's parameters by (1 - decay) towards G's; buffers (running averages, filters) are copied.
 
-    An average that is kept on another device is worked out on G's, so that its numbers are the same.
+    If the average is on another device, it is computed on G's, which gives the same bits.
     """
     for slow, fast in zip(average.parameters(), G.parameters(), strict=True):
         slow.copy_(fast.lerp(slow.to(fast.device), decay))

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: layers keep their inputs alone, and are computed again in the backward pass."""
+"""Gradient checkpointing: layers store only their inputs and are recomputed in the backward pass."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from torch.utils.checkpoint import checkpoint
 from networks.architectures.layerwise import LayerwiseSynthesis
 
 
-def synthesise(synthesis: LayerwiseSynthesis, ws: Tensor, **options: Any) -> Tensor:
-    """The pictures of `synthesis(ws, **options)`, bit for bit, layer after layer. Chen et al. 2016.
+def synthesize(synthesis: LayerwiseSynthesis, ws: Tensor, **options: Any) -> Tensor:
+    """Compute `synthesis(ws, **options)`, bit for bit, with a checkpoint at each layer. Chen et al. 2016.
 
-    The first step is kept, as StyleGAN3's depends on a transform that may have changed by the time of the backward
-    pass. Layers must not learn running averages here: they would learn them twice.
+    ws [N, num_ws, w_dim] -> images [N,C,H,W]. The first step is not recomputed, as StyleGAN3's depends on a transform
+    that may have changed by the time of the backward pass. options must not contain `update_emas=True`: recomputed
+    layers would update their running averages twice.
     """
     if not torch.is_grad_enabled():
         return synthesis(ws, **options)
     state = synthesis.run(ws, stop=1, **options)
     for step in synthesis.steps[1:]:
         advance = partial(synthesis.run, ws, start=step.index, state=state, stop=step.index + 1, **options)
-        state = _again(advance)
+        state = _checkpoint(advance)
     return synthesis.to_image(state)
 
 
 def run_block(block: nn.Module, *inputs: Any) -> Any:
-    """A block of the discriminator, computed again in the backward pass."""
-    return _again(block, *inputs) if torch.is_grad_enabled() else block(*inputs)
+    """Run a block of the discriminator with a checkpoint: it is recomputed in the backward pass."""
+    return _checkpoint(block, *inputs) if torch.is_grad_enabled() else block(*inputs)
 
 
-def _again(function: Any, *inputs: Any) -> Any:
-    # Noise comes from streams keyed by picture and layer, so torch's own generator need not be rewound.
+def _checkpoint(function: Any, *inputs: Any) -> Any:
+    # Noise comes from streams keyed by sample and layer, so torch's own generator state need not be restored.
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)

@@ -1,4 +1,4 @@
-"""Adam's state and G_ema in the machine's memory instead of the GPU's: slower steps, the same numbers."""
+"""Offloading of Adam's state and G_ema to CPU memory: slower steps, bit-identical results."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SLICE = 1 << 24  # parameters that have their state on the GPU at a time
+SLICE_ELEMENTS = 1 << 24  # parameter elements whose state is on the GPU at a time
 
 
 class OffloadedAdam(torch.optim.Adam):
-    """Adam, with one group of parameters, whose state visits the parameters' device slice by slice.
+    """Adam with one parameter group, whose state is moved to the parameters' device slice by slice in each step.
 
-    Its `state_dict` is Adam's, so a state written with offloading can be continued without it, and the other way.
+    Its `state_dict` is Adam's, so a state written with offloading can be loaded without it, and vice versa.
     """
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         assert closure is None and len(self.param_groups) == 1
         group = self.param_groups[0]
-        everyone: list[nn.Parameter] = group["params"]
+        all_parameters: list[nn.Parameter] = group["params"]
         try:
-            for part in slices(everyone, SLICE):
+            for part in parameter_slices(all_parameters, SLICE_ELEMENTS):
                 group["params"] = part
                 for parameter in part:
                     self._move(parameter, parameter.device)
@@ -31,26 +31,26 @@ class OffloadedAdam(torch.optim.Adam):
                 for parameter in part:
                     self._move(parameter, torch.device("cpu"))
         finally:
-            group["params"] = everyone
+            group["params"] = all_parameters
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)  # which puts everything beside its parameter
+        super().load_state_dict(state_dict)  # moves each state to its parameter's device
         for parameter in self.param_groups[0]["params"]:
             self._move(parameter, torch.device("cpu"))
 
     def _move(self, parameter: nn.Parameter, device: torch.device) -> None:
         state = self.state.get(parameter, {})
         for name, value in state.items():
-            if isinstance(value, Tensor) and name != "step":  # the count is on the CPU always
+            if isinstance(value, Tensor) and name != "step":  # Adam keeps its step count on the CPU
                 state[name] = value.to(device)
 
 
-def slices(parameters: Sequence[nn.Parameter], most: int) -> Iterator[list[nn.Parameter]]:
-    """All of them in their order, in lists of at most `most` numbers, or of one parameter."""
+def parameter_slices(parameters: Sequence[nn.Parameter], max_elements: int) -> Iterator[list[nn.Parameter]]:
+    """Split parameters, in order, into lists of at most `max_elements` elements, or of one larger parameter."""
     part: list[nn.Parameter] = []
     size = 0
     for parameter in parameters:
-        if part and size + parameter.numel() > most:
+        if part and size + parameter.numel() > max_elements:
             yield part
             part, size = [], 0
         part.append(parameter)
@@ -60,8 +60,8 @@ def slices(parameters: Sequence[nn.Parameter], most: int) -> Iterator[list[nn.Pa
 
 
 @contextmanager
-def visiting(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """The network on this device while the `with` block runs, and back where it was afterwards."""
+def on_device(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Move a network to `device` for the `with` block, and back afterwards."""
     home = next(network.parameters()).device
     network.to(device)
     try:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from networks.architectures.stylegan3 import Generator, SynthesisInput
 from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate
-from training.engine.keyed_rng import Draws
+from training.engine.keyed_rng import Rng
 
 FURTHEST = 0.125  # of the image's size, as in the metric EQ-T
 
@@ -33,7 +33,7 @@ class Motion:
         return matrix
 
 
-def drawn_motion(draws: Draws, G: Generator) -> Motion:
+def drawn_motion(draws: Rng, G: Generator) -> Motion:
     """One for the whole round, from its first picture's stream; for R every other one is a turn by any angle."""
     which, x, y = draws.uniform("equivariance", 3)[0]
     if G.synthesis.config.use_radial_filters and which < 0.5:

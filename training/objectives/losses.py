@@ -1,4 +1,4 @@
-"""What the two networks are trained for: the logistic loss, R1, path length, and what surrounds them in each phase."""
+"""Training losses of G and D: logistic loss, R1, path length, equivariance and the VAE warmup's, phase by phase."""
 
 from __future__ import annotations
 
@@ -14,49 +14,52 @@ from torch import Tensor
 from networks.architectures import stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator
 from ops import filter2d
-from training.engine.gradient_checkpointing import run_block, synthesise
-from training.engine.keyed_rng import Draws
+from training.engine.gradient_checkpointing import run_block, synthesize
+from training.engine.keyed_rng import Rng
 from training.objectives.equivariance import drawn_motion, equivariance_error
-from training.objectives.vae_warmup import Encoder, Start, divergence, picture_distance
+from training.objectives.vae_warmup import Encoder, WarmupSchedule, kl_to_standard_normal, multiscale_l1
 
 Generator = stylegan2.Generator | stylegan3.Generator
-Augment = Callable[[Tensor, Draws, str], Tensor]
-Report = Callable[[str, Tensor], None]  # takes the values of one round for the statistics, one a picture
+Augment = Callable[[Tensor, Rng, str], Tensor]
+Report = Callable[[str, Tensor], None]  # receives the name of a statistic and its values, one per image
 
 PHASES = ("Gmain", "Greg", "Gboth", "Dmain", "Dreg", "Dboth")
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What is weighed how much."""
+    """Weights and schedules of the losses."""
 
     r1_gamma: float = 10.0
     style_mixing_prob: float = 0.0
     pl_weight: float = 0.0
-    pl_batch_shrink: int = 2  # path length is measured on this fraction of the batch
+    pl_batch_shrink: int = 2  # path length is computed on 1/pl_batch_shrink of the batch
     pl_decay: float = 0.01
     blur_init_sigma: float = 0.0  # pixels
     blur_fade_kimg: float = 0.0
     noise_mode: str = "random"  # of StyleGAN2's noise inputs
-    equivariance: float = 0.0  # weight of our regulariser, StyleGAN3 only
-    start: Start = Start()  # as an autoencoder, or at once
-    recompute: bool = False  # layers in the backward pass, to need less memory
+    equivariance_weight: float = 0.0  # of our own regularizer, StyleGAN3 only
+    warmup: WarmupSchedule = WarmupSchedule()  # default: none
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One round of one phase. Classes [N, c_dim] have no columns where there are none."""
+    """Inputs of one phase for one micro-batch. c_dim is 0 for a dataset without classes."""
 
     real: Tensor  # [N,C,H,W] in [-1, 1]
-    real_c: Tensor
+    real_c: Tensor  # [N, c_dim]
     z: Tensor  # [N, z_dim]
-    c: Tensor
-    draws: Draws
-    shown: Tensor | None = None  # [N,C,H,W] to the encoder in place of the reals
+    c: Tensor  # [N, c_dim], of the generated images
+    rng: Rng
+    encoder_images: Tensor | None = None  # [N,C,H,W], the encoder's input where it is not `real`
 
 
 class Losses:
-    """Adds the gradients of one phase to its network. Karras et al. 2020 (StyleGAN2), 2020 (ADA), 2021 (StyleGAN3)."""
+    """Accumulates the gradients of each phase's loss.
+
+    Karras et al. 2020 (StyleGAN2), 2020 (ADA), 2021 (StyleGAN3).
+    """
 
     def __init__(
         self,
@@ -68,59 +71,67 @@ class Losses:
     ) -> None:
         self.G, self.D, self.settings, self.augment, self.report = G, D, settings, augment, report
         self.pl_mean = torch.zeros([], device=next(D.parameters()).device)
-        # ADA's generators let w_avg learn in every pass, StyleGAN3's repository in the discriminator's alone.
-        self.w_avg_always = G.config.w_avg_beta == 0.995
-        self.encoder: Encoder | None = None  # while the autoencoder's loss counts
-        self.scale = 1.0  # of the loss before the backward pass; see `GradientScale`
+        # ADA updates w_avg in every pass of the mapping network, StyleGAN3's code in D's main phase only.
+        self.update_w_avg_always = G.config.w_avg_beta == 0.995
+        self.encoder: Encoder | None = None  # present while the reconstruction loss is used
+        self.loss_scale = 1.0  # multiplies the loss before the backward pass; see `LossScaler`
 
     def accumulate(self, phase: str, batch: Batch, gain: float, images_done: int) -> None:
-        """Add the gradients of the mean loss of `batch` times `gain`, after `images_done` pictures of training."""
+        """Add the gradients of `gain` times the mean loss of `batch` to the parameters that require gradients.
+
+        phase is one of PHASES or "VAE"; images_done is the number of images trained so far.
+        """
         if phase == "VAE":
-            self._autoencode(batch, gain, images_done)
+            self._vae_loss(batch, gain, images_done)
             return
         settings = self.settings
-        main = phase in ("Gmain", "Gboth", "Dmain", "Dboth")
+        has_main_loss = phase in ("Gmain", "Gboth", "Dmain", "Dboth")
         sigma = blur_sigma(settings.blur_init_sigma, settings.blur_fade_kimg, images_done)
         if phase in ("Greg", "Gboth") and settings.pl_weight != 0:
-            regularise = True
+            regularize = True
         else:
-            regularise = phase in ("Dreg", "Dboth") and settings.r1_gamma != 0
+            regularize = phase in ("Dreg", "Dboth") and settings.r1_gamma != 0
         if phase.startswith("G"):
-            if main:
-                self._generator(batch, gain, sigma, images_done)
-                if settings.equivariance != 0:
-                    self._equivariance(batch, gain)
-            if regularise:
-                self._path_length(batch, gain)
+            if has_main_loss:
+                self._g_main_loss(batch, gain, sigma, images_done)
+                if settings.equivariance_weight != 0:
+                    self._equivariance_loss(batch, gain)
+            if regularize:
+                self._path_length_loss(batch, gain)
         else:
-            fake = self._fakes(batch, gain, sigma) if main else None
-            if main or regularise:
-                self._reals(batch, gain, sigma, fake, regularise)
+            fake = self._d_fake_loss(batch, gain, sigma) if has_main_loss else None
+            if has_main_loss or regularize:
+                self._d_real_loss(batch, gain, sigma, fake, regularize)
 
-    def _generator(self, batch: Batch, gain: float, sigma: float, images_done: int) -> None:
-        weight = 0.0 if self.encoder is None else self.settings.start.fading_weight(images_done)
-        coded = max(len(batch.z) // 2, 1) if weight > 0 else 0
-        if coded > 0:
-            batch = self._with_codes(batch, coded)
-        fakes, _ = self._generate(batch, len(batch.z), learn_averages=False, unmixed=coded)
-        logits = self._judge(fakes, batch.c, batch.draws, "fake", sigma)
+    def _g_main_loss(self, batch: Batch, gain: float, sigma: float, images_done: int) -> None:
+        weight = 0.0 if self.encoder is None else self.settings.warmup.reconstruction_weight(images_done)
+        num_coded = max(len(batch.z) // 2, 1) if weight > 0 else 0
+        if num_coded > 0:
+            batch = self._encode_reals(batch, num_coded)
+        fakes, _ = self._run_generator(batch, len(batch.z), update_emas=False, num_unmixed=num_coded)
+        logits = self._run_discriminator(fakes, batch.c, batch.rng, "fake", sigma)
         self._report_logits("fake", logits)
         loss = F.softplus(-logits)
         self.report("Loss/G/loss", loss)
         total = loss.mean()
-        if coded > 0:
-            distance = picture_distance(fakes[:coded], batch.real[:coded])
+        if num_coded > 0:
+            distance = multiscale_l1(fakes[:num_coded], batch.real[:num_coded])
             self.report("Loss/VAE/distance", distance)
             self.report("Loss/VAE/weight", torch.tensor(weight))
             total = total + distance.mean() * weight
         self._backward(total * gain)
 
-    def _with_codes(self, batch: Batch, count: int) -> Batch:
-        """The first `count` pictures are to be those reals: their codes, by the encoder as it is, and their classes."""
+    def _encode_reals(self, batch: Batch, count: int) -> Batch:
+        """Replace the first `count` z and c by the codes and classes of the batch's real images.
+
+        The encoder is not trained by this.
+        """
         assert self.encoder is not None
         with torch.no_grad():
-            mean, log_variance = self.encoder((batch.real if batch.shown is None else batch.shown)[:count])
-        noise = batch.draws.normal("code", mean.shape[1])[:count]
+            mean, log_variance = self.encoder(
+                (batch.real if batch.encoder_images is None else batch.encoder_images)[:count]
+            )
+        noise = batch.rng.normal("code", mean.shape[1])[:count]
         codes = mean + noise * (log_variance / 2).exp()
         return replace(
             batch,
@@ -128,36 +139,36 @@ class Losses:
             c=torch.cat([batch.real_c[:count], batch.c[count:]]),
         )
 
-    def _autoencode(self, batch: Batch, gain: float, images_done: int) -> None:
-        """Each real picture to its code, and back by G; without noise inputs, which it could not foresee."""
-        assert self.encoder is not None  # without one there is no such phase
-        mean, log_variance = self.encoder(batch.real if batch.shown is None else batch.shown)
-        z = mean + batch.draws.normal("code", mean.shape[1]) * (log_variance / 2).exp()
+    def _vae_loss(self, batch: Batch, gain: float, images_done: int) -> None:
+        """Encode the real images and reconstruct them by G, without noise inputs, which a code cannot predict."""
+        assert self.encoder is not None  # the VAE phase exists only with an encoder
+        mean, log_variance = self.encoder(batch.real if batch.encoder_images is None else batch.encoder_images)
+        z = mean + batch.rng.normal("code", mean.shape[1]) * (log_variance / 2).exp()
         ws = self.G.mapping(z, batch.real_c, update_emas=True)
-        made = self._paint(batch, ws, learn_averages=True, noise_mode="none")
-        distance, nats = picture_distance(made, batch.real), divergence(mean, log_variance)
+        reconstructions = self._synthesize(batch, ws, update_emas=True, noise_mode="none")
+        distance, nats = multiscale_l1(reconstructions, batch.real), kl_to_standard_normal(mean, log_variance)
         self.report("Loss/VAE/distance", distance.detach())
         self.report("Loss/VAE/nats", nats.detach())
-        weight = self.settings.start.kl_weight(images_done)
+        weight = self.settings.warmup.kl_weight(images_done)
         self.report("Loss/VAE/nats_weight", torch.tensor(weight))
         loss = distance + nats * weight
         self._backward(loss.mean() * gain)
 
-    def _equivariance(self, batch: Batch, gain: float) -> None:
-        """On half of the batch, as each of its pictures is painted twice."""
+    def _equivariance_loss(self, batch: Batch, gain: float) -> None:
+        """Use half of the batch, as each image is synthesized twice."""
         G = self.G
-        assert isinstance(G, stylegan3.Generator)  # the configuration saw to that
+        assert isinstance(G, stylegan3.Generator)  # checked by `training.config.resolve`
         count = max(len(batch.z) // 2, 1)
-        ws = self._styles(batch, count, learn_averages=False)
-        motion = drawn_motion(batch.draws, G)
-        error = equivariance_error(G, motion, lambda: self._paint(batch, ws, learn_averages=False))
+        ws = self._map(batch, count, update_emas=False)
+        motion = drawn_motion(batch.rng, G)
+        error = equivariance_error(G, motion, lambda: self._synthesize(batch, ws, update_emas=False))
         self.report("Loss/equivariance", error)
-        self._backward(error.mean() * (self.settings.equivariance * gain))
+        self._backward(error.mean() * (self.settings.equivariance_weight * gain))
 
-    def _path_length(self, batch: Batch, gain: float) -> None:
+    def _path_length_loss(self, batch: Batch, gain: float) -> None:
         count = max(len(batch.z) // self.settings.pl_batch_shrink, 1)
-        fakes, ws = self._generate(batch, count, learn_averages=False, purpose="path ")
-        noise = batch.draws.normal("path noise", *fakes.shape[1:])[:count]
+        fakes, ws = self._run_generator(batch, count, update_emas=False, purpose="path ")
+        noise = batch.rng.normal("path noise", *fakes.shape[1:])[:count]
         lengths = path_lengths(fakes, ws, noise)
         mean = self.pl_mean.lerp(lengths.mean(), self.settings.pl_decay)
         self.pl_mean.copy_(mean.detach())
@@ -167,24 +178,24 @@ class Losses:
         self.report("Loss/G/reg", loss)
         self._backward(loss.mean() * gain)
 
-    def _fakes(self, batch: Batch, gain: float, sigma: float) -> Tensor:
+    def _d_fake_loss(self, batch: Batch, gain: float, sigma: float) -> Tensor:
         with torch.no_grad():
-            fakes, _ = self._generate(batch, len(batch.z), learn_averages=True)
-        logits = self._judge(fakes, batch.c, batch.draws, "fake", sigma)
+            fakes, _ = self._run_generator(batch, len(batch.z), update_emas=True)
+        logits = self._run_discriminator(fakes, batch.c, batch.rng, "fake", sigma)
         self._report_logits("fake", logits)
         loss = F.softplus(logits)
         self._backward(loss.mean() * gain)
         return loss.detach()
 
-    def _reals(self, batch: Batch, gain: float, sigma: float, fake: Tensor | None, regularise: bool) -> None:
-        real = batch.real.detach().requires_grad_(regularise)
-        logits = self._judge(real, batch.real_c, batch.draws, "real", sigma)
+    def _d_real_loss(self, batch: Batch, gain: float, sigma: float, fake: Tensor | None, regularize: bool) -> None:
+        real = batch.real.detach().requires_grad_(regularize)
+        logits = self._run_discriminator(real, batch.real_c, batch.rng, "real", sigma)
         self._report_logits("real", logits)
         loss = torch.zeros_like(logits)
         if fake is not None:
             loss = F.softplus(-logits)
             self.report("Loss/D/loss", fake + loss.detach())
-        if regularise:
+        if regularize:
             penalty = gradient_penalty(logits, real)
             self.report("Loss/r1_penalty", penalty)
             r1 = penalty * (self.settings.r1_gamma / 2)
@@ -192,86 +203,95 @@ class Losses:
             loss = loss + r1[:, None]
         self._backward(loss.mean() * gain)
 
-    def _generate(
-        self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "", unmixed: int = 0
+    def _run_generator(
+        self, batch: Batch, count: int, *, update_emas: bool, purpose: str = "", num_unmixed: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """The first `count` pictures [N,C,H,W] and their ws [N, num_ws, w_dim]."""
-        ws = self._styles(batch, count, learn_averages=learn_averages, purpose=purpose, unmixed=unmixed)
-        return self._paint(batch, ws, learn_averages=learn_averages, purpose=purpose), ws
+        """Generate the first `count` images [count,C,H,W] and return them with their ws [count, num_ws, w_dim]."""
+        ws = self._map(batch, count, update_emas=update_emas, purpose=purpose, num_unmixed=num_unmixed)
+        return self._synthesize(batch, ws, update_emas=update_emas, purpose=purpose), ws
 
-    def _styles(self, batch: Batch, count: int, *, learn_averages: bool, purpose: str = "", unmixed: int = 0) -> Tensor:
-        """ws [N, num_ws, w_dim] of the first `count` pictures, mixed but for the first `unmixed`."""
-        draws, mapping = batch.draws, self.G.mapping
+    def _map(self, batch: Batch, count: int, *, update_emas: bool, purpose: str = "", num_unmixed: int = 0) -> Tensor:
+        """Map the first `count` z to ws [count, num_ws, w_dim], with style mixing except in the first `num_unmixed`."""
+        rng, mapping = batch.rng, self.G.mapping
         z, c = batch.z[:count], batch.c[:count]
-        ws = mapping(z, c, update_emas=learn_averages or self.w_avg_always)
+        ws = mapping(z, c, update_emas=update_emas or self.update_w_avg_always)
         if self.settings.style_mixing_prob > 0:
-            chance, place = draws.uniform(purpose + "mixing", 2)[:count].T
-            cutoffs = 1 + np.floor(place * (ws.shape[1] - 1)).astype(int)
+            chance, position = rng.uniform(purpose + "mixing", 2)[:count].T
+            cutoffs = 1 + np.floor(position * (ws.shape[1] - 1)).astype(int)
             cutoffs[chance >= self.settings.style_mixing_prob] = ws.shape[1]
-            cutoffs[:unmixed] = ws.shape[1]
-            others = mapping(draws.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
+            cutoffs[:num_unmixed] = ws.shape[1]
+            others = mapping(rng.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
             ws = mix_styles(ws, others, torch.from_numpy(cutoffs))
         return ws
 
-    def _paint(
-        self, batch: Batch, ws: Tensor, *, learn_averages: bool, purpose: str = "", noise_mode: str | None = None
+    def _synthesize(
+        self, batch: Batch, ws: Tensor, *, update_emas: bool, purpose: str = "", noise_mode: str | None = None
     ) -> Tensor:
-        """Pictures [N,C,H,W] of ws, which belong to the first N of the batch."""
+        """Synthesize images [N,C,H,W] from ws [N, num_ws, w_dim], those of the batch's first N images."""
 
         def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:
-            return batch.draws.normal(f"{purpose}noise {name}", *shape[1:])[: len(ws)]
+            return batch.rng.normal(f"{purpose}noise {name}", *shape[1:])[: len(ws)]
 
-        options = {"update_emas": learn_averages, "noise_mode": noise_mode or self.settings.noise_mode, "noise": noise}
-        if self.settings.recompute:
-            return synthesise(self.G.synthesis, ws, **options)
+        options = {"update_emas": update_emas, "noise_mode": noise_mode or self.settings.noise_mode, "noise": noise}
+        if self.settings.gradient_checkpointing:
+            return synthesize(self.G.synthesis, ws, **options)
         return self.G.synthesis(ws, **options)
 
-    def _judge(self, images: Tensor, c: Tensor, draws: Draws, which: str, sigma: float) -> Tensor:
+    def _run_discriminator(self, images: Tensor, c: Tensor, rng: Rng, which: str, sigma: float) -> Tensor:
         images = blur(images, sigma)
         if self.augment is not None:
-            images = self.augment(images, draws, which)
-        return self.D(images, c, run_block=run_block if self.settings.recompute else None)
+            images = self.augment(images, rng, which)
+        return self.D(images, c, run_block=run_block if self.settings.gradient_checkpointing else None)
 
     def _report_logits(self, which: str, logits: Tensor) -> None:
         self.report(f"Loss/scores/{which}", logits.detach())
         self.report(f"Loss/signs/{which}", logits.detach().sign())
 
     def _backward(self, loss: Tensor) -> None:
-        (loss * self.scale if self.scale != 1 else loss).backward()
+        (loss * self.loss_scale if self.loss_scale != 1 else loss).backward()
 
 
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-    """How far each picture [N,C,H,W] moves as its ws [N, num_ws, w_dim] move, [N]; can be differentiated.
+    """Norm [N] of the Jacobian-vector product of images [N,C,H,W] by ws [N, num_ws, w_dim]; differentiable.
 
-    `noise` [N,C,H,W] is standard normal. Karras et al. 2020 (StyleGAN2), Eq. 4, root mean square over the rows of ws.
+    noise [N,C,H,W] is standard normal. Karras et al. 2020 (StyleGAN2), Eq. 4; root mean square over the rows of ws.
     """
     projected = (images * noise / math.sqrt(images.shape[2] * images.shape[3])).sum()
-    (slope,) = torch.autograd.grad(projected, ws, create_graph=True)
-    return slope.square().sum(dim=2).mean(dim=1).sqrt()
+    (gradient,) = torch.autograd.grad(projected, ws, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
 def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """The squared slope [N] of each logit in its picture; can be differentiated. R1, Mescheder et al. 2018."""
-    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return slope.square().sum(dim=[1, 2, 3])
+    """Squared gradient norm [N] of each logit [N, 1] by its image [N,C,H,W]; differentiable.
+
+    R1 regularization: Mescheder et al. 2018, Eq. 9.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=[1, 2, 3])
 
 
 def mix_styles(ws: Tensor, others: Tensor, cutoffs: Tensor) -> Tensor:
-    """Rows of ws [N, num_ws, w_dim] from each picture's cutoff [N] on are the others'. Karras et al. 2019, 3.1."""
+    """Style mixing: replace rows of ws [N, num_ws, w_dim] from each image's cutoff [N] on by those of others.
+
+    Karras et al. 2019 (StyleGAN), Section 3.1.
+    """
     rows = torch.arange(ws.shape[1])
     return torch.where((rows >= cutoffs[:, None]).to(ws.device)[:, :, None], others, ws)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """A Gaussian blur that falls to one half at `sigma` pixels; below a third of a pixel nothing happens."""
-    reach = math.floor(sigma * 3)
-    if reach < 1:
+    """Blur images [N,C,H,W] by a Gaussian that falls to 1/2 at `sigma` pixels; unchanged for sigma under 1/3."""
+    radius = math.floor(sigma * 3)
+    if radius < 1:
         return images
-    steps = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
-    kernel = (-(steps / sigma).square()).exp2()
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=torch.float32)
+    kernel = (-(offsets / sigma).square()).exp2()
     return filter2d(images, kernel / kernel.sum())
 
 
 def blur_sigma(initial: float, fade_kimg: float, images_done: int) -> float:
-    """What D's input is blurred by, fading to nothing over `fade_kimg` thousand pictures (StyleGAN3-R, App. D)."""
+    """Sigma in pixels of the blur of D's input: falls linearly to 0 over fade_kimg thousand images.
+
+    Karras et al. 2021 (StyleGAN3), config R, Appendix D.
+    """
     return max(1 - images_done / (fade_kimg * 1000), 0) * initial if fade_kimg > 0 else 0.0

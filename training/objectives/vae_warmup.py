@@ -1,10 +1,11 @@
-"""A start as a variational autoencoder, before D judges: G learns what the pictures are about from the pictures.
+"""Warmup as a variational autoencoder: G learns to reconstruct the dataset's images before adversarial training starts.
 
-With D alone to learn from, a generator needs a long time until it makes anything, and on a small machine most of the
-time there is. As the decoder of an autoencoder it is shown each picture, so that shapes, places, colours and light are
-there after a few thousand; D, whose layers the encoder has trained, then teaches what an autoencoder never learns:
-sharpness. Kingma and Welling 2014, Eq. 10; Larsen et al. 2016 (VAE/GAN), Section 2, whose two parts come in turn here:
-the autoencoder alone, D alone while G stands still, then both, with less and less of the autoencoder's loss.
+A generator that learns from D alone takes long until its images show anything, and on a small machine that is most of
+the training. As the decoder of an autoencoder it sees each image, so shapes, positions, colors and lighting appear
+after a few thousand images. D, whose layers were trained as the encoder's, then teaches what an autoencoder does not
+learn: sharpness. Kingma and Welling 2014, Eq. 10; Larsen et al. 2016 (VAE/GAN), Section 2. There both losses are used
+at once; here one follows the other: the autoencoder alone, D alone while G is frozen, then GAN training, during which
+the reconstruction loss fades out.
 """
 
 from __future__ import annotations
@@ -20,52 +21,55 @@ from networks.architectures.layers import FullyConnected
 from networks.config import DiscriminatorConfig
 from training.presets import VAE_FADING, VAE_KL
 
-SCALES = 4  # of `picture_distance`
-LEARNING_RATE, MOMENTUM = 0.0025, (0.9, 0.99)  # of Adam; --glr and --dlr are for when D judges
-WIDEST = 5.0  # log variance of a code at most: more than the prior's 0 is of no use, and exp must not overflow
+NUM_SCALES = 4  # of `multiscale_l1`
+LEARNING_RATE, BETAS = 0.0025, (0.9, 0.99)  # of Adam; --glr and --dlr apply to adversarial training
+MAX_LOG_VARIANCE = 5.0  # of a code: more than the prior's 0 is of no use, and exp must not overflow
 
 
 @dataclass(frozen=True)
-class Start:
-    """How a training begins: each part in thousands of pictures, one after the other."""
+class WarmupSchedule:
+    """Lengths of the parts of the warmup, which follow each other, in thousands of images."""
 
-    kimg: float = 0.0  # as an autoencoder
+    kimg: float = 0.0  # autoencoder
     d_kimg: float = 0.0  # D alone
-    fade_kimg: float = 0.0  # both, while the weight of the autoencoder's loss falls to nothing
-    kl: float = VAE_KL  # weight of the nats against `picture_distance`
-    fading: float = VAE_FADING  # weight of `picture_distance` against G's loss, when D begins to judge
+    fade_kimg: float = 0.0  # GAN training while the weight of the reconstruction loss falls to 0
+    kl: float = VAE_KL  # weight of the KL loss relative to `multiscale_l1`
+    fading: float = VAE_FADING  # weight of `multiscale_l1` relative to G's loss, when adversarial training starts
 
     @property
-    def encoder_learns_until(self) -> int:
-        """Pictures."""
+    def encoder_training_end(self) -> int:
+        """Number of images after which the encoder is no longer trained."""
         return round(self.kimg * 1000)
 
     @property
-    def g_is_judged_from(self) -> int:
-        """Pictures after which G learns from D."""
+    def adversarial_start(self) -> int:
+        """Number of images after which G learns from D."""
         return round((self.kimg + self.d_kimg) * 1000)
 
     @property
-    def encoder_serves_until(self) -> int:
-        """Pictures."""
+    def encoder_end(self) -> int:
+        """Number of images after which the encoder is no longer needed."""
         if self.fade_kimg == 0:
-            return self.encoder_learns_until
+            return self.encoder_training_end
         return round((self.kimg + self.d_kimg + self.fade_kimg) * 1000)
 
     def kl_weight(self, images_done: int) -> float:
-        """Of the nats: from nothing up in the first half of the autoencoder, so that codes mean something first."""
+        """Weight of the KL loss: rises from 0 to `kl` over the first half of the autoencoder part.
+
+        Without it, codes would collapse to the prior before they carry information.
+        """
         return self.kl * min(images_done / (self.kimg * 500), 1.0)
 
-    def fading_weight(self, images_done: int) -> float:
-        """Of the distance: the whole until D judges, and from where D judges linearly down to nothing."""
+    def reconstruction_weight(self, images_done: int) -> float:
+        """Weight of the reconstruction loss in GAN training: falls linearly from `fading` to 0 once G learns from D."""
         if self.fade_kimg == 0:
             return 0.0
-        gone = (images_done - self.g_is_judged_from) / (self.fade_kimg * 1000)
-        return self.fading * (1 - min(max(gone, 0.0), 1.0))
+        progress = (images_done - self.adversarial_start) / (self.fade_kimg * 1000)
+        return self.fading * (1 - min(max(progress, 0.0), 1.0))
 
 
 class Encoder(nn.Module):
-    """D's layers with another last one: pictures [N,C,H,W] -> mean and log variance [N, z_dim] of their z."""
+    """D's layers with another last one: images [N,C,H,W] -> mean and log variance [N, z_dim] of their z."""
 
     def __init__(self, config: DiscriminatorConfig, z_dim: int) -> None:
         super().__init__()
@@ -74,27 +78,30 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.trunk(images).chunk(2, dim=1)
-        return mean, log_variance.clamp(-12, WIDEST)
+        return mean, log_variance.clamp(-12, MAX_LOG_VARIANCE)
 
     @torch.no_grad()
-    def give_to(self, D: Discriminator) -> None:
-        """Copy all that D has of these layers, which is all but its last one and its classes."""
-        own, theirs = self.trunk.state_dict(), D.state_dict()
-        for name, tensor in theirs.items():
-            if name in own and not name.startswith("b4.out."):
-                tensor.copy_(own[name])
+    def copy_to_discriminator(self, D: Discriminator) -> None:
+        """Copy the trunk into D: all of D's layers but the last one and the mapping of classes."""
+        source, target = self.trunk.state_dict(), D.state_dict()
+        for name, tensor in target.items():
+            if name in source and not name.startswith("b4.out."):
+                tensor.copy_(source[name])
 
 
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Nats [N] by which codes [N, z_dim] differ from the standard normal z. Kingma and Welling 2014, Appendix B."""
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence [N], in nats, of codes N(mean, exp(log_variance)) [N, z_dim] from N(0, 1).
+
+    Kingma and Welling 2014, Appendix B.
+    """
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
 
 
-def picture_distance(made: Tensor, wanted: Tensor) -> Tensor:
-    """The mean absolute difference [N] of pictures [N,C,H,W], summed over the full size and three halvings of it."""
-    total = torch.zeros(len(made), device=made.device)
-    for scale in range(SCALES):
+def multiscale_l1(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute difference [N] of images [N,C,H,W], summed over full resolution and three halvings of it."""
+    total = torch.zeros(len(images), device=images.device)
+    for scale in range(NUM_SCALES):
         if scale > 0:
-            made, wanted = F.avg_pool2d(made, 2), F.avg_pool2d(wanted, 2)
-        total = total + (made - wanted).abs().mean(dim=[1, 2, 3])
+            images, targets = F.avg_pool2d(images, 2), F.avg_pool2d(targets, 2)
+        total = total + (images - targets).abs().mean(dim=[1, 2, 3])
     return total

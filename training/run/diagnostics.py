@@ -45,7 +45,7 @@ def collapse(fakes: np.ndarray, reals: np.ndarray) -> str | None:
     return None
 
 
-def preflight(
+def estimate_run(
     config: TrainingConfig,
     parameters: tuple[int, int],
     seconds_per_image: float,

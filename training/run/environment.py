@@ -45,7 +45,7 @@ def prepare_torch(config: TrainingConfig) -> None:
 
 
 @contextlib.contextmanager
-def memory_explained(config: TrainingConfig) -> Iterator[None]:
+def explain_oom(config: TrainingConfig) -> Iterator[None]:
     """Turn running out of memory into advice."""
     try:
         yield
@@ -58,7 +58,7 @@ def memory_explained(config: TrainingConfig) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stopping_gently(interrupt: Callable[[], None]) -> Iterator[None]:
+def graceful_shutdown(interrupt: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C and a polite kill call `interrupt`; another Ctrl-C a second later or more stops at once.
 
     A second signal that comes sooner is the same one: torchrun passes on what its processes have had already.

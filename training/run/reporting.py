@@ -9,17 +9,17 @@ import numpy as np
 
 from networks import CheckpointError, save_networks
 from runs.run_folder import RunError
-from training.engine.offload import visiting
+from training.engine.offload import on_device
 from training.run import image_grids
 from training.run.diagnostics import advice, collapse
 from training.run.environment import duration, memory_in_use
-from training.run.statistics import summary
+from training.run.statistics import summarize
 
 if TYPE_CHECKING:
     from training.loop import Training
 
 
-def tell_tick(training: Training, moments: dict[str, list[float]], spent: float, done: bool) -> None:
+def report_tick(training: Training, moments: dict[str, list[float]], spent: float, done: bool) -> None:
     """All that the leading process says and writes of a tick that took `spent` seconds. Raises OSError, RunError."""
     kimg = training.images / 1000
     per_kimg = spent / max(training.images - training.tick_images, 1) * 1000
@@ -41,20 +41,20 @@ def tell_tick(training: Training, moments: dict[str, list[float]], spent: float,
         "Resources/peak_gpu_mem_reserved_gb": reserved,
     }
     for name, value in numbers.items():
-        training.ticking.put(name, value)
-    training.say(
+        training.tick_values.put(name, value)
+    training.log(
         f"tick {training.tick:<5d} kimg {kimg:<8.1f} time {duration(seconds):<12s} sec/tick {spent:<7.1f} "
         f"sec/kimg {per_kimg:<7.2f} maintenance {training.maintenance:<6.1f} cpumem {cpu:<6.2f} "
         f"gpumem {gpu:<6.2f} reserved {reserved:<6.2f} augment {p:.3f}"
     )
-    stats = summary({**moments, **training.ticking.moments()})
+    stats = summarize({**moments, **training.tick_values.moments()})
     told = advice(training.config, stats, p, kimg)
     snap = training.control.snap
-    if done or (snap > 0 and training.tick % snap == 0) or training.control.snapshot_wished():
+    if done or (snap > 0 and training.tick % snap == 0) or training.control.take_snapshot_request():
         told += write_snapshot(training)
     for line in told:
-        training.say(f"Advice: {line}")
-    training.folder.record(**stats, timestamp=time.time())
+        training.log(f"Advice: {line}")
+    training.folder.log_stats(**stats, timestamp=time.time())
     training.events.write(stats, training.images)
     training.status("running", advice=told, seconds_per_kimg=per_kimg)
 
@@ -92,7 +92,7 @@ def write_sheet(training: Training, name: str) -> np.ndarray:
     config = training.config
     columns, rows = image_grids.sheet_size(config.resolution, config.grid, training.device.type)
     labels = None if training.dataset.has_onehot_labels else training.reals[1]
-    with visiting(training.trainer.G_ema, training.device):
+    with on_device(training.trainer.G_ema, training.device):
         made = image_grids.fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
     image_grids.save_sheet(training.folder.path / name, made, columns)
     return made

@@ -34,12 +34,12 @@ class Statistics:
             for name, kept in sorted(self._moments.items())
         }
 
-    def restore(self, moments: dict[str, list[float]]) -> None:
+    def load_state_dict(self, moments: dict[str, list[float]]) -> None:
         """Continue from what `moments` gave."""
         self._moments = {name: list(kept) for name, kept in moments.items()}
 
 
-def summary(moments: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
+def summarize(moments: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
     """{name: {num, mean, std}} as stats.jsonl has it; names without values are left out."""
     found = {}
     for name, (count, total, squares) in moments.items():

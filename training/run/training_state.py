@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.loop import Training
 
 
-def capture(training: Training, signs: list[float], moments: dict[str, list[float]]) -> dict[str, Any]:
+def state_dict(training: Training, signs: list[float], moments: dict[str, list[float]]) -> dict[str, Any]:
     """The state between two steps; signs of D and statistics are those of all processes together."""
     trainer = training.trainer
     networks: dict[str, nn.Module] = {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema}
@@ -30,22 +30,22 @@ def capture(training: Training, signs: list[float], moments: dict[str, list[floa
         "index": training.index,
         "tick": training.tick,
         "tick_images": training.tick_images,
-        "reseeded": training.reseeded,
+        "reseeded": training.divergence_restarts,
         "seconds": training.seconds,
-        "control": training.control.values(),
+        "control": training.control.state_dict(),
         "networks": {name: network.state_dict() for name, network in networks.items()},
-        "optimisers": {name: adam.state_dict() for name, adam in trainer.optimisers.items()},
+        "optimisers": {name: adam.state_dict() for name, adam in trainer.optimizers.items()},
         "pl_mean": trainer.losses.pl_mean,
-        "scale": None if trainer.scale is None else [trainer.scale.value, trainer.scale.good],
-        "forgiven": trainer.forgiven,
+        "scale": None if trainer.loss_scaler is None else [trainer.loss_scaler.value, trainer.loss_scaler.good_steps],
+        "forgiven": trainer.consecutive_nonfinite,
         "p": None if training.augmentation is None else training.augmentation.p,
         "signs": signs,
-        "order": training.feed.state(),
+        "order": training.loader.state_dict(),
         "statistics": moments,
     }
 
 
-def restore(training: Training, state: dict[str, Any]) -> None:
+def load_state_dict(training: Training, state: dict[str, Any]) -> None:
     """Put a training back to where `capture` was called. Raises RunError where its dataset is another one now."""
     if state["fingerprint"] != training.fingerprint:
         raise RunError(
@@ -54,35 +54,35 @@ def restore(training: Training, state: dict[str, Any]) -> None:
         )
     for name, now in versions().items():
         if (then := state["versions"].get(name)) != now:
-            training.say(f"The run had {name} {then} and has {now} now: last digits may differ.")
-    trainer, leads = training.trainer, training.team.leads
+            training.log(f"The run had {name} {then} and has {now} now: last digits may differ.")
+    trainer, leads = training.trainer, training.process_group.is_main
     for name, network in (("G", trainer.G), ("D", trainer.D), ("G_ema", trainer.G_ema)):
         network.load_state_dict(state["networks"][name])
     if trainer.encoder is not None:
         if "V" not in state["optimisers"]:
-            trainer.end_autoencoder()
+            trainer.end_vae_warmup()
         if "encoder" in state["networks"]:
             trainer.encoder.load_state_dict(state["networks"]["encoder"])
         else:
-            trainer.forget_encoder()
-    for name, adam in trainer.optimisers.items():
+            trainer.drop_encoder()
+    for name, adam in trainer.optimizers.items():
         adam.load_state_dict(state["optimisers"][name])
     trainer.losses.pl_mean.copy_(state["pl_mean"])
-    if trainer.scale is not None and state["scale"] is not None:
-        trainer.scale.value, trainer.scale.good = state["scale"]
-    trainer.forgiven = state["forgiven"]
+    if trainer.loss_scaler is not None and state["scale"] is not None:
+        trainer.loss_scaler.value, trainer.loss_scaler.good_steps = state["scale"]
+    trainer.consecutive_nonfinite = state["forgiven"]
     training.images, training.index = state["images"], state["index"]
     training.tick, training.tick_images = state["tick"], state["tick_images"]
-    training.reseeded, training.seconds = state["reseeded"], state["seconds"]
+    training.divergence_restarts, training.seconds = state["reseeded"], state["seconds"]
     if training.augmentation is not None:
         training.augmentation.p = state["p"]
     # What all processes have counted is carried on by the leader alone.
     counted = state["statistics"]
     training.statistics = Statistics()
-    training.statistics.restore(counted if leads else dict.fromkeys(counted, [0.0, 0.0, 0.0]))
-    training.control.restore(state["control"])
-    training.control.replay(training.images)
-    if training.adaptation is not None:
-        training.adaptation.sign_sum, training.adaptation.sign_count = state["signs"] if leads else (0.0, 0.0)
-        training.adaptation.target = training.control.target
-    training.feed.restore(state["order"])
+    training.statistics.load_state_dict(counted if leads else dict.fromkeys(counted, [0.0, 0.0, 0.0]))
+    training.control.load_state_dict(state["control"])
+    training.control.replay_from(training.images)
+    if training.ada is not None:
+        training.ada.sign_sum, training.ada.sign_count = state["signs"] if leads else (0.0, 0.0)
+        training.ada.target = training.control.target
+    training.loader.load_state_dict(state["order"])
