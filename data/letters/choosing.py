@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -39,7 +41,18 @@ def chosen(seen: Iterable[Seen], max_styles: int, strict: bool) -> tuple[list[To
         kept += [style for index, (_, style) in enumerate(members) if index in most_varied]
         rest = [(name, style) for index, (name, style) in enumerate(members) if index not in most_varied]
         told += [(name, (("more styles than --max-styles", style.family),), False) for name, style in rest]
-    return told, kept
+    return told, _told_apart(kept)
+
+
+def _told_apart(styles: Iterable[Style]) -> list[Style]:
+    """Styles of one name that look otherwise, as optical sizes do, get numbers: Regular, Regular 2."""
+    times: Counter[tuple[str, str]] = Counter()
+    apart: list[Style] = []
+    for style in styles:
+        times[style.family, style.style] += 1
+        number = times[style.family, style.style]
+        apart.append(style if number == 1 else replace(style, style=f"{style.style} {number}"))
+    return apart
 
 
 def varied(styles: Sequence[Style], count: int) -> list[int]:
@@ -47,8 +60,8 @@ def varied(styles: Sequence[Style], count: int) -> list[int]:
     if len(styles) <= count:
         return list(range(len(styles)))
     looks = np.stack([style.likeness.ravel() for style in styles]).astype(np.float32)
-    regular = [index for index, style in enumerate(styles) if style.style.casefold() in ("regular", "book", "roman")]
-    taken = [regular[0] if regular else 0]
+    names = [style.style.casefold() for style in styles]
+    taken = [next((names.index(name) for name in ("regular", "normal", "roman", "book") if name in names), 0)]
     nearest = np.abs(looks - looks[taken[0]]).mean(1)
     while len(taken) < count:
         taken.append(int(nearest.argmax()))

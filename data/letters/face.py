@@ -49,23 +49,22 @@ class Font:
     def __init__(self, data: bytes, place: Place, size: float) -> None:
         self.size = size
         try:
-            self._font = ImageFont.truetype(io.BytesIO(data), size, place.number, layout_engine=ImageFont.Layout.BASIC)
-            if place.instance:
-                self._font.font.setvarname(place.instance)
+            # FreeType takes the number of a style in the upper half. Pillow's own get_variation_names is not asked:
+            # it ends the process where a style has no name (13.0).
+            index = place.number | place.instance << 16
+            self._font = ImageFont.truetype(io.BytesIO(data), size, index, layout_engine=ImageFont.Layout.BASIC)
         except (OSError, ValueError, MemoryError) as error:
             raise FontError(str(error) or "damaged") from None
 
-    def instances(self) -> list[str]:
-        """The names of a variable font's styles; empty for other fonts."""
-        try:
-            return [_text(name) for name in self._font.get_variation_names()]
-        except (OSError, NotImplementedError):
-            return []
-
     def names(self) -> tuple[str, str]:
         """Family and style as the file gives them, either may be empty."""
-        family, style = self._font.getname()
-        return _text(family or ""), _text(style or "")
+        return self._name("family"), self._name("style")
+
+    def _name(self, which: str) -> str:
+        try:
+            return _text(getattr(self._font.font, which) or "")
+        except UnicodeError:  # damaged, or in an encoding of its own
+            return ""
 
     def drawing(self, character: str) -> Drawing | None:
         """The character with its left end of the baseline at the origin; None without ink. Raises FontError."""
@@ -87,7 +86,7 @@ def family_and_style(family: str, style: str, file: str) -> tuple[str, str]:
 
     ("Cabin SemiBold", "Italic") -> ("Cabin", "SemiBold Italic"). Without a family, the file's name serves.
     """
-    words = (family or PurePosixPath(file).stem).split()
+    words = (family or _text(PurePosixPath(file).stem) or "Unnamed").split()
     moved: list[str] = []
     while len(words) > 1 and _STYLE_WORD.fullmatch(words[-1]):
         moved.insert(0, words.pop())
@@ -99,8 +98,7 @@ def family_and_style(family: str, style: str, file: str) -> tuple[str, str]:
     return " ".join(words), " ".join(moved + rest) or "Regular"
 
 
-def _text(name: str | bytes) -> str:
+def _text(name: str) -> str:
     """A name as one line that can be read and written, of bearable length."""
-    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    text = "".join(letter if letter.isprintable() else " " for letter in text.encode("utf-8", "replace").decode())
+    text = "".join(letter if letter.isprintable() else " " for letter in name)
     return " ".join(text.split())[:_MOST_LETTERS_IN_A_NAME]

@@ -17,7 +17,7 @@ _SFNT = {b"\0\1\0\0", b"OTTO", b"true"}
 _MOST_FONTS, _LARGEST, _LARGEST_TABLE = 256, 1 << 28, 1 << 26
 _PICTORIAL = 5  # the first number of PANOSE, where it is a pictorial (symbol) font
 # Tables that WOFF2 names by number, as far as we ask for them (WOFF File Format 2.0, section 4.1).
-_WOFF2 = {10: b"glyf", 11: b"loca", 13: b"CFF ", 32: b"CBDT", 34: b"COLR", 36: b"SVG ", 37: b"sbix"}
+_WOFF2 = {10: b"glyf", 11: b"loca", 13: b"CFF ", 32: b"CBDT", 34: b"COLR", 36: b"SVG ", 37: b"sbix", 47: b"fvar"}
 
 
 class FontError(DatasetError):
@@ -26,12 +26,13 @@ class FontError(DatasetError):
 
 @dataclass(frozen=True)
 class FontFile:
-    """How many fonts a file holds, and, of the first, whether it draws by outlines, in color, or symbols."""
+    """How many fonts a file holds, and, of the first, how it draws and whether it has styles to choose from."""
 
     fonts: int
     has_outlines: bool
     is_color: bool
     is_symbol: bool
+    is_variable: bool
 
 
 def inspected(data: bytes) -> FontFile:
@@ -61,7 +62,8 @@ def inspected(data: bytes) -> FontFile:
 def _described(fonts: int, tables: dict[bytes, bytes]) -> FontFile:
     has_outlines = bool(tables.keys() & _OUTLINES)
     is_color = bool(tables.keys() & _COLORS) and not (has_outlines and _few_in_color(tables))
-    return FontFile(fonts, has_outlines, is_color, _draws_symbols(tables.get(b"cmap", b""), tables.get(b"OS/2", b"")))
+    is_symbol = _draws_symbols(tables.get(b"cmap", b""), tables.get(b"OS/2", b""))
+    return FontFile(fonts, has_outlines, is_color, is_symbol, b"fvar" in tables)
 
 
 def _few_in_color(tables: dict[bytes, bytes]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,30 +94,37 @@ def look(source: Source, index: int, parcel: Any, characters: tuple[str, ...]) -
         return [Seen(name, None, (("symbol font", ""),))]
     found: list[Seen] = []
     for number in range(about.fonts):
-        for place, title in _places(data, name, number):
+        for place, font in _opened(data, name, number, about.is_variable):
             if len(found) == _MOST_STYLES:
                 return [*found, Seen(name, None, (("too many styles", f"only the first {_MOST_STYLES} looked at"),))]
-            found.append(_seen(data, place, title, characters))
+            found.append(_seen(font, place, characters))
     return found
 
 
-def _places(data: bytes, file: str, number: int) -> list[tuple[Place, str]]:
-    """A font's own style, or, of a variable font, every style that it names."""
-    title = f"{file} #{number + 1}" if number else file
-    try:
-        instances = Font(data, Place(file, number), _EM).instances()
-    except FontError:
-        instances = []
-    places = [(Place(file, number, place), f"{title} {name}") for place, name in enumerate(instances, 1)]
-    return places or [(Place(file, number), title)]
+def _opened(data: bytes, file: str, number: int, variable: bool) -> Iterator[tuple[Place, Font | FontError]]:
+    """A font's own style, or, of a variable font, every style that it names; or why it cannot be opened."""
+    instance = 1
+    while variable:
+        place = Place(file, number, instance)
+        try:
+            yield place, Font(data, place, _EM)
+        except FontError:  # there are no more
+            break
+        instance += 1
+    if instance == 1:
+        try:
+            yield Place(file, number), Font(data, Place(file, number), _EM)
+        except FontError as error:
+            yield Place(file, number), error
 
 
-def _seen(data: bytes, place: Place, title: str, characters: tuple[str, ...]) -> Seen:
+def _seen(font: Font | FontError, place: Place, characters: tuple[str, ...]) -> Seen:
+    title = f"{place.file} #{place.number + 1}" if place.number else place.file
     try:
-        font = Font(data, place, _EM)
+        if isinstance(font, FontError):
+            raise font
         family, style = font.names()
-        if place.instance:
-            style = font.instances()[place.instance - 1]
+        title = f"{title} {style}" if place.instance else title
         drawings, problems = _drawn(font, characters)
         kept, scale, middle, too_large = fitted(drawings)
     except FontError as error:
