@@ -30,7 +30,7 @@ class _Way:
     rendering: list[float] = field(default_factory=list)  # and what the renderer says that it computed
 
 
-def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patience: float = PATIENCE) -> Section:
+def frames(views: int, cases: dict[str, StyleGAN3Config] | None = None, patience: float = PATIENCE) -> Section:
     """A renderer's process and a window's pictures, off-screen. Where there is no OpenGL, the section says so."""
     from gui.backend.base import ScreenError
 
@@ -38,7 +38,7 @@ def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patie
     try:
         from gui.backend.headless import Headless
 
-        screen = Headless(64, 64, cards_first=True)
+        screen = Headless(64, 64, prefer_gpu=True)
     except (ScreenError, ImportError, OSError) as error:
         return Section(title, f"Not measured: {' '.join(str(error).split())}")
     rows: list[list[str]] = []
@@ -49,7 +49,7 @@ def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patie
         drawn = (GL.glGetString(GL.GL_RENDERER) or b"").decode(errors="replace")
         for name, config in (cases or {name: CASES[name].config for name in ("T 1024", "R 1024")}).items():
             file = save_networks(Path(folder) / "network.safetensors", {"G_ema": make(config)})
-            ways, line = _measure(file, pictures, patience)
+            ways, line = _measure(file, views, patience)
             notes.append(f"{name}: pictures came {line}.")
             for way, seen in ways.items():
                 values = (seen.latency, seen.rendering, seen.upload)
@@ -60,9 +60,9 @@ def frames(pictures: int, cases: dict[str, StyleGAN3Config] | None = None, patie
     )
 
 
-def _measure(file: Path, pictures: int, patience: float) -> tuple[dict[str, _Way], str]:
+def _measure(file: Path, views: int, patience: float) -> tuple[dict[str, _Way], str]:
     """Both ways, and what the window said of the way that it took."""
-    from gui.canvas.views import Pictures
+    from gui.canvas.views import ViewManager
     from renderer.client import OtherProcess
 
     told: list[str] = []
@@ -73,7 +73,7 @@ def _measure(file: Path, pictures: int, patience: float) -> tuple[dict[str, _Way
     scene = Scene(model=Model(path=str(file)), compute=Compute(device=DEVICE))
     ways, seeds = {GPU: _Way(), HOST: _Way()}, itertools.count()
     with OtherProcess() as client:
-        window = Pictures(client, hear)
+        window = ViewManager(client, hear)
 
         def until(true: Callable[[], object]) -> None:
             end = time.monotonic() + patience
@@ -85,7 +85,7 @@ def _measure(file: Path, pictures: int, patience: float) -> tuple[dict[str, _Way
         def picture(seed: int, way: _Way | None) -> None:
             wanted = replace(scene, latent=Latent(seed=seed))
             began = time.perf_counter()
-            window.show(wanted)
+            window.request_canvas(wanted)
             until(lambda: window.canvas.result is not None and window.canvas.result.scene == wanted)
             result = window.canvas.result
             if way is None or result is None:
@@ -99,11 +99,11 @@ def _measure(file: Path, pictures: int, patience: float) -> tuple[dict[str, _Way
         try:
             for _ in range(8):  # kernels are compiled, the way is decided, a graph is recorded
                 picture(next(seeds), None)
-            line, card = window.sharing.transport, window.sharing.card
-            for name in list(ways) * -(-pictures // TURN):
-                if card is None and name == GPU:
+            line, device = window.interop.transport, window.interop.device
+            for name in list(ways) * -(-views // TURN):
+                if device is None and name == GPU:
                     continue
-                if card is not None and client.offer is not None and client.offer.place is not None:
+                if device is not None and client.offer is not None and client.offer.place is not None:
                     client.share(client.offer.place.bus, name == GPU)
                 for _ in range(TURN):
                     picture(next(seeds), ways[name])

@@ -42,11 +42,11 @@ class Program:
         scene = self.app.scene
         latent = replace(scene.latent, x=(number % 997) * 0.013)
         self.app.document.edit(replace(scene, latent=latent), "bench")
-        self.screen.pace.touched()
+        self.screen.scheduler.on_input()
 
     def rest(self, until: float) -> None:
         """Wait as the window's loop does, for news or the next frame, but no longer than until then."""
-        seconds = min(self.screen.pace.rest(self.app), until - time.perf_counter())
+        seconds = min(self.screen.scheduler.seconds_until_due(self.app), until - time.perf_counter())
         if seconds > 0:
             self.news.wait(seconds)
         self.news.clear()
@@ -54,11 +54,11 @@ class Program:
     def settle(self, seconds: float = 120.0) -> float:
         """Until what is to be drawn is asked for and its picture in the texture; when it was. Raises TimeoutError."""
         end = time.perf_counter() + seconds
-        asked = self.app.pictures.canvas.asked
+        asked = self.app.views.canvas.request
         while True:
-            self.screen.turn(self.app)
-            if self.app.pictures.canvas.asked is not asked and not self.app.waiting:
-                return self.app.pictures.meter.arrivals[-1]
+            self.screen.run_once(self.app)
+            if self.app.views.canvas.request is not asked and not self.app.is_waiting:
+                return self.app.views.meter.arrivals[-1]
             if time.perf_counter() > end:
                 raise TimeoutError("no picture came")
             self.rest(end)
@@ -67,13 +67,13 @@ class Program:
         """Whatever is to be painted still is, and the hand rests for a moment."""
         end = time.perf_counter() + PAUSE
         while time.perf_counter() < end:
-            self.screen.turn(self.app)
+            self.screen.run_once(self.app)
             self.rest(end)
 
     @property
-    def pictures(self) -> int:
+    def views(self) -> int:
         """The id of the picture in the texture."""
-        result = self.app.pictures.canvas.result
+        result = self.app.views.canvas.result
         return result.id if result is not None else -1
 
     def __enter__(self) -> Self:
@@ -101,7 +101,7 @@ def latency(case: str, width: int, height: int, seconds: float) -> dict[str, Any
                 began = time.perf_counter()
                 program.change(next(numbers))
                 through.append(program.settle() - began)
-                result = program.app.pictures.canvas.result
+                result = program.app.views.canvas.result
                 assert result is not None
                 inside.append(result.timing["total"] / 1000)
             program.pause()
@@ -141,8 +141,8 @@ def rate(case: str, width: int, height: int, seconds: float) -> dict[str, Any]:
                 number += 1
                 program.change(number)
                 next_move = max(next_move + HAND, now)
-            painted += program.screen.turn(program.app)
-            seen.add(program.pictures)
+            painted += program.screen.run_once(program.app)
+            seen.add(program.views)
             program.rest(next_move)
         took = time.perf_counter() - began
         return {"pictures": len(seen) / took, "frames": painted / took}

@@ -272,7 +272,7 @@ def live(scope: Scope) -> Section:
             pace = attempt(section, f"pictures, {name}, {width}x{height}", "live:rate", **size)
             if delay is not None and pace is not None:
                 times = [milliseconds(delay["latency"]), milliseconds(delay["alone"]), f"{delay['ratio']:.2f}"]
-                rates = [f"{pace['pictures']:.1f}", f"{pace['frames']:.1f}"]
+                rates = [f"{pace['views']:.1f}", f"{pace['frames']:.1f}"]
                 section.rows.append([name, f"{width}x{height}", *times, *rates])
     return section
 

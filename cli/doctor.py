@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         ("packages", packages),
         ("window", window),
         ("off-screen", off_screen),
-        ("pictures", pictures),
+        ("pictures", views),
         ("video", video),
         ("settings", settings),
     )
@@ -61,9 +61,9 @@ def packages() -> str:
 
 
 def window() -> str:
-    from gui.platform_dirs import display_missing
+    from gui.platform_dirs import missing_display_reason
 
-    if missing := display_missing():
+    if missing := missing_display_reason():
         return f"none: {missing}"
     from gui.backend.gl_context import HiddenContext
 
@@ -89,7 +89,7 @@ def opengl() -> str:
     return f"OpenGL {(version or b'').decode()}, {(renderer or b'').decode()}"
 
 
-def pictures() -> str:
+def views() -> str:
     """Which way pictures take from the renderer to the window."""
     import torch
 

@@ -61,9 +61,9 @@ def size(text: str) -> tuple[int, int]:
 def on_screen(options: argparse.Namespace) -> int:
     """Open the window; without a display, say so in one line and demonstrate off-screen."""
     from gui.backend.base import NoDisplayError, ScreenError
-    from gui.platform_dirs import display_missing
+    from gui.platform_dirs import missing_display_reason
 
-    missing = display_missing()
+    missing = missing_display_reason()
     if not missing:
         try:
             return window(options)
@@ -79,17 +79,17 @@ def window(options: argparse.Namespace) -> int:
     """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
     from gui.app import App
     from gui.backend.window import Window
-    from gui.platform_dirs import config_folder, less_motion
+    from gui.platform_dirs import config_folder, prefers_reduced_motion
     from renderer.client import OtherProcess
     from widgets import PANELS
 
     folder = config_folder()
     session, greeting = starting_session(options, folder)
-    if session is not None and greeting and less_motion():
+    if session is not None and greeting and prefers_reduced_motion():
         session = with_scene(session, stopped(session.scene))
     client = OtherProcess(wake=Window.wake)  # first, so that the renderer loads while the window opens
     try:
-        app = App(PANELS, client, session, folder=folder, first_touch_stops=greeting)
+        app = App(PANELS, client, session, folder=folder, start_in_attract_mode=greeting)
         app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
         with Window(app.prefs) as shown:
             try:
@@ -119,14 +119,14 @@ def off_screen(options: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bandlimit-") as folder, Headless(width, height) as screen:
             session, greeting = starting_session(options, Path(folder))
-            app = App(PANELS, client, session, folder=Path(folder), first_touch_stops=greeting)
+            app = App(PANELS, client, session, folder=Path(folder), start_in_attract_mode=greeting)
             app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
             try:
                 open_paths(app, options)
                 with VideoWriter(film, width, height, fps=FPS) as video:
                     demonstrate(screen, app, seconds=DEMONSTRATION, fps=FPS, on_frame=video.write)
                 save_png(shot, screen.screenshot())
-                problem = app.pictures.canvas.problem
+                problem = app.views.canvas.problem
             finally:
                 app.close()
     except (ScreenError, VideoError) as error:
@@ -164,26 +164,26 @@ def greeting_scene() -> Scene:
 
 def with_options(prefs, options: argparse.Namespace):
     """The preferences with what the command line says about window and folders."""
-    from gui.platform_dirs import expanded, here
+    from gui.platform_dirs import expand_home, working_folder
 
     if options.size:
         prefs = replace(prefs, width=options.size[0], height=options.size[1])
     if options.capture_dir:
-        prefs = replace(prefs, capture_folder=str(here() / expanded(options.capture_dir)))
+        prefs = replace(prefs, capture_folder=str(working_folder() / expand_home(options.capture_dir)))
     if options.browse_dir:
-        prefs = replace(prefs, browse_folder=str(here() / expanded(options.browse_dir)))
+        prefs = replace(prefs, browse_folder=str(working_folder() / expand_home(options.browse_dir)))
     return prefs
 
 
 def open_paths(app, options: argparse.Namespace) -> None:
     """Open the first, whatever kind it is, with what the flags say of it; the others go to the recents."""
     from gui import actions
-    from gui.platform_dirs import expanded, here
-    from gui.preferences import with_recent
+    from gui.platform_dirs import expand_home, working_folder
+    from gui.preferences import add_recent
 
-    absolute = [path if "://" in path else str(here() / expanded(path)) for path in options.paths]
+    absolute = [path if "://" in path else str(working_folder() / expand_home(path)) for path in options.paths]
     for path in reversed(absolute[1:]):
-        app.prefs = with_recent(app.prefs, path)
+        app.prefs = add_recent(app.prefs, path)
     if absolute:
         actions.run(app, "file.drop", absolute[0])
         app.document.edit(apply_scene_flags(app.document.scene, options))

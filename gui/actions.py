@@ -18,42 +18,44 @@ from session.scene import moved
 if TYPE_CHECKING:
     from gui.app import App
 
-JUMP = 100_000  # a random seed is below this: as good as any, and short enough to be told to somebody
-HARMLESS = ("help.keys", "help.about", "capture.picture", "capture.window")  # do not end the first motion
+MAX_RANDOM_SEED = 100_000  # a random seed is below this: as good as any, and short enough to be told to somebody
+PASSIVE_COMMANDS = ("help.keys", "help.about", "capture.picture", "capture.window")  # do not end the first motion
 
 
 def run(app: App, name: str, *arguments: Any) -> None:
     """Carry out a command. A name that is not known is a mistake of the program, told as a toast."""
     action = ACTIONS.get(name)
     if action is None:
-        app.toasts.say(f"There is no command {name}.", "error")
+        app.toasts.show(f"There is no command {name}.", "error")
         return
-    if name not in HARMLESS:
-        app.touched()
+    if name not in PASSIVE_COMMANDS:
+        app.end_attract_mode()
     try:
         action(app, *arguments)
     except Exception as error:  # noqa: BLE001 - a command may fail in any way, and none may end the program
-        app.went_wrong(error)
+        app.report_exception(error)
 
 
 def open_network(app: App, path: str = "") -> None:
     """Open a network by path, URL or run folder; without one, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(file_dialog.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen))
+        app.file_dialog.open(
+            file_dialog.OPEN_NETWORK, folder, app.prefs.recents, lambda chosen: open_network(app, chosen)
+        )
         return
     if "://" not in path:
-        path = str(platform_dirs.here() / platform_dirs.expanded(path))
+        path = str(platform_dirs.working_folder() / platform_dirs.expand_home(path))
         app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
-    app.prefs = preferences.with_recent(app.prefs, path)
-    put_network(app, path)
+    app.prefs = preferences.add_recent(app.prefs, path)
+    show_network(app, path)
 
 
-def put_network(app: App, path: str) -> None:
+def show_network(app: App, path: str) -> None:
     """Put another network into the scene; what only made sense for the old one goes back to its default."""
     scene = app.document.scene
     if scene.model.path == path:
-        app.pictures.reload(path)
+        app.views.reload(path)
         return
     app.document.edit(
         replace(
@@ -67,49 +69,49 @@ def put_network(app: App, path: str) -> None:
 
 
 def open_demo(app: App) -> None:
-    put_network(app, "")
+    show_network(app, "")
 
 
 def reload(app: App) -> None:
     """Read the network's file again."""
-    app.pictures.reload(app.document.scene.model.path)
+    app.views.reload(app.document.scene.model.path)
 
 
 def new_session(app: App) -> None:
     app.document.replace(Session())
-    app.toasts.say("A new session. Undo brings the old one back.")
+    app.toasts.show("A new session. Undo brings the old one back.")
 
 
 def open_session(app: App, path: str = "") -> None:
     """Read a session from a YAML file or from a picture that was saved here; without a path, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(file_dialog.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
+        app.file_dialog.open(file_dialog.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
         return
-    place = Path(path)
+    file = Path(path)
     try:
-        session = png.read_session(place) if place.suffix.lower() == ".png" else codec.load(place)
+        session = png.read_session(file) if file.suffix.lower() == ".png" else codec.load(file)
     except codec.SessionError as error:
-        app.toasts.say(str(error), "error")
+        app.toasts.show(str(error), "error")
         return
     app.document.replace(session)
-    app.prefs = replace(app.prefs, browse_folder=str((platform_dirs.here() / place).parent))
-    app.toasts.say(f"Opened {place.name}.")
+    app.prefs = replace(app.prefs, browse_folder=str((platform_dirs.working_folder() / file).parent))
+    app.toasts.show(f"Opened {file.name}.")
 
 
 def save_session(app: App, path: str = "") -> None:
     """Write the session to a file; without a path, ask."""
     if not path:
         folder = app.prefs.browse_folder
-        app.browser.open(file_dialog.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
+        app.file_dialog.open(file_dialog.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
         return
     try:
         codec.save(Path(path), app.document.present)
     except OSError as error:
-        app.toasts.say(f"{path} cannot be written ({error.strerror}): choose another folder.", "error")
+        app.toasts.show(f"{path} cannot be written ({error.strerror}): choose another folder.", "error")
         return
     app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
-    app.toasts.say(f"Saved {path}.")
+    app.toasts.show(f"Saved {path}.")
 
 
 def quit_program(app: App) -> None:
@@ -131,7 +133,7 @@ def reset(app: App) -> None:
 
 def random_latent(app: App) -> None:
     scene = app.document.scene
-    latent = replace(scene.latent, seed=random.randrange(JUMP), x=0.0, y=0.0, projected="")
+    latent = replace(scene.latent, seed=random.randrange(MAX_RANDOM_SEED), x=0.0, y=0.0, projected="")
     app.document.edit(replace(scene, latent=latent))
 
 
@@ -149,15 +151,15 @@ def theme(app: App) -> None:
 
 
 def layout(app: App) -> None:
-    defaults = preferences.Prefs()
-    kept = ("closed", "floating", "drawer", "drawer_height", "layout")
-    app.prefs = replace(app.prefs, **{name: getattr(defaults, name) for name in kept})
+    defaults = preferences.Preferences()
+    layout_fields = ("closed", "floating", "drawer", "drawer_height", "layout")
+    app.prefs = replace(app.prefs, **{name: getattr(defaults, name) for name in layout_fields})
     app.rebuild_layout = True
-    app.bare = False
+    app.panels_hidden = False
 
 
 def panels(app: App) -> None:
-    app.bare = not app.bare
+    app.panels_hidden = not app.panels_hidden
 
 
 def tool(name: str) -> Callable[[App], None]:
@@ -169,52 +171,52 @@ def tool(name: str) -> Callable[[App], None]:
 
 def save_picture(app: App) -> None:
     """Save the picture at its own size, with the session in it, under the next free number."""
-    result = app.pictures.canvas.result
+    result = app.views.canvas.result
     if result is None:
-        app.toasts.say("There is no picture yet.", "warning")
+        app.toasts.show("There is no picture yet.", "warning")
         return
     if result.preview:
-        app.toasts.say("This is a preview; the exact picture is on its way.", "warning")
+        app.toasts.show("This is a preview; the exact picture is on its way.", "warning")
         return
     session = replace(app.document.session, scenes=(result.scene,), active=0)
-    app.save_png(app.pictures.canvas.pixels, session)
+    app.save_png(app.views.canvas.pixels, session)
 
 
 def save_window(app: App) -> None:
-    app.window_wanted = True
+    app.screenshot_requested = True
 
 
 def keys(app: App) -> None:
-    app.showing = "" if app.showing == "keys" else "keys"
+    app.overlay = "" if app.overlay == "keys" else "keys"
 
 
 def about(app: App) -> None:
-    app.showing = "about"
+    app.overlay = "about"
 
 
 def set_preference(app: App, name: str, value: Any) -> None:
     """Change one preference by name."""
-    known = describe(preferences.Prefs)
+    known = describe(preferences.Preferences)
     try:
         app.prefs = replace(app.prefs, **{name: check(known[name], value, name)})
     except (KeyError, FieldError) as error:
-        app.toasts.say(f"The setting {name} was not changed: {error}", "error")
+        app.toasts.show(f"The setting {name} was not changed: {error}", "error")
 
 
-def drop(app: App, path: str) -> None:
+def open_dropped(app: App, path: str) -> None:
     """Open whatever was dropped on the window."""
-    place, suffix = Path(path), Path(path).suffix.lower()
-    if "://" in path or platform_dirs.is_folder(place) or suffix in file_dialog.NETWORKS:
+    file, suffix = Path(path), Path(path).suffix.lower()
+    if "://" in path or platform_dirs.is_folder(file) or suffix in file_dialog.NETWORKS:
         open_network(app, path)
     elif suffix in file_dialog.SESSIONS:
         open_session(app, path)
     elif suffix in (".npz", ".npy"):
         scene = app.document.scene
-        latent = replace(scene.latent, projected=str(platform_dirs.here() / place), projected_index=0)
+        latent = replace(scene.latent, projected=str(platform_dirs.working_folder() / file), projected_index=0)
         app.document.edit(replace(scene, latent=latent))
     else:
-        app.toasts.say(
-            f"{place.name} is nothing that can be opened here: drop a network (.pkl, .pth, .safetensors), "
+        app.toasts.show(
+            f"{file.name} is nothing that can be opened here: drop a network (.pkl, .pth, .safetensors), "
             "a run folder, a session (.yaml), a picture saved here (.png) or a projected w (.npz, .npy).",
             "warning",
         )
@@ -239,9 +241,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "edit.snap": snap,
     "view.play": play,
     "view.fit": lambda app: app.canvas.fit(),
-    "view.actual": lambda app: app.canvas.actual(),
-    "view.zoom_in": _zoom(viewport.STEP),
-    "view.zoom_out": _zoom(1 / viewport.STEP),
+    "view.actual": lambda app: app.canvas.show_actual_size(),
+    "view.zoom_in": _zoom(viewport.ZOOM_STEP),
+    "view.zoom_out": _zoom(1 / viewport.ZOOM_STEP),
     "view.layout": layout,
     "view.theme": theme,
     "view.panels": panels,
@@ -251,5 +253,5 @@ ACTIONS: dict[str, Callable[..., None]] = {
     "help.keys": keys,
     "help.about": about,
     "settings.set": set_preference,
-    "file.drop": drop,
+    "file.drop": open_dropped,
 }

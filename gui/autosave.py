@@ -11,49 +11,49 @@ from typing import Any
 import numpy as np
 
 from gui import preferences
-from gui.preferences import Prefs
+from gui.preferences import Preferences
 from session import Session, png
 
-EVERY = 3.0  # seconds between two saves of what changes
-Say = Callable[..., None]  # say(text, kind): a toast
+INTERVAL = 3.0  # seconds between two saves of what changes
+Notify = Callable[..., None]  # say(text, kind): a toast
 Save = Callable[[Path, Any], None]  # save(folder, value)
 
 
-class Keeper:
+class Autosave:
     """Keeps a folder of settings up to date and writes pictures, one file after the other on a thread of its own."""
 
-    def __init__(self, folder: Path, prefs: Prefs, session: Session | None, say: Say) -> None:
+    def __init__(self, folder: Path, prefs: Preferences, session: Session | None, notify: Notify) -> None:
         """`prefs` and `session` are what the folder holds now."""
         self.last_saved = ""  # path of the newest picture
-        self._folder, self._say = folder, say
-        self._kept: dict[Save, Any] = {preferences.save: prefs, preferences.save_session: session}
-        self._kept_at = time.perf_counter()
-        self._trouble = ""
+        self._folder, self._notify = folder, notify
+        self._saved: dict[Save, Any] = {preferences.save: prefs, preferences.save_session: session}
+        self._saved_at = time.perf_counter()
+        self._problem = ""
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
         self._writing: list[tuple[Future[Path], Path]] = []
 
     @property
-    def writing(self) -> bool:
+    def is_writing(self) -> bool:
         """Whether a picture is still to be written."""
         return bool(self._writing)
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to keep what has changed."""
-        return time.perf_counter() - self._kept_at > EVERY
+        return time.perf_counter() - self._saved_at > INTERVAL
 
-    def keep(self, prefs: Prefs, session: Session | None, *, now: bool = False) -> None:
+    def save_changed(self, prefs: Preferences, session: Session | None, *, wait: bool = False) -> None:
         """Write settings and session (None: leave it) where they have changed; with `now` before this returns."""
-        self._kept_at = time.perf_counter()
+        self._saved_at = time.perf_counter()
         for save, value in ((preferences.save, prefs), (preferences.save_session, session)):
-            if value is None or value == self._kept.get(save):
+            if value is None or value == self._saved.get(save):
                 continue
-            self._kept[save] = value
-            if now:
+            self._saved[save] = value
+            if wait:
                 self._write(save, value, "what was changed since is lost; make room there before the next start")
             else:
-                again = f"it is tried again every {EVERY:.0f} seconds and when the program ends"
-                self._worker.submit(self._write, save, value, again)
+                retry = f"it is tried again every {INTERVAL:.0f} seconds and when the program ends"
+                self._worker.submit(self._write, save, value, retry)
 
     def save_png(self, pixels: np.ndarray, session: Session | None, folder: Path) -> None:
         """Write pixels under the next free number of a folder."""
@@ -65,26 +65,26 @@ class Keeper:
 
         self._writing.append((self._worker.submit(write), folder))
 
-    def report(self, say: Say | None = None) -> None:
+    def flush_messages(self, notify: Notify | None = None) -> None:
         """Say (as toasts, or as told) what has been written since the last call, and what could not be."""
-        say = say or self._say
+        notify = notify or self._notify
         waiting: list[tuple[Future[Path], Path]] = []
         for future, folder in self._writing:
             if not future.done():
                 waiting.append((future, folder))
             elif (error := future.exception()) is None:
                 self.last_saved = str(future.result())
-                say(f"Saved {self.last_saved}")
+                notify(f"Saved {self.last_saved}")
             else:
                 why = getattr(error, "strerror", None) or str(error)
-                say(
+                notify(
                     f"No picture could be saved in {folder} ({why}): free some space, or start with --capture-dir.",
                     "error",
                 )
         self._writing = waiting
-        if self._trouble:
-            say(self._trouble, "warning")
-            self._trouble = ""
+        if self._problem:
+            notify(self._problem, "warning")
+            self._problem = ""
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -95,6 +95,6 @@ class Keeper:
         try:
             save(self._folder, value)
         except OSError as error:
-            self._kept.pop(save, None)
+            self._saved.pop(save, None)
             what = "settings" if save is preferences.save else "the session"
-            self._trouble = f"{self._folder} cannot be written ({error.strerror}): {what} could not be kept; {then}."
+            self._problem = f"{self._folder} cannot be written ({error.strerror}): {what} could not be kept; {then}."

@@ -20,7 +20,7 @@ class Document:
         self._history = history.History(session)
         self.time = 0.0  # seconds on the document's clock
         self.playing = True
-        self._seen = (session, 0.0, session.scene)  # the scene of a moment, worked out once
+        self._cached_scene = (session, 0.0, session.scene)  # the scene of a moment, worked out once
 
     @property
     def session(self) -> Session:
@@ -30,10 +30,10 @@ class Document:
     @property
     def scene(self) -> Scene:
         """The scene on the canvas at the present time."""
-        session, time, scene = self._seen
+        session, time, scene = self._cached_scene
         if session is not self.session or time != self.time:
             scene = timeline.scene_at(self.session, self.time)
-            self._seen = (self.session, self.time, scene)
+            self._cached_scene = (self.session, self.time, scene)
         return scene
 
     @property
@@ -42,7 +42,7 @@ class Document:
         return with_scene(self.session, self.scene)
 
     @property
-    def moving(self) -> bool:
+    def is_moving(self) -> bool:
         """Whether the picture changes by itself now."""
         return self.playing and bool(timeline.moving(self.session.scene))
 
@@ -54,9 +54,9 @@ class Document:
     def can_redo(self) -> bool:
         return bool(self._history.future)
 
-    def tick(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Let time go on."""
-        if self.moving:
+        if self.is_moving:
             self.time += seconds
 
     def edit(self, scene: Scene, gesture: str | None = None) -> None:
@@ -66,13 +66,13 @@ class Document:
 
     def edit_slice(self, kind: type, value: Any, gesture: str | None = None) -> None:
         """Put a changed part (a Truncation, say, or a whole Scene) into the scene on the canvas."""
-        place = place_of(kind)
-        self.edit(put(self.scene, place, value) if place else value, gesture)
+        path = place_of(kind)
+        self.edit(put(self.scene, path, value) if path else value, gesture)
 
     def slice_of(self, kind: type) -> Any:
         """The part of the scene on the canvas that a panel edits; the Scene itself where it edits that."""
-        place = place_of(kind)
-        return get(self.scene, place) if place else self.scene
+        path = place_of(kind)
+        return get(self.scene, path) if path else self.scene
 
     def replace(self, session: Session, gesture: str | None = None) -> None:
         """Put another document in place of this one, as a step of undo."""
@@ -93,7 +93,7 @@ class Document:
         self._bake()
         self._history, self.time = history.redo(self._history), 0.0
 
-    def settle(self) -> None:
+    def stop_motion(self) -> None:
         """Hold everything where it is and let no drift go on; no step of undo."""
         self._bake()
         still = timeline.stopped(self.session.scene)

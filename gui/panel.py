@@ -13,7 +13,7 @@ from session import Scene, Session
 
 
 @dataclass(frozen=True)
-class View:
+class SecondaryView:
     """A picture on the screen other than the canvas, as a panel may ask for one: its texture and its newest answer."""
 
     texture: int  # OpenGL name
@@ -23,18 +23,18 @@ class View:
 
 
 @dataclass(frozen=True)
-class Pace:
+class PerformanceStats:
     """How fast things go: rings of the last frames, oldest first, for plots."""
 
     stages: Mapping[str, np.ndarray] = field(default_factory=dict)  # "mapping", "synthesis", ...: ms of each picture
-    pictures_per_second: float = 0.0  # new pictures
+    images_per_second: float = 0.0  # new pictures
     frames_per_second: float = 0.0  # redraws of the window
     latency: float = 0.0  # ms from a changed control to pixels in the texture, the last one
     transport: str = ""  # which way pictures take to the window, and why
 
 
 @dataclass(frozen=True)
-class Now:
+class PanelContext:
     """What is the case in this frame, besides the slice: read only."""
 
     session: Session
@@ -45,10 +45,12 @@ class Now:
     progress: RenderProgress | None  # a network on its way
     time: float  # seconds on the document's clock
     playing: bool
-    pace: Pace
+    performance: PerformanceStats
     settings: Mapping[str, Any]  # preferences: recents, frame limit, theme, scale, folders ...
-    ask: Callable[..., None]  # ask("file.open", path): a command of gui/commands.py, run after the panels
-    view: Callable[[str, Scene], View | None]  # view("spectrum", scene): that scene as a second picture, when ready
+    post_command: Callable[..., None]  # ask("file.open", path): a command of gui/commands.py, run after the panels
+    request_view: Callable[
+        [str, Scene], SecondaryView | None
+    ]  # view("spectrum", scene): that scene as a second picture, when ready
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Panel:
     """One panel: which part of the Scene it edits, how it draws it, where it docks on the first start."""
 
     title: str
-    edits: type  # a Part of Scene, or Scene
-    draw: Callable[[Any, Now], Any]
+    part: type  # a Part of Scene, or Scene
+    draw: Callable[[Any, PanelContext], Any]
     dock: str = "left"  # "left", "right" or "bottom"
     meaning: str = ""  # one line for the tooltip of its title

@@ -12,7 +12,7 @@ from pathlib import Path
 def config_folder() -> Path:
     """Where settings and the last session are kept; $BANDLIMIT_HOME overrides what the system would choose."""
     if chosen := os.environ.get("BANDLIMIT_HOME"):
-        return expanded(chosen)
+        return expand_home(chosen)
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "Bandlimit"
     if sys.platform == "darwin":
@@ -26,7 +26,7 @@ def pictures_folder() -> Path:
     return pictures / "Bandlimit" if is_folder(pictures) else Path("out")
 
 
-def expanded(path: str) -> Path:
+def expand_home(path: str) -> Path:
     """With the home folder for ~; unchanged where there is no such person."""
     try:
         return Path(path).expanduser()
@@ -50,7 +50,7 @@ def exists(path: Path) -> bool:
         return False
 
 
-def here() -> Path:
+def working_folder() -> Path:
     """The working folder; the person's own where that has been removed."""
     try:
         return Path.cwd()
@@ -61,7 +61,7 @@ def here() -> Path:
 def starting_folders() -> tuple[tuple[str, Path], ...]:
     """Named places for the file browser's side, only those that exist."""
     home = Path.home()
-    places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", here())]
+    places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", working_folder())]
     if sys.platform == "win32":
         places += [(f"{letter}:", Path(f"{letter}:\\")) for letter in "CDEFGH"]
     else:
@@ -69,31 +69,31 @@ def starting_folders() -> tuple[tuple[str, Path], ...]:
     return tuple((name, place) for name, place in places if is_folder(place))
 
 
-def display_missing() -> str:
+def missing_display_reason() -> str:
     """Why no window can be opened here, as a sentence; "" where one may be tried."""
     if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return ""
     return "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set)."
 
 
-def less_motion() -> bool:
+def prefers_reduced_motion() -> bool:
     """Whether the system's settings ask programs for less motion; False where that cannot be told."""
     if sys.platform == "win32":
         import ctypes
 
         animated, question = ctypes.c_int(1), 0x1042  # SPI_GETCLIENTAREAANIMATION
-        asked = ctypes.windll.user32.SystemParametersInfoW(question, 0, ctypes.byref(animated), 0)  # type: ignore[attr-defined]
-        return bool(asked) and not animated.value
+        succeeded = ctypes.windll.user32.SystemParametersInfoW(question, 0, ctypes.byref(animated), 0)  # type: ignore[attr-defined]
+        return bool(succeeded) and not animated.value
     question, answer = ["gsettings", "get", "org.gnome.desktop.interface", "enable-animations"], "false"
     if sys.platform == "darwin":
         question, answer = ["defaults", "read", "com.apple.universalaccess", "reduceMotion"], "1"
     if shutil.which(question[0]) is None:
         return False
     try:
-        said = subprocess.run(question, capture_output=True, text=True, timeout=2, check=False).stdout
+        output = subprocess.run(question, capture_output=True, text=True, timeout=2, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return said.strip() == answer
+    return output.strip() == answer
 
 
 def prepare_window_gl() -> None:

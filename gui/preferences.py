@@ -17,12 +17,12 @@ from session.atomic_write import atomic_write
 from session.fields import Choice, FieldError, Part, Range, check, describe
 
 SETTINGS, SESSION = "settings.yaml", "session.yaml"
-RECENTS = 12
+MAX_RECENTS = 12
 DAMAGED = "{what} could not be read and was set aside as {name}; starting with the defaults."
 
 
 @dataclass(frozen=True)
-class Prefs(Part):
+class Preferences(Part):
     """Everything that is remembered; each field says what it means."""
 
     recents: Annotated[tuple[str, ...], "Networks opened last, newest first"] = ()
@@ -48,23 +48,25 @@ class Prefs(Part):
     layout: Annotated[str, "Where the columns are docked, as Dear ImGui writes it; empty: as at the first start"] = ""
 
     @property
-    def captures(self) -> Path:
+    def capture_path(self) -> Path:
         """The folder that saved pictures go to."""
-        return platform_dirs.expanded(self.capture_folder) if self.capture_folder else platform_dirs.pictures_folder()
+        return (
+            platform_dirs.expand_home(self.capture_folder) if self.capture_folder else platform_dirs.pictures_folder()
+        )
 
 
-def with_recent(prefs: Prefs, path: str) -> Prefs:
+def add_recent(prefs: Preferences, path: str) -> Preferences:
     """The preferences with a network at the head of the recents, once."""
     others = tuple(other for other in prefs.recents if other != path)
-    return replace(prefs, recents=(path, *others)[:RECENTS]) if path else prefs
+    return replace(prefs, recents=(path, *others)[:MAX_RECENTS]) if path else prefs
 
 
-def load(folder: Path) -> tuple[Prefs, Session | None, list[str]]:
+def load(folder: Path) -> tuple[Preferences, Session | None, list[str]]:
     """Settings and the last session of a folder, and a sentence for each file that was damaged and set aside."""
     notes: list[str] = []
-    prefs, session = Prefs(), None
+    prefs, session = Preferences(), None
     try:
-        prefs = _settings(folder / SETTINGS)
+        prefs = _read_settings(folder / SETTINGS)
     except FileNotFoundError:
         pass
     except (ValueError, OSError, RecursionError):
@@ -77,7 +79,7 @@ def load(folder: Path) -> tuple[Prefs, Session | None, list[str]]:
     return prefs, session, notes
 
 
-def save(folder: Path, prefs: Prefs) -> None:
+def save(folder: Path, prefs: Preferences) -> None:
     """Write the settings: beside, then renamed over. Raises OSError where the folder cannot be written."""
     text = yaml.safe_dump(codec.plain(prefs), sort_keys=False, allow_unicode=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,7 @@ def save_session(folder: Path, session: Session) -> None:
     codec.save(folder / SESSION, session)
 
 
-def _settings(path: Path) -> Prefs:
+def _read_settings(path: Path) -> Preferences:
     """What a file says, without what it says wrongly: one bad line does not cost the others. ValueError: not YAML."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -98,15 +100,15 @@ def _settings(path: Path) -> Prefs:
         raise ValueError(str(error)) from error
     if not isinstance(tree, dict):
         raise ValueError("not a group of settings")
-    known = describe(Prefs)
+    known = describe(Preferences)
     values: dict[str, Any] = {}
-    for field in fields(Prefs):
+    for field in fields(Preferences):
         if field.name in tree:
             try:
                 values[field.name] = check(known[field.name], tree[field.name], field.name)
             except FieldError:
                 continue  # of an older or newer version, or mistyped: its default serves
-    return Prefs(**values)
+    return Preferences(**values)
 
 
 def _set_aside(path: Path, what: str) -> str:

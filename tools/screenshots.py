@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gui.app import App
 from gui.backend.headless import Headless
-from gui.testing.driver import Hand
+from gui.testing.driver import UiDriver
 from renderer.client import OtherProcess
 from session import Capture, Inspect, Picture, Scene, Session
 from session.bookmarks import bookmarks
@@ -37,24 +37,26 @@ def main() -> None:
         client.close()
 
 
-def opened_bookmarks(hand: Hand) -> None:
+def opened_bookmarks(driver: UiDriver) -> None:
     """The shelf stands open, every picture of it painted."""
-    hand.app.prefs = replace(hand.app.prefs, drawer="Bookmarks", drawer_height=12.0)
-    hand.frames(2)
+    driver.app.prefs = replace(driver.app.prefs, drawer="Bookmarks", drawer_height=12.0)
+    driver.frames(2)
     for number, kept in enumerate(bookmarks()):
-        hand.wait_until(lambda at=number, scene=kept.scene: hand.app.pictures.view(f"bookmark {at}", scene) is not None)
+        driver.wait_until(
+            lambda at=number, scene=kept.scene: driver.app.views.request_view(f"bookmark {at}", scene) is not None
+        )
 
 
-def opened_layer(hand: Hand) -> None:
+def opened_layer(driver: UiDriver) -> None:
     """One layer on the canvas, and its spectrum."""
-    app = hand.app
-    assert app.pictures.model is not None
-    layers = app.pictures.model.layers
+    app = driver.app
+    assert app.views.model is not None
+    layers = app.views.model.layers
     capture = Capture(layer=layers[int(DEEP * len(layers))].name, rgb=False)
     app.document.edit(replace(app.scene, capture=capture, inspect=Inspect(picture=VIRIDIS)))
-    hand.wait_picture()
-    hand.click("Layers/Spectrum")
-    hand.wait_until(lambda: app.pictures.view("spectrum", spectrum(app.scene)) is not None)
+    driver.wait_for_image()
+    driver.click("Layers/Spectrum")
+    driver.wait_until(lambda: app.views.request_view("spectrum", spectrum(app.scene)) is not None)
 
 
 def spectrum(scene: Scene) -> Scene:
@@ -62,15 +64,17 @@ def spectrum(scene: Scene) -> Scene:
     return replace(scene, inspect=replace(scene.inspect, show="spectrum"))
 
 
-def shoot(client: OtherProcess, scene: Scene, path: Path, arrange: Callable[[Hand], None], height: int = 800) -> None:
+def shoot(
+    client: OtherProcess, scene: Scene, path: Path, arrange: Callable[[UiDriver], None], height: int = 800
+) -> None:
     """The window on a scene, arranged, as a PNG."""
     with tempfile.TemporaryDirectory() as folder, Headless(1280, height) as screen:
         app = App(PANELS, client, Session(scenes=(scene,)), folder=Path(folder))
-        hand = Hand(screen, app)
-        hand.wait_picture()
-        arrange(hand)
-        hand.move((screen.width * 0.5, screen.height - 12))
-        hand.frames(20)
+        driver = UiDriver(screen, app)
+        driver.wait_for_image()
+        arrange(driver)
+        driver.move((screen.width * 0.5, screen.height - 12))
+        driver.frames(20)
         save_png(path, screen.screenshot())
         app.close()
 

@@ -5,51 +5,51 @@ from __future__ import annotations
 from imgui_bundle import imgui
 
 from gui.controls import ui
-from gui.panel import Now, Panel
+from gui.panel import Panel, PanelContext
 from session import Scene
 from session.bookmarks import Kept, bookmarks, presets, with_bookmark, with_preset
 
-SIDE = 6.5  # em: of a picture
+THUMBNAIL = 6.5  # em: of a picture
 BOOKMARK = "Goes there: network, seed, and everything that was set. Undo comes back."
 PRESET = "Truncation, mixing, noise, motion and layer as here; network and seed stay. Undo comes back."
 
 
-def draw(value: Scene, now: Now) -> Scene:
-    here = value
-    shelf = bookmarks()
-    for number, kept in enumerate(shelf):
+def draw(value: Scene, context: PanelContext) -> Scene:
+    current = value
+    entries = bookmarks()
+    for number, entry in enumerate(entries):
         if number:
             imgui.same_line(0, ui.em(0.75))
-            if imgui.get_content_region_avail().x < ui.em(SIDE):
+            if imgui.get_content_region_avail().x < ui.em(THUMBNAIL):
                 imgui.new_line()
-        if _picture(number, kept, here, now):
-            value = with_bookmark(here, kept.scene)
+        if _thumbnail(number, entry, current, context):
+            value = with_bookmark(current, entry.scene)
     imgui.dummy((0, ui.em(0.2)))
     with ui.buttons(max(len(presets()), 1), wide=True):
-        for kept in presets():
-            if ui.button(kept.name, PRESET):
-                value = with_preset(here, kept.scene)
+        for entry in presets():
+            if ui.button(entry.name, PRESET):
+                value = with_preset(current, entry.scene)
     return value
 
 
-def _picture(number: int, kept: Kept, here: Scene, now: Now) -> bool:
+def _thumbnail(number: int, entry: Kept, current: Scene, context: PanelContext) -> bool:
     """One bookmark, with its name below; whether it was pressed."""
-    scene = with_bookmark(here, kept.scene)
-    view = now.view(f"bookmark {number}", scene) if now.result else None  # the canvas comes first
+    scene = with_bookmark(current, entry.scene)
+    view = context.request_view(f"bookmark {number}", scene) if context.result else None  # the canvas comes first
     imgui.begin_group()
-    corner, side = imgui.get_cursor_screen_pos(), ui.em(SIDE)
+    corner, side = imgui.get_cursor_screen_pos(), ui.em(THUMBNAIL)
     pressed = imgui.invisible_button(f"bookmark {number}", (side, side))
     hovered = imgui.is_item_hovered()
-    ui.mark(kept.name)
+    ui.register_item(entry.name)
     ui.tooltip(BOOKMARK)
-    paint, end = imgui.get_window_draw_list(), (corner.x + side, corner.y + side)
+    draw_list, end = imgui.get_window_draw_list(), (corner.x + side, corner.y + side)
     if view is None:
-        paint.add_rect_filled(corner, end, ui.colour("field"))
+        draw_list.add_rect_filled(corner, end, ui.color("field"))
     else:
-        paint.add_image(imgui.ImTextureRef(view.texture), corner, end)
+        draw_list.add_image(imgui.ImTextureRef(view.texture), corner, end)
     if hovered:
-        paint.add_rect(corner, end, ui.colour("accent"), 0, max(1.5, ui.em(0.12)))
-    imgui.text_colored(ui.tint("text" if hovered else "dim"), ui.shortened(kept.name, side))
+        draw_list.add_rect(corner, end, ui.color("accent"), 0, max(1.5, ui.em(0.12)))
+    imgui.text_colored(ui.color_vec("text" if hovered else "dim"), ui.elide_middle(entry.name, side))
     imgui.end_group()
     return pressed
 

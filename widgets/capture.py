@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from gui.controls import ui
-from gui.panel import Now, Panel
+from gui.panel import Panel, PanelContext
 from session import Scene
 
 
-def draw(value: Scene, now: Now) -> Scene:
+def draw(value: Scene, context: PanelContext) -> Scene:
     with ui.buttons(2, wide=True):
-        ui.command_button(now, "capture.picture", enabled=now.result is not None, why="There is no picture yet.")
-        ui.command_button(now, "capture.window")
-    if now.result is not None:
-        height, width = now.result.size
-        ui.fact("Size", f"{width} × {height} pixels")
+        ui.command_button(
+            context, "capture.picture", enabled=context.result is not None, why="There is no picture yet."
+        )
+        ui.command_button(context, "capture.window")
+    if context.result is not None:
+        height, width = context.result.size
+        ui.key_value("Size", f"{width} × {height} pixels")
     else:
-        ui.fact("Size", "")
-    folder, last = str(now.settings.get("capture_folder") or ""), str(now.settings.get("last_saved") or "")
-    ui.fact("Folder", folder, folder)
-    ui.fact("Last saved", last.replace("\\", "/").rpartition("/")[2], last)
+        ui.key_value("Size", "")
+    folder, last = str(context.settings.get("capture_folder") or ""), str(context.settings.get("last_saved") or "")
+    ui.key_value("Folder", folder, folder)
+    ui.key_value("Last saved", last.replace("\\", "/").rpartition("/")[2], last)
     return value
 
 

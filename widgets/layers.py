@@ -10,15 +10,15 @@ import numpy as np
 from imgui_bundle import imgui
 
 from gui.controls import ui
-from gui.panel import Now, Panel, View
+from gui.panel import Panel, PanelContext, SecondaryView
 from renderer.messages import LayerInfo
 from session import Capture, Inspect, Scene, Spectrum
 from session.fields import describe
 from session.inspect import Inspector
 
-ROWS = 13  # height of the table in rows, with its head
+TABLE_ROWS = 13  # height of the table in rows, with its head
 PICTURE = "Picture"
-FULL = {"float32": "32", "float16": "16", "bfloat16": "b16", "float64": "64"}
+BITS = {"float32": "32", "float16": "16", "bfloat16": "b16", "float64": "64"}
 INSPECTORS: dict[str, type[Inspector]] = {
     name: field.kind for name, field in describe(Inspect).items() if issubclass(field.kind, Inspector)
 }
@@ -36,35 +36,35 @@ LABELS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(value: Scene, now: Now) -> Scene:
-    capture = _table(value.capture, now)
-    layer = next((layer for layer in _layers(now) if layer.name == capture.layer), None)
-    capture = _channels(capture, layer, now)
+def draw(value: Scene, context: PanelContext) -> Scene:
+    capture = _table(value.capture, context)
+    layer = next((layer for layer in _layers(context) if layer.name == capture.layer), None)
+    capture = _channels(capture, layer, context)
     inspect = _fields(value.inspect, FIRST, capture)
-    _stats(now)
+    _stats(context)
     for name in INSPECTORS:
         if name != FIRST:
-            inspect = _section(replace(value, capture=capture, inspect=inspect), name, layer, now)
+            inspect = _section(replace(value, capture=capture, inspect=inspect), name, layer, context)
     if (capture, inspect) == (value.capture, value.inspect):
         return value
     return replace(value, capture=capture, inspect=inspect)
 
 
-def _section(scene: Scene, name: str, layer: LayerInfo | None, now: Now) -> Inspect:
+def _section(scene: Scene, name: str, layer: LayerInfo | None, context: PanelContext) -> Inspect:
     """The section of one inspector, folded at first: its plots, its settings, and the button that shows its image."""
     inspect, kind = scene.inspect, INSPECTORS[name]
     if not ui.section(kind.title, open=False, meaning=MEANINGS.get(name, describe(Inspect)[name].meaning)):
         return inspect
     if plots := PLOTS.get(name):
         shown = replace(scene, inspect=replace(inspect, show=name))
-        plots(now.view(name, shown), layer, now, getattr(inspect, name))
+        plots(context.request_view(name, shown), layer, context, getattr(inspect, name))
     inspect = _fields(inspect, name, scene.capture)
     with ui.buttons(1):
         active = inspect.show == name
         meaning = f"Shows the {kind.title.lower()} in place of the picture"
         if ui.button(f"On the canvas##{name}", meaning, active=active):
             inspect = replace(inspect, show=FIRST if active else name)
-        ui.mark(f"show {name}")
+        ui.register_item(f"show {name}")
     return inspect
 
 
@@ -72,75 +72,75 @@ def _fields(inspect: Inspect, name: str, capture: Capture) -> Inspect:
     """A row for every field that an inspector declares."""
     before = after = getattr(inspect, name)
     for field in describe(type(before)):
-        place = f"{name}.{field}"
-        row = dict(LABELS.get(place, {}))
-        if place == "picture.colormap":
+        item_name = f"{name}.{field}"
+        row = dict(LABELS.get(item_name, {}))
+        if item_name == "picture.colormap":
             row |= {"enabled": not capture.rgb, "why": "Three channels are their own colours: show one channel."}
-        after = ui.field_row(after, field, place=place, **row)
+        after = ui.field_row(after, field, item_name=item_name, **row)
     return inspect if after is before else replace(inspect, **{name: after})
 
 
-def _layers(now: Now) -> tuple[LayerInfo, ...]:
-    return now.model.layers if now.model else ()
+def _layers(context: PanelContext) -> tuple[LayerInfo, ...]:
+    return context.model.layers if context.model else ()
 
 
-def _table(capture: Capture, now: Now) -> Capture:
+def _table(capture: Capture, context: PanelContext) -> Capture:
     """All layers in the order of their running; a click or the arrow keys look at one."""
     flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_stretch_prop | imgui.TableFlags_.no_pad_outer_x
     store, key = imgui.get_state_storage(), imgui.get_id("in sight")
-    shown = hash((capture.layer, len(_layers(now)))) % 2**31
-    fresh = store.get_int(key) != shown  # chosen elsewhere, by undo say: bring it into sight, once
+    shown = hash((capture.layer, len(_layers(context)))) % 2**31
+    scroll = store.get_int(key) != shown  # chosen elsewhere, by undo say: bring it into sight, once
     store.set_int(key, shown)
     chosen = capture.layer
-    height = ROWS * (imgui.get_text_line_height() + 2 * imgui.get_style().cell_padding.y)
+    height = TABLE_ROWS * (imgui.get_text_line_height() + 2 * imgui.get_style().cell_padding.y)
     if imgui.begin_table("layers", 4, flags, (0, height)):
         imgui.table_setup_scroll_freeze(0, 1)
         for title, width in (("Layer", 5.0), ("Size", 3.4), ("Channels", 2.6), ("Bits", 1.4)):
             imgui.table_setup_column(title, imgui.TableColumnFlags_.width_stretch, width)
         imgui.table_headers_row()
-        last = now.model
+        last = context.model
         size = (last.resolution, last.resolution, last.channels, "") if last else ("", "", "", "")
-        if _row(PICTURE, "", size, capture.layer == "", fresh):
+        if _row(PICTURE, "", size, capture.layer == "", scroll):
             chosen = ""
-        for layer in _layers(now):
-            facts = (layer.width, layer.height, layer.channels, layer.dtype)
-            if _row(layer.name, layer.name, facts, capture.layer == layer.name, fresh):
+        for layer in _layers(context):
+            columns = (layer.width, layer.height, layer.channels, layer.dtype)
+            if _row(layer.name, layer.name, columns, capture.layer == layer.name, scroll):
                 chosen = layer.name
         imgui.end_table()
-    ui.mark("layer")
+    ui.register_item("layer")
     return replace(capture, layer=chosen) if chosen != capture.layer else capture
 
 
-def _row(title: str, key: str, facts: tuple[object, object, object, str], chosen: bool, fresh: bool) -> bool:
-    width, height, channels, dtype = facts
+def _row(title: str, key: str, columns: tuple[object, object, object, str], chosen: bool, scroll: bool) -> bool:
+    width, height, channels, dtype = columns
     imgui.table_next_row()
     imgui.table_next_column()
     flags = imgui.SelectableFlags_.span_all_columns | imgui.SelectableFlags_.select_on_nav
-    imgui.push_style_color(imgui.Col_.header, ui.tint("accent", 0.3))
+    imgui.push_style_color(imgui.Col_.header, ui.color_vec("accent", 0.3))
     pressed = imgui.selectable(f"{title}##{key}", chosen, flags)[0]
     imgui.pop_style_color()
-    ui.mark(f"layer {title}")
-    if chosen and fresh and not imgui.is_item_visible():
+    ui.register_item(f"layer {title}")
+    if chosen and scroll and not imgui.is_item_visible():
         imgui.set_scroll_here_y()
     imgui.table_next_column()
     imgui.text(f"{width} × {height}" if width != height else f"{width}²" if width else "")
     imgui.table_next_column()
     imgui.text(str(channels))
     imgui.table_next_column()
-    imgui.text(FULL.get(dtype, dtype))
+    imgui.text(BITS.get(dtype, dtype))
     return pressed
 
 
-def _channels(capture: Capture, layer: LayerInfo | None, now: Now) -> Capture:
-    count = layer.channels if layer else now.model.channels if now.model and not capture.layer else 0
+def _channels(capture: Capture, layer: LayerInfo | None, context: PanelContext) -> Capture:
+    count = layer.channels if layer else context.model.channels if context.model and not capture.layer else 0
     capture = ui.checkbox(capture, "rgb", label="Show", text="Three channels as colours")
     shown = 3 if capture.rgb else 1
     return ui.integer(capture, "channel", high=max(count - shown, 0) if count else None, label="Channel")
 
 
-def _stats(now: Now) -> None:
+def _stats(context: PanelContext) -> None:
     """Mean, deviation and largest magnitude: of all channels, and of those shown."""
-    stats = now.result.stats if now.result and not now.result.preview else None
+    stats = context.result.stats if context.result and not context.result.preview else None
     if not imgui.begin_table("stats", 3, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.no_pad_outer_x):
         return
     words = (("Mean", "mean"), ("Deviation", "std"), ("Largest", "largest"))
@@ -162,21 +162,25 @@ def _number(value: float | None) -> str:
     return ("\N{MINUS SIGN}" if value < 0 else "\N{FIGURE SPACE}") + text
 
 
-def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectrum: Spectrum) -> None:
+def _spectrum_plots(
+    view: SecondaryView | None, layer: LayerInfo | None, context: PanelContext, spectrum: Spectrum
+) -> None:
     """The plane and its radial profile, in cycles per image width."""
     readings = view.result.readings if view else {}
-    half = float(readings["nyquist"][0]) if "nyquist" in readings else _nyquist(layer, now)
+    nyquist = float(readings["nyquist"][0]) if "nyquist" in readings else _nyquist(layer, context)
     side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the axis on the left is wider than that below
-    axis, limits = "cycles per image width", (-half, half)
+    axis, limits = "cycles per image width", (-nyquist, nyquist)
     with ui.figure(
         "Spectrum plane", x=axis, y=axis, height=side, x_limits=limits, y_limits=limits, legend=False
     ) as seen:
         if seen and view:
             # Of an even count the zero frequency is right of the middle, and below it: half a step on either side.
-            shift = half / view.width if view.width % 2 == 0 else 0.0
-            ui.plot_image("plane", view.texture, (-half - shift, half - shift), (-half + shift, half + shift))
+            shift = nyquist / view.width if view.width % 2 == 0 else 0.0
+            ui.plot_image(
+                "plane", view.texture, (-nyquist - shift, nyquist - shift), (-nyquist + shift, nyquist + shift)
+            )
     ui.hint(f"Colours span ±{spectrum.range_db:g} dB around the mean power.")
-    end = max(half, layer.stopband or 0.0) if layer else half
+    end = max(nyquist, layer.stopband or 0.0) if layer else nyquist
     with ui.figure(
         "Radial profile",
         x=axis,
@@ -188,9 +192,9 @@ def _spectrum_plots(view: View | None, layer: LayerInfo | None, now: Now, spectr
         if seen and "power_db" in readings:
             ui.plot_line("power", readings["power_db"], readings["frequency"])
         if seen and layer and layer.cutoff is not None:
-            ui.plot_vertical("cutoff", layer.cutoff, colour=1)
+            ui.plot_vertical("cutoff", layer.cutoff, color=1)
         if seen and layer and layer.stopband is not None:
-            ui.plot_vertical("stopband", layer.stopband, colour=3)
+            ui.plot_vertical("stopband", layer.stopband, color=3)
 
 
 def _decibels(power: np.ndarray | None) -> tuple[float, float]:
@@ -202,13 +206,15 @@ def _decibels(power: np.ndarray | None) -> tuple[float, float]:
     return float(max(min(low, -50), -150)), float(max(high, 50))
 
 
-def _nyquist(layer: LayerInfo | None, now: Now) -> float:
+def _nyquist(layer: LayerInfo | None, context: PanelContext) -> float:
     """The highest frequency of a map, before the renderer says so."""
     if layer:
         return (layer.sampling_rate or layer.width) / 2
-    return now.model.resolution / 2 if now.model else 32.0
+    return context.model.resolution / 2 if context.model else 32.0
 
 
-PLOTS: dict[str, Callable[[View | None, LayerInfo | None, Now, Any], None]] = {"spectrum": _spectrum_plots}
+PLOTS: dict[str, Callable[[SecondaryView | None, LayerInfo | None, PanelContext, Any], None]] = {
+    "spectrum": _spectrum_plots
+}
 
 panel = Panel("Layers", Scene, draw, dock="right", meaning="Looks into the network, layer by layer")

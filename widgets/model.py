@@ -8,28 +8,32 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from gui.controls import ui
-from gui.panel import Now, Panel
+from gui.panel import Panel, PanelContext
 from renderer.messages import ModelInfo
 from session import Model, Scene
 from session.fields import Field
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
-NAMED = 24  # classes in the table of facts
+MAX_NAMES = 24  # classes in the table of facts
 SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?")
 WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
 
 
-def draw(value: Scene, now: Now) -> Scene:
+def draw(value: Scene, context: PanelContext) -> Scene:
     model = ui.text(
-        value.model, "path", label="Network", empty="demo network", done=lambda path: now.ask("file.open", path)
+        value.model,
+        "path",
+        label="Network",
+        empty="demo network",
+        done=lambda path: context.post_command("file.open", path),
     )
     with ui.buttons(4, wide=True):
-        ui.command_button(now, "file.open", label="Open…")
-        _recents(now)
-        ui.command_button(now, "file.demo", label="Demo", enabled=bool(model.path), why="The demo network is open.")
-        ui.command_button(now, "file.reload", label="Reload")
-    _status(now)
-    info, compute = now.model, value.compute
+        ui.command_button(context, "file.open", label="Open…")
+        _recents(context)
+        ui.command_button(context, "file.demo", label="Demo", enabled=bool(model.path), why="The demo network is open.")
+        ui.command_button(context, "file.reload", label="Reload")
+    _status(context)
+    info, compute = context.model, value.compute
     if ui.section("Details", open=False, meaning="What the network is, and how it is run"):
         _facts(info)
         model = _weights(model, info)
@@ -42,39 +46,39 @@ def draw(value: Scene, now: Now) -> Scene:
     return replace(value, model=model, compute=compute)
 
 
-def _recents(now: Now) -> None:
-    recents = [str(path) for path in now.settings.get("recents") or ()]
+def _recents(context: PanelContext) -> None:
+    recents = [str(path) for path in context.settings.get("recents") or ()]
     if ui.button("Recent", "Networks opened before", enabled=bool(recents), why="Nothing has been opened yet."):
         imgui.open_popup("recents")
     if imgui.begin_popup("recents"):
         for path in recents:
-            if imgui.selectable(f"{ui.shortened(path, ui.em(28))}##{path}", False)[0]:
-                now.ask("file.open", path)
-            ui.mark(f"Recent {path}")
+            if imgui.selectable(f"{ui.elide_middle(path, ui.em(28))}##{path}", False)[0]:
+                context.post_command("file.open", path)
+            ui.register_item(f"Recent {path}")
             ui.tooltip(path)
         imgui.end_popup()
 
 
-def _status(now: Now) -> None:
+def _status(context: PanelContext) -> None:
     """What is loading, what is wrong, or what the network is and is worth knowing of it."""
-    if now.progress is not None:
-        part = now.progress.fraction
-        words = now.progress.what if part is None else f"{now.progress.what}  {part:.0%}"
+    if context.progress is not None:
+        part = context.progress.fraction
+        words = context.progress.what if part is None else f"{context.progress.what}  {part:.0%}"
         room = imgui.get_content_region_avail().x
         imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_text_line_height()), "")
         low, style = imgui.get_item_rect_min(), imgui.get_style()
-        text = ui.shortened(words, room - 2 * style.frame_padding.x)
-        place = (low.x + style.frame_padding.x, low.y)
-        imgui.get_window_draw_list().add_text(place, imgui.get_color_u32(imgui.Col_.text), text)
-        ui.mark("progress")
-    elif now.model is None and now.problem:
-        ui.problem(now.problem)
-    elif now.model is None:
+        text = ui.elide_middle(words, room - 2 * style.frame_padding.x)
+        item_name = (low.x + style.frame_padding.x, low.y)
+        imgui.get_window_draw_list().add_text(item_name, imgui.get_color_u32(imgui.Col_.text), text)
+        ui.register_item("progress")
+    elif context.model is None and context.problem:
+        ui.problem(context.problem)
+    elif context.model is None:
         ui.hint("No network has loaded yet.")
     else:
-        ui.hint(_summary(now.model))
-        if now.model.note:
-            ui.warning(now.model.note[:1].upper() + now.model.note[1:])
+        ui.hint(_summary(context.model))
+        if context.model.note:
+            ui.warning(context.model.note[:1].upper() + context.model.note[1:])
 
 
 def _summary(info: ModelInfo) -> str:
@@ -83,21 +87,21 @@ def _summary(info: ModelInfo) -> str:
 
 
 def _facts(info: ModelInfo | None) -> None:
-    ui.fact("Channels", str(info.channels) if info else "")
-    ui.fact("Parameters", f"{info.parameters / 1e6:.1f} million" if info else "")
-    ui.fact("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
-    ui.fact("Classes", _classes(info) if info else "")
-    ui.fact("Layers", str(len(info.layers)) if info else "")
+    ui.key_value("Channels", str(info.channels) if info else "")
+    ui.key_value("Parameters", f"{info.parameters / 1e6:.1f} million" if info else "")
+    ui.key_value("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
+    ui.key_value("Classes", _classes(info) if info else "")
+    ui.key_value("Layers", str(len(info.layers)) if info else "")
     trained = SNAPSHOT.search(info.file) if info else None
     within = f".{trained[2]}" if trained and trained[2] else ""
-    ui.fact("Trained", f"{int(trained[1]):,}{within} kimg".replace(",", "\u2009") if trained else "")
-    ui.fact("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
-    ui.fact("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
+    ui.key_value("Trained", f"{int(trained[1]):,}{within} kimg".replace(",", "\u2009") if trained else "")
+    ui.key_value("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
+    ui.key_value("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
 
 
 def _classes(info: ModelInfo) -> str:
     """How many, and the names of the first."""
-    names = ", ".join(info.classes[:NAMED]) + (", …" if len(info.classes) > NAMED else "")
+    names = ", ".join(info.classes[:MAX_NAMES]) + (", …" if len(info.classes) > MAX_NAMES else "")
     return (f"{info.c_dim}: {names}" if names else str(info.c_dim)) if info.c_dim else "none"
 
 

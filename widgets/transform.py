@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from gui.controls import ui
-from gui.panel import Now, Panel
+from gui.panel import Panel, PanelContext
 from session import Transform
 
 NO_INPUT = "This network has no input that could be moved: the finished picture is moved instead."
 
 
-def draw(value: Transform, now: Now) -> Transform:
+def draw(value: Transform, context: PanelContext) -> Transform:
     value = ui.pair(value, ("translate_x", "translate_y"), "Move")
     value = ui.drag(value, "rotate", label="Turn")
     value = ui.slider(value, "scale")
-    has = now.model is None or now.model.has_transform
-    value = ui.checkbox(value, "at_input", label="", text="Move the network's input", enabled=has, why=NO_INPUT)
+    has_transform = context.model is None or context.model.has_transform
+    value = ui.checkbox(
+        value, "at_input", label="", text="Move the network's input", enabled=has_transform, why=NO_INPUT
+    )
     value = ui.checkbox(value, "undo", label="", text="Undo in the picture")
     value = ui.checkbox(value, "whole_pixels", label="", text="Whole pixels only")
     if ui.section("Motion", meaning="What changes by itself while playing"):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from gui.controls import ui
-from gui.panel import Now, Panel
+from gui.panel import Panel, PanelContext
 from session import Truncation
 from session.fields import describe
 
 
-def draw(value: Truncation, now: Now) -> Truncation:
+def draw(value: Truncation, context: PanelContext) -> Truncation:
     value = ui.slider(value, "psi", label="Psi ψ")
     bound = describe(Truncation)["cutoff"].range
-    rows = now.model.num_ws if now.model else int(bound.high) if bound else 0
+    rows = context.model.num_ws if context.model else int(bound.high) if bound else 0
     return ui.optional(
         value,
         "cutoff",

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from gui.preferences import Prefs
+from gui.preferences import Preferences
 from gui.style import fonts, theme
 
 GLSL = "#version 330"
-NEEDED = "Bandlimit needs OpenGL 3.3"
+REQUIREMENT = "Bandlimit needs OpenGL 3.3"
 
 
 class ScreenError(RuntimeError):
@@ -26,7 +26,7 @@ class NoDisplayError(ScreenError):
 class FrameSource(Protocol):
     """The app as windows see it: what is drawn, when, and what a window reports back."""
 
-    prefs: Prefs
+    prefs: Preferences
     closing: bool
 
     @property
@@ -47,7 +47,7 @@ class FrameSource(Protocol):
         ...
 
     @property
-    def answers(self) -> int:
+    def answer_count(self) -> int:
         """Number of answers received from the renderer."""
         ...
 
@@ -79,7 +79,7 @@ class Screen:
         self._imgui = imgui.create_context()
         self._implot = implot.create_context()
         Screen.make_current(self)
-        self._dressed: tuple[str, float] | None = None
+        self._applied_theme: tuple[str, float] | None = None
         io = imgui.get_io()
         io.set_ini_filename("")  # the app keeps the layout among its settings
         io.set_log_filename("")
@@ -93,11 +93,11 @@ class Screen:
         io.config_error_recovery_enable_debug_log = True
         fonts.load()
 
-    def dress(self, name: str, scale: float) -> None:
+    def apply_theme(self, name: str, scale: float) -> None:
         """Put on a theme at a scale (the person's times the display's); between frames."""
-        if (name, scale) != self._dressed:
+        if (name, scale) != self._applied_theme:
             theme.apply(name, scale)
-            self._dressed = (name, scale)
+            self._applied_theme = (name, scale)
 
     def render(self, GL: Any, width: int, height: int) -> None:
         """Paint what was drawn last into the bound framebuffer."""

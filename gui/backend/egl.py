@@ -5,18 +5,18 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 
-from gui.backend.base import NEEDED, ScreenError
+from gui.backend.base import REQUIREMENT, ScreenError
 from gui.platform_dirs import prepare_offscreen_gl
 
 SURFACELESS_MESA, DEVICE = 0x31DD, 0x313F  # EGL_PLATFORM_*: extensions that the binding has no names for
-DEVICES = 16
+MAX_DEVICES = 16
 MESA = "surfaceless"
 
 
 class EglContext:
     """A current OpenGL 3.3 core context that belongs to no window. Raises ScreenError where there is no EGL."""
 
-    def __init__(self, cards_first: bool = False) -> None:
+    def __init__(self, prefer_gpu: bool = False) -> None:
         """Mesa draws the same everywhere and is asked first; with `cards_first` graphics cards are."""
         prepare_offscreen_gl()
         try:
@@ -24,21 +24,21 @@ class EglContext:
             from OpenGL.error import GLError
         except (ImportError, AttributeError, OSError) as error:
             raise ScreenError(
-                f"{NEEDED}, and off-screen it needs EGL, which is missing ({error}): "
+                f"{REQUIREMENT}, and off-screen it needs EGL, which is missing ({error}): "
                 "install libegl1, libopengl0 and libgl1-mesa-dri, or run where there is a display."
             ) from error
         self._egl, self._error = EGL, GLError
         self._display = self._context = None
         reasons: list[str] = []
-        for name, display in sorted(self._displays(), key=lambda found: cards_first and found[0] == MESA):
+        for name, display in sorted(self._displays(), key=lambda item: prefer_gpu and item[0] == MESA):
             try:
                 self._open(display)
                 return
             except ScreenError as error:
                 reasons.append(f"{name}: {error}")
-        why = "; ".join(reasons) or "no EGL display"
+        reason = "; ".join(reasons) or "no EGL display"
         raise ScreenError(
-            f"{NEEDED}, and EGL gives none here ({why}): install libegl1, libopengl0 and libgl1-mesa-dri, "
+            f"{REQUIREMENT}, and EGL gives none here ({reason}): install libegl1, libopengl0 and libgl1-mesa-dri, "
             "or a graphics driver."
         )
 
@@ -68,8 +68,8 @@ class EglContext:
         )
         if ask is None:
             return
-        devices, count = (ctypes.c_void_p * DEVICES)(), ctypes.c_int(0)
-        if ask(DEVICES, devices, ctypes.byref(count)):
+        devices, count = (ctypes.c_void_p * MAX_DEVICES)(), ctypes.c_int(0)
+        if ask(MAX_DEVICES, devices, ctypes.byref(count)):
             for index in range(count.value):
                 if display := get(DEVICE, devices[index], None):
                     yield f"device {index}", display
@@ -88,11 +88,11 @@ class EglContext:
                 raise ScreenError("cannot be started")
             if not EGL.eglBindAPI(EGL.EGL_OPENGL_API):
                 raise ScreenError("has no desktop OpenGL")
-            wanted = (EGL.EGLint * 5)(
+            attributes = (EGL.EGLint * 5)(
                 EGL.EGL_SURFACE_TYPE, EGL.EGL_PBUFFER_BIT, EGL.EGL_RENDERABLE_TYPE, EGL.EGL_OPENGL_BIT, EGL.EGL_NONE
             )
             configs, count = (EGL.EGLConfig * 1)(), EGL.EGLint(0)
-            if not EGL.eglChooseConfig(display, wanted, configs, 1, count) or not count.value:
+            if not EGL.eglChooseConfig(display, attributes, configs, 1, count) or not count.value:
                 raise ScreenError("has no fitting configuration")
             version = (EGL.EGLint * 7)(
                 EGL.EGL_CONTEXT_MAJOR_VERSION, 3, EGL.EGL_CONTEXT_MINOR_VERSION, 3,

@@ -19,64 +19,64 @@ import time
 
 from gui.backend.base import FrameSource
 
-IDLE = 0.25  # seconds between two looks for news while nothing is due
-SOON = 0.008  # and while a picture is due, for a renderer that does not wake the window
-SETTLE = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
-WORTH = 1 / 20  # seconds that a frame waits for a picture that was asked for just now
-STEADY = 1 / 30  # and, where pictures take longer than that, from one painted frame to the next
+IDLE_POLL = 0.25  # seconds between two looks for news while nothing is due
+PENDING_POLL = 0.008  # and while a picture is due, for a renderer that does not wake the window
+SETTLE_FRAMES = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
+MAX_WAIT = 1 / 20  # seconds that a frame waits for a picture that was asked for just now
+STEADY_INTERVAL = 1 / 30  # and, where pictures take longer than that, from one painted frame to the next
 
 
-class FramePace:
+class FrameScheduler:
     """The rule, for one window."""
 
-    def __init__(self, in_software: bool) -> None:
-        self._in_software = in_software
-        self._fresh = SETTLE
-        self._news = False
-        self._drawn = self._painted = 0.0
-        self._looked = time.perf_counter()
-        self._answers = -1  # that the last painted frame knew of
-        self._held_until: float | None = None  # None: what was drawn last is painted
+    def __init__(self, software_renderer: bool) -> None:
+        self._software_renderer = software_renderer
+        self._settle_frames_left = SETTLE_FRAMES
+        self._has_news = False
+        self._drawn_at = self._painted_at = 0.0
+        self._polled_at = time.perf_counter()
+        self._painted_answers = -1  # that the last painted frame knew of
+        self._present_deadline: float | None = None  # None: what was drawn last is painted
 
-    def touched(self) -> None:
+    def on_input(self) -> None:
         """There was an input."""
-        self._fresh = SETTLE
+        self._settle_frames_left = SETTLE_FRAMES
 
-    def rest(self, app: FrameSource) -> float:
+    def seconds_until_due(self, app: FrameSource) -> float:
         """Seconds that nothing need be done, unless something happens."""
-        soon = SOON if app.waiting_since is not None else IDLE
-        return min(self._next(app) - time.perf_counter(), soon)
+        poll_interval = PENDING_POLL if app.waiting_since is not None else IDLE_POLL
+        return min(self._next_frame_at(app) - time.perf_counter(), poll_interval)
 
-    def due(self, app: FrameSource) -> bool:
+    def should_draw(self, app: FrameSource) -> bool:
         """Take what the renderer has; whether a frame is to be drawn now."""
-        if app.poll(time.perf_counter() - self._looked):
-            self._looked, self._news = time.perf_counter(), True
-        if time.perf_counter() < self._next(app):
+        if app.poll(time.perf_counter() - self._polled_at):
+            self._polled_at, self._has_news = time.perf_counter(), True
+        if time.perf_counter() < self._next_frame_at(app):
             return False
-        self._drawn = self._looked = time.perf_counter()
-        self._news = False
-        self._fresh = max(self._fresh - 1, 0)
+        self._drawn_at = self._polled_at = time.perf_counter()
+        self._has_news = False
+        self._settle_frames_left = max(self._settle_frames_left - 1, 0)
         return True
 
-    def paints(self, app: FrameSource) -> bool:
+    def should_present(self, app: FrameSource) -> bool:
         """Whether the frame just drawn is to be painted; where not, another is due soon that will be."""
         now, since = time.perf_counter(), app.waiting_since
-        if self._in_software and since is not None and app.answers == self._answers:
-            self._held_until = self._held_until or max(self._painted + STEADY, since + WORTH)
-            if now < self._held_until:
+        if self._software_renderer and since is not None and app.answer_count == self._painted_answers:
+            self._present_deadline = self._present_deadline or max(self._painted_at + STEADY_INTERVAL, since + MAX_WAIT)
+            if now < self._present_deadline:
                 return False
-        self._painted, self._answers, self._held_until = self._drawn, app.answers, None
+        self._painted_at, self._painted_answers, self._present_deadline = self._drawn_at, app.answer_count, None
         return True
 
-    def hidden(self, app: FrameSource) -> None:
+    def skip_frame(self, app: FrameSource) -> None:
         """Nobody can see the window: nothing moves, nothing is painted, nothing new is asked for."""
         app.poll()
-        self._drawn = self._looked = time.perf_counter()
+        self._drawn_at = self._polled_at = time.perf_counter()
 
-    def _next(self, app: FrameSource) -> float:
+    def _next_frame_at(self, app: FrameSource) -> float:
         """When the next frame is due, by time.perf_counter."""
-        shortest = 1 / app.prefs.frame_limit
-        due = self._drawn + (shortest if self._fresh else max(app.interval, shortest))
-        if self._news:
-            due = min(due, self._painted + shortest)
-        return due if self._held_until is None else min(due, self._held_until)
+        min_interval = 1 / app.prefs.frame_limit
+        should_draw = self._drawn_at + (min_interval if self._settle_frames_left else max(app.interval, min_interval))
+        if self._has_news:
+            should_draw = min(should_draw, self._painted_at + min_interval)
+        return should_draw if self._present_deadline is None else min(should_draw, self._present_deadline)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gui.backend.base import NEEDED, NoDisplayError, ScreenError
-from gui.platform_dirs import display_missing, prepare_window_gl
+from gui.backend.base import REQUIREMENT, NoDisplayError, ScreenError
+from gui.platform_dirs import missing_display_reason, prepare_window_gl
 
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swr", "software", "swiftshader", "gdi generic", "basic render")
 
@@ -54,7 +54,7 @@ def create_window(width: int, height: int, title: str, visible: bool) -> Any:
 
     problems: list[str] = []
     glfw.set_error_callback(lambda _code, text: problems.append(_decode(text)))
-    missing = display_missing()
+    missing = missing_display_reason()
     if missing or not glfw.init():
         raise NoDisplayError(missing or f"No window can be opened here ({_first(problems)}).")
     prepare_window_gl()
@@ -68,7 +68,7 @@ def create_window(width: int, height: int, title: str, visible: bool) -> Any:
     window = glfw.create_window(width, height, title, None, None)
     if not window:
         raise ScreenError(
-            f"{NEEDED}, and this display gives no such context ({_first(problems)}): update the graphics driver, "
+            f"{REQUIREMENT}, and this display gives no such context ({_first(problems)}): update the graphics driver, "
             "or run with --offscreen."
         )
     if visible:

@@ -15,11 +15,11 @@ from imgui_bundle import imgui
 
 from gui.backend.base import GLSL, FrameSource, Screen
 from gui.backend.egl import EglContext
-from gui.backend.frame_scheduler import FramePace
+from gui.backend.frame_scheduler import FrameScheduler
 from gui.backend.gl_context import HiddenContext, is_software_renderer, read_pixels
 from gui.chrome.shortcuts import chord
 
-STEP = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
+FRAME_SECONDS = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
 MODIFIERS = {
     imgui.Key.mod_ctrl: imgui.Key.left_ctrl,
     imgui.Key.mod_shift: imgui.Key.left_shift,
@@ -31,19 +31,19 @@ class Headless(Screen):
     """Draws an app off-screen. Raises ScreenError where there is no OpenGL at all."""
 
     def __init__(
-        self, width: int = 1280, height: int = 800, display_scale: float = 1.0, cards_first: bool = False
+        self, width: int = 1280, height: int = 800, display_scale: float = 1.0, prefer_gpu: bool = False
     ) -> None:
         """`cards_first`: draw with a graphics card rather than in software, where there is one."""
         if sys.platform.startswith("linux"):
-            self._context = EglContext(cards_first)
+            self._context = EglContext(prefer_gpu)
         else:
             self._context = HiddenContext()  # no EGL there
         super().__init__()
         from OpenGL import GL
 
         self._gl = GL
-        self.pace = FramePace(is_software_renderer(GL))
-        self._turned = time.perf_counter()
+        self.scheduler = FrameScheduler(is_software_renderer(GL))
+        self._last_run = time.perf_counter()
         self.display_scale = display_scale
         self._clipboard = ""
         platform = imgui.get_platform_io()
@@ -51,7 +51,7 @@ class Headless(Screen):
         platform.platform_set_clipboard_text_fn = self._copy
         imgui.backends.opengl3_init(GLSL)
         imgui.get_io().add_focus_event(True)
-        self._framebuffer, self._colour = int(GL.glGenFramebuffers(1)), int(GL.glGenTextures(1))
+        self._framebuffer, self._color_texture = int(GL.glGenFramebuffers(1)), int(GL.glGenTextures(1))
         self.width = self.height = 0
         self._painted = True
         self.resize(width, height)
@@ -60,17 +60,17 @@ class Headless(Screen):
         """Change the size in pixels; from the next frame on."""
         GL = self._gl
         self.width, self.height = width, height
-        GL.glBindTexture(GL.GL_TEXTURE_2D, self._colour)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self._color_texture)
         GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, None)
         GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
-        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._colour, 0)
+        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._color_texture, 0)
 
-    def frame(self, app: FrameSource, seconds: float = STEP) -> None:
+    def frame(self, app: FrameSource, seconds: float = FRAME_SECONDS) -> None:
         """Draw one frame in which `seconds` have passed since the last."""
         self.make_current()
-        self.dress(app.theme, app.scale * self.display_scale)
+        self.apply_theme(app.theme, app.scale * self.display_scale)
         io = imgui.get_io()
         io.display_size = imgui.ImVec2(self.width, self.height)
         io.delta_time = max(seconds, 1e-6)
@@ -82,13 +82,13 @@ class Headless(Screen):
         self._painted = False
         app.after_drawing(self.screenshot)
 
-    def turn(self, app: FrameSource) -> bool:
+    def run_once(self, app: FrameSource) -> bool:
         """What a window does again and again: draw a frame where one is due, and paint it or not. Whether it did."""
-        if not self.pace.due(app):
+        if not self.scheduler.should_draw(app):
             return False
-        before, self._turned = self._turned, time.perf_counter()
-        self.frame(app, self._turned - before)
-        if painted := self.pace.paints(app):
+        before, self._last_run = self._last_run, time.perf_counter()
+        self.frame(app, self._last_run - before)
+        if painted := self.scheduler.should_present(app):
             self.paint()
         return painted
 
@@ -114,27 +114,27 @@ class Headless(Screen):
 
     def move(self, x: float, y: float) -> None:
         """Move the mouse to a place in pixels."""
-        self.pace.touched()
+        self.scheduler.on_input()
         imgui.get_io().add_mouse_pos_event(x, y)
 
     def press(self, button: int = 0) -> None:
         """Hold a mouse button: 0 left, 1 right, 2 middle."""
-        self.pace.touched()
+        self.scheduler.on_input()
         imgui.get_io().add_mouse_button_event(button, True)
 
     def release(self, button: int = 0) -> None:
         """Let a mouse button go."""
-        self.pace.touched()
+        self.scheduler.on_input()
         imgui.get_io().add_mouse_button_event(button, False)
 
     def wheel(self, steps: float) -> None:
         """Turn the wheel; positive is away from the person."""
-        self.pace.touched()
+        self.scheduler.on_input()
         imgui.get_io().add_mouse_wheel_event(0, steps)
 
     def key(self, keys: str, down: bool) -> None:
         """Hold or let go a key with its modifiers, as in "ctrl+shift+z"."""
-        self.pace.touched()
+        self.scheduler.on_input()
         io, combined = imgui.get_io(), int(chord(keys))
         for modifier, key in MODIFIERS.items():
             if combined & int(modifier):
@@ -144,14 +144,14 @@ class Headless(Screen):
 
     def text(self, typed: str) -> None:
         """Type characters."""
-        self.pace.touched()
+        self.scheduler.on_input()
         imgui.get_io().add_input_characters_utf8(typed)
 
     def close(self) -> None:
         """Free everything that was made."""
         if self._framebuffer:
             self._gl.glDeleteFramebuffers(1, [self._framebuffer])
-            self._gl.glDeleteTextures([self._colour])
+            self._gl.glDeleteTextures([self._color_texture])
             self._framebuffer = 0
             imgui.backends.opengl3_shutdown()
         super().close()

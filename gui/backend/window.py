@@ -17,9 +17,9 @@ from imgui_bundle import imgui  # before glfw: it says which libglfw both take
 import glfw  # isort: skip
 
 from gui.backend.base import GLSL, FrameSource, Screen
-from gui.backend.frame_scheduler import IDLE, FramePace
+from gui.backend.frame_scheduler import IDLE_POLL, FrameScheduler
 from gui.backend.gl_context import create_window, is_software_renderer, read_pixels
-from gui.preferences import Prefs
+from gui.preferences import Preferences
 
 
 class Window(Screen):
@@ -27,7 +27,7 @@ class Window(Screen):
 
     _open = False
 
-    def __init__(self, prefs: Prefs, title: str = "Bandlimit") -> None:
+    def __init__(self, prefs: Preferences, title: str = "Bandlimit") -> None:
         self._window: Any = create_window(prefs.width, prefs.height, title, visible=True)
         if prefs.left is not None and prefs.top is not None and _on_a_monitor(prefs.left, prefs.top):
             glfw.set_window_pos(self._window, prefs.left, prefs.top)
@@ -36,9 +36,9 @@ class Window(Screen):
 
         self._gl = GL
         self._dropped: list[str] = []
-        self._pace = FramePace(is_software_renderer(GL))
+        self._scheduler = FrameScheduler(is_software_renderer(GL))
         self._title, self._vsync = title, None
-        self._listen()
+        self._set_callbacks()
         address = ctypes.cast(self._window, ctypes.c_void_p).value
         imgui.backends.glfw_init_for_opengl(address or 0, True)  # chains to the callbacks set before
         imgui.backends.opengl3_init(GLSL)
@@ -47,15 +47,15 @@ class Window(Screen):
     def run(self, app: FrameSource) -> None:
         """Draw the app until it is closed."""
         while not (app.closing or glfw.window_should_close(self._window)):
-            self._wait(IDLE if self._hidden else self._pace.rest(app))
+            self._wait(IDLE_POLL if self._hidden else self._scheduler.seconds_until_due(app))
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
             if self._hidden:  # minimised
-                self._pace.hidden(app)
-            elif self._pace.due(app):
+                self._scheduler.skip_frame(app)
+            elif self._scheduler.should_draw(app):
                 self.frame(app)
-        app.prefs = self._remembered(app.prefs)
+        app.prefs = self._with_geometry(app.prefs)
 
     def frame(self, app: FrameSource) -> None:
         """Draw one frame, and show it unless one that is due soon will do."""
@@ -65,14 +65,14 @@ class Window(Screen):
         if app.title != self._title:
             self._title = app.title
             glfw.set_window_title(self._window, app.title)
-        self.dress(app.theme, app.scale * _content_scale(self._window))
+        self.apply_theme(app.theme, app.scale * _content_scale(self._window))
         app.prepare()
         imgui.backends.opengl3_new_frame()
         imgui.backends.glfw_new_frame()
         imgui.new_frame()
         app.draw()
         imgui.render()
-        if self._pace.paints(app):
+        if self._scheduler.should_present(app):
             self._paint(app)
 
     @staticmethod
@@ -115,17 +115,17 @@ class Window(Screen):
         else:
             glfw.poll_events()
 
-    def _listen(self) -> None:
+    def _set_callbacks(self) -> None:
         """Notice every input, whatever it is for, and files that are dropped."""
 
-        def noticed(*_: Any) -> None:
-            self._pace.touched()
+        def on_event(*_: Any) -> None:
+            self._scheduler.on_input()
 
-        def dropped(_window: Any, paths: Any) -> None:
+        def on_drop(_window: Any, paths: Any) -> None:
             self._dropped = list(paths)
-            self._pace.touched()
+            self._scheduler.on_input()
 
-        for listen in (
+        for set_callback in (
             glfw.set_cursor_pos_callback,
             glfw.set_cursor_enter_callback,
             glfw.set_mouse_button_callback,
@@ -137,13 +137,13 @@ class Window(Screen):
             glfw.set_framebuffer_size_callback,
             glfw.set_window_content_scale_callback,
         ):
-            listen(self._window, noticed)
-        glfw.set_drop_callback(self._window, dropped)  # type: ignore[arg-type]  # the binding gives (window, paths)
+            set_callback(self._window, on_event)
+        glfw.set_drop_callback(self._window, on_drop)  # type: ignore[arg-type]  # the binding gives (window, paths)
 
     def _pixels(self, width: int, height: int) -> np.ndarray:
         return read_pixels(self._gl, width, height)
 
-    def _remembered(self, prefs: Prefs) -> Prefs:
+    def _with_geometry(self, prefs: Preferences) -> Preferences:
         """The preferences with the window's size and place."""
         width, height = glfw.get_window_size(self._window)
         left, top = glfw.get_window_pos(self._window)

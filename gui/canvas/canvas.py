@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from imgui_bundle import imgui
 
 from gui.canvas import drag_tools, overlays, viewport
-from gui.canvas.views import Shown
-from gui.chrome.shortcuts import words
+from gui.canvas.views import ViewState
+from gui.chrome.shortcuts import key_label
 from gui.commands import BY_NAME
 from gui.controls import ui
 from gui.style import theme
 from renderer.messages import RenderResult
 from session import Scene
 
-DIM = 0.7  # brightness of a picture that is not what was asked for
-Rectangle = tuple[tuple[float, float], tuple[float, float]]  # two opposite corners
-NONE = (1, 1)  # the size of no picture
+OUTDATED_BRIGHTNESS = 0.7  # brightness of a picture that is not what was asked for
+Corners = tuple[tuple[float, float], tuple[float, float]]  # two opposite corners
+NO_IMAGE = (1, 1)  # the size of no picture
 CURSORS = {
     "latent": imgui.MouseCursor_.resize_all,
     "move": imgui.MouseCursor_.resize_all,
@@ -33,33 +33,38 @@ class Canvas:
     """What the canvas remembers between frames; none of it is part of the document."""
 
     tool: str = "latent"
-    look: viewport.Look = field(default_factory=viewport.Look)
+    view: viewport.ViewTransform = field(default_factory=viewport.ViewTransform)
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
-    pixels: tuple[int, int] = NONE
-    dragging: str = ""  # the tool in use, "" between drags
-    last: tuple[float, float] = (0.0, 0.0)  # where the hand was in the frame before
+    pixels: tuple[int, int] = NO_IMAGE
+    active_tool: str = ""  # the tool in use, "" between drags
+    last_mouse: tuple[float, float] = (0.0, 0.0)  # where the hand was in the frame before
 
     @property
     def zoom(self) -> float:
         """Screen pixels per picture pixel."""
         density = imgui.get_io().display_framebuffer_scale.x or 1.0
-        return viewport.lie(self.look, self.box, self.pixels).width * density / max(self.pixels[0], 1)
+        return viewport.image_rect(self.view, self.box, self.image_size).width * density / max(self.image_size[0], 1)
 
     def fit(self) -> None:
-        self.look = viewport.Look()
+        self.view = viewport.ViewTransform()
 
-    def actual(self) -> None:
+    def show_actual_size(self) -> None:
         density = imgui.get_io().display_framebuffer_scale.x or 1.0
-        self.look = viewport.actual(self.look, self.pixels, density)
+        self.view = viewport.actual_size(self.view, self.image_size, density)
 
     def zoom_by(self, factor: float, at: tuple[float, float] | None = None) -> None:
         """Larger or smaller around a point of the screen, by default the canvas's centre."""
         left, top, across, down = self.box
         at = at or (left + across / 2, top + down / 2)
-        self.look = viewport.zoomed(self.look, self.box, self.pixels, factor, at)
+        self.view = viewport.zoom_at(self.view, self.box, self.image_size, factor, at)
 
     def draw(
-        self, shown: Shown, stale: bool, scene: Scene, edit: Callable[[Scene, str], None], ground: str = "canvas"
+        self,
+        shown: ViewState,
+        is_outdated: bool,
+        scene: Scene,
+        edit: Callable[[Scene, str], None],
+        background: str = "canvas",
     ) -> None:
         """Draw the picture and let the mouse work on it; `edit(scene, gesture)` takes what a drag makes.
 
@@ -68,104 +73,111 @@ class Canvas:
         corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
         self.box = (corner.x, corner.y, max(room.x, 1.0), max(room.y, 1.0))
         if shown.texture is not None:
-            self.pixels = (shown.texture.width, shown.texture.height)
+            self.image_size = (shown.texture.width, shown.texture.height)
         buttons = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle
         imgui.invisible_button("canvas", (self.box[2], self.box[3]), buttons)
-        ui.mark("Canvas", (corner.x, corner.y, corner.x + self.box[2], corner.y + self.box[3]))
-        self._mouse(shown.result, scene, edit)
+        ui.register_item("Canvas", (corner.x, corner.y, corner.x + self.box[2], corner.y + self.box[3]))
+        self._handle_mouse(shown.result, scene, edit)
         if shown.texture is not None:
-            self._picture(shown, stale, theme.colour(ground))
+            self._draw_image(shown, is_outdated, theme.color(background))
         else:
-            imgui.get_window_draw_list().add_rect_filled(*_window(), theme.colour(ground))
-        if self.dragging and self.dragging != "pan":
-            self._readout(drag_tools.readout(self.dragging, scene))
+            imgui.get_window_draw_list().add_rect_filled(*_window_rect(), theme.color(background))
+        if self.active_tool and self.active_tool != "pan":
+            self._readout(drag_tools.readout(self.active_tool, scene))
 
-    def toolbar(self, ask: Callable[..., None]) -> None:
+    def toolbar(self, post_command: Callable[..., None]) -> None:
         """The slim bar over the picture."""
         imgui.set_cursor_screen_pos((self.box[0] + ui.em(0.5), self.box[1] + ui.em(0.5)))
-        imgui.push_style_color(imgui.Col_.child_bg, theme.vec("panel", 0.88))
+        imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("panel", 0.88))
         imgui.push_style_var(imgui.StyleVar_.child_rounding, ui.em(0.3))
         imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(0.2), ui.em(0.2)))
         imgui.push_style_var(imgui.StyleVar_.item_spacing, (ui.em(0.1), 0))
         flags = imgui.ChildFlags_.auto_resize_x | imgui.ChildFlags_.auto_resize_y
         imgui.begin_child("toolbar", (0, 0), flags | imgui.ChildFlags_.always_use_window_padding)
-        for tool, word in drag_tools.WORDS.items():
-            _word(word, f"tool.{tool}", ask, self.tool == tool)
-        imgui.text_colored(theme.vec("line"), "|")
+        for tool, word in drag_tools.LABELS.items():
+            _tool_button(word, f"tool.{tool}", post_command, self.tool == tool)
+        imgui.text_colored(theme.color_vec("line"), "|")
         imgui.same_line()
-        _word("Fit", "view.fit", ask, False)
-        _word("1:1", "view.actual", ask, False)
+        _tool_button("Fit", "view.fit", post_command, False)
+        _tool_button("1:1", "view.actual", post_command, False)
         imgui.align_text_to_frame_padding()
         start = imgui.get_cursor_pos_x()
-        zoom = f" {self.zoom * 100:.0f} %" if self.pixels != NONE else ""
-        imgui.text_colored(theme.vec("dim"), zoom)
+        zoom = f" {self.zoom * 100:.0f} %" if self.image_size != NO_IMAGE else ""
+        imgui.text_colored(theme.color_vec("dim"), zoom)
         imgui.same_line(start + ui.em(4.0))
         imgui.new_line()
         imgui.end_child()
         imgui.pop_style_var(3)
         imgui.pop_style_color()
 
-    def _mouse(self, result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]) -> None:
+    def _handle_mouse(self, result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]) -> None:
         io, hovered = imgui.get_io(), imgui.is_item_hovered()
         at = (io.mouse_pos.x, io.mouse_pos.y)
         if hovered and io.mouse_wheel:
-            self.zoom_by(viewport.STEP**io.mouse_wheel, at)
+            self.zoom_by(viewport.ZOOM_STEP**io.mouse_wheel, at)
         if hovered and imgui.is_mouse_double_clicked(0):
             self.fit()
         if imgui.is_item_activated():
             middle = imgui.is_mouse_down(imgui.MouseButton_.middle)
-            self.dragging, self.last = "pan" if middle else self.tool, at
-        if hovered or self.dragging:
-            imgui.set_mouse_cursor(CURSORS[self.dragging or self.tool])
-        if self.dragging and at != self.last:  # also in the frame that lets go: a flick may fit between two frames
+            self.active_tool, self.last_mouse = "pan" if middle else self.tool, at
+        if hovered or self.active_tool:
+            imgui.set_mouse_cursor(CURSORS[self.active_tool or self.tool])
+        if (
+            self.active_tool and at != self.last_mouse
+        ):  # also in the frame that lets go: a flick may fit between two frames
             self._drag(at, result, scene, edit)
         if not imgui.is_item_active():
-            self.dragging = ""
+            self.active_tool = ""
 
     def _drag(
         self, at: tuple[float, float], result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]
     ) -> None:
         """The hand went on to a point."""
-        before, self.last = self.last, at
-        drag = drag_tools.TOOLS[self.dragging]
+        before, self.last_mouse = self.last_mouse, at
+        drag = drag_tools.TOOLS[self.active_tool]
         if drag is None:
-            self.look = viewport.panned(self.look, self.box, self.pixels, at[0] - before[0], at[1] - before[1])
+            self.view = viewport.pan_by(self.view, self.box, self.image_size, at[0] - before[0], at[1] - before[1])
         else:
-            lie = viewport.lie(self.look, self.box, self.pixels)
-            edit(drag(scene, before, at, lie.centre, lie.width / _widths(result)), f"canvas {self.dragging}")
+            rect = viewport.image_rect(self.view, self.box, self.image_size)
+            edit(
+                drag(scene, before, at, rect.center, rect.width / _width_in_images(result)),
+                f"canvas {self.active_tool}",
+            )
 
-    def _picture(self, shown: Shown, stale: bool, ground: int) -> None:
+    def _draw_image(self, shown: ViewState, is_outdated: bool, background: int) -> None:
         assert shown.texture is not None
-        lie = viewport.lie(self.look, self.box, self.pixels)
-        shown.texture.look(self.zoom)
-        light = DIM if stale else 1.0
-        draw, low = imgui.get_window_draw_list(), (lie.left, lie.top)
-        high = (lie.left + lie.width, lie.top + lie.height)
-        draw.push_clip_rect(*_window())
-        for strip in _around(_window(), (low, high)):  # and not behind it: no pixel is painted in vain
-            draw.add_rect_filled(*strip, ground)
+        rect = viewport.image_rect(self.view, self.box, self.image_size)
+        shown.texture.set_filter(self.zoom)
+        brightness = OUTDATED_BRIGHTNESS if is_outdated else 1.0
+        draw, corner_min = imgui.get_window_draw_list(), (rect.left, rect.top)
+        corner_max = (rect.left + rect.width, rect.top + rect.height)
+        draw.push_clip_rect(*_window_rect())
+        for strip in _frame_strips(
+            _window_rect(), (corner_min, corner_max)
+        ):  # and not behind it: no pixel is painted in vain
+            draw.add_rect_filled(*strip, background)
         draw.push_clip_rect((self.box[0], self.box[1]), (self.box[0] + self.box[2], self.box[1] + self.box[3]))
-        if not shown.opaque:
-            draw.add_rect_filled(low, high, theme.colour("window"))  # what shows through transparent pixels
-        tint = imgui.get_color_u32((light, light, light, 1.0))
-        draw.add_image(imgui.ImTextureRef(shown.texture.name), low, high, (0, 0), (1, 1), tint)
+        if not shown.is_opaque:
+            draw.add_rect_filled(corner_min, corner_max, theme.color("window"))  # what shows through transparent pixels
+        tint = imgui.get_color_u32((brightness, brightness, brightness, 1.0))
+        draw.add_image(imgui.ImTextureRef(shown.texture.name), corner_min, corner_max, (0, 0), (1, 1), tint)
         draw.pop_clip_rect()
         draw.pop_clip_rect()
-        ui.mark("Picture", (*low, *high))
+        ui.register_item("Picture", (*corner_min, *corner_max))
         if shown.result is not None and shown.result.preview:
-            overlays.corner(self.box, "Preview")
+            overlays.draw_corner_label(self.box, "Preview")
 
     def _readout(self, text: str) -> None:
-        overlays.line(self.box, text)
+        overlays.draw_line(self.box, text)
 
 
-def _window() -> Rectangle:
+def _window_rect() -> Corners:
     """The whole of the window, also the part of a pixel at its edge that no control gets."""
     corner, size = imgui.get_window_pos(), imgui.get_window_size()
     return (corner.x, corner.y), (corner.x + size.x, corner.y + size.y)
 
 
-def _around(outer: Rectangle, inner: Rectangle) -> list[Rectangle]:
+def _frame_strips(outer: Corners, inner: Corners) -> list[Corners]:
     """What of the outer rectangle the inner one leaves: four strips, where there are any.
 
     They meet on whole pixels, a little inside the inner one: between two halves of a pixel some drivers leave a gap.
@@ -181,10 +193,14 @@ def _around(outer: Rectangle, inner: Rectangle) -> list[Rectangle]:
         ((left, low_y), (low_x, high_y)),
         ((high_x, low_y), (right, high_y)),
     ]
-    return [(low, high) for low, high in strips if low[0] < high[0] and low[1] < high[1]]
+    return [
+        (corner_min, corner_max)
+        for corner_min, corner_max in strips
+        if corner_min[0] < corner_max[0] and corner_min[1] < corner_max[1]
+    ]
 
 
-def _widths(result: RenderResult | None) -> float:
+def _width_in_images(result: RenderResult | None) -> float:
     """How many image widths the shown picture is wide: alias-free layers see beyond the picture's edge."""
     if result is None or not result.scene.capture.layer:
         return 1.0
@@ -194,14 +210,14 @@ def _widths(result: RenderResult | None) -> float:
     return layer.width / layer.sampling_rate
 
 
-def _word(word: str, name: str, ask: Callable[..., None], active: bool) -> None:
+def _tool_button(word: str, name: str, post_command: Callable[..., None], active: bool) -> None:
     """A quiet button of the toolbar."""
-    imgui.push_style_color(imgui.Col_.button, theme.vec("field_active") if active else (0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.vec("accent" if active else "dim"))
+    imgui.push_style_color(imgui.Col_.button, theme.color_vec("field_active") if active else (0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.color_vec("accent" if active else "dim"))
     if imgui.button(word):
-        ask(name)
+        post_command(name)
     imgui.pop_style_color(2)
-    ui.mark(f"Toolbar/{word}")
+    ui.register_item(f"Toolbar/{word}")
     command = BY_NAME[name]
-    ui.tooltip(f"{command.meaning}  ({words(command.keys)})")
+    ui.tooltip(f"{command.meaning}  ({key_label(command.keys)})")
     imgui.same_line()

@@ -13,10 +13,10 @@ from renderer.messages import GpuPlace
 from renderer.transport.cuda_driver import Driver, GpuError
 
 GL_TEXTURE_2D = 0x0DE1
-MOST = 16  # GPUs of one OpenGL context
+MAX_DEVICES = 16  # GPUs of one OpenGL context
 
 
-class CudaCard:
+class CudaGlDevice:
     """See `gui.canvas.texture.Card`. Raises GpuError where OpenGL draws elsewhere."""
 
     def __init__(self, bus: str) -> None:
@@ -28,11 +28,11 @@ class CudaCard:
         if "NVIDIA" not in vendor:  # asked of another driver's context, NVIDIA's answers are anybody's guess
             raise GpuError(f"OpenGL draws with {name or 'another driver'}, not with the GPU that computes")
         self._driver = driver = Driver(bus=bus)
-        self._opened: dict[int, list[Any]] = {}  # by block: memory, ready, done
+        self._handles: dict[int, list[Any]] = {}  # by block: memory, ready, done
         self._textures: list[CudaTexture] = []
         try:
             with driver.current():
-                count, devices = driver("cuGLGetDevices", MOST, driver.api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL)
+                count, devices = driver("cuGLGetDevices", MAX_DEVICES, driver.api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL)
                 if int(driver.device) not in [int(device) for device in devices[: int(count)]]:
                     raise GpuError(f"OpenGL draws with {name}, and another GPU ({driver.bus}) computes")
                 self._stream = driver("cuStreamCreate", int(driver.api.CUstream_flags.CU_STREAM_NON_BLOCKING))
@@ -47,25 +47,25 @@ class CudaCard:
             resource = self._driver("cuGraphicsGLRegisterImage", texture, GL_TEXTURE_2D, flag)
         if not int(resource):  # cuda-bindings 12.9.3 says success all the same
             raise GpuError("The texture could not be registered with CUDA; install another version of cuda-bindings")
-        self._textures = [one for one in self._textures if one.resource is not None]
+        self._textures = [texture for texture in self._textures if texture.resource is not None]
         self._textures.append(CudaTexture(self._driver, resource))
         return self._textures[-1]
 
     def copy(self, place: GpuPlace, target: CudaTexture) -> None:
         driver, stream = self._driver, self._stream
         with driver.current():
-            memory, ready, done = self._opened.get(place.block) or self._open(place)
+            memory, ready, done = self._handles.get(place.block) or self._open(place)
             driver("cuStreamWaitEvent", stream, ready, 0)
             driver("cuGraphicsMapResources", 1, target.resource, stream)
             try:
                 array = driver("cuGraphicsSubResourceGetMappedArray", target.resource, 0, 0)
-                driver("cuMemcpy2DAsync", copy_job(driver.api, memory, array, place.height, place.width), stream)
+                driver("cuMemcpy2DAsync", copy_params(driver.api, memory, array, place.height, place.width), stream)
             finally:
                 driver("cuGraphicsUnmapResources", 1, target.resource, stream)
             driver("cuEventRecord", done, stream)
 
     def forget(self) -> None:
-        opened, self._opened = self._opened, {}
+        opened, self._handles = self._handles, {}
         with contextlib.suppress(GpuError), self._driver.current():
             with contextlib.suppress(GpuError):
                 self._driver("cuStreamSynchronize", self._stream)  # nothing queued waits for the renderer
@@ -86,7 +86,7 @@ class CudaCard:
             self._driver.close()
 
     def _open(self, place: GpuPlace) -> list[Any]:
-        handles = self._opened.setdefault(place.block, [])  # noted one by one, so that all are closed whatever happens
+        handles = self._handles.setdefault(place.block, [])  # noted one by one, so that all are closed whatever happens
         handles.append(self._driver.open_memory(place.memory))
         handles.append(self._driver.open_event(place.ready))
         handles.append(self._driver.open_event(place.done))
@@ -106,10 +106,10 @@ class CudaTexture:
                 self._driver("cuGraphicsUnregisterResource", resource)
 
 
-def copy_job(api: Any, memory: Any, array: Any, height: int, width: int) -> Any:
+def copy_params(api: Any, memory: Any, array: Any, height: int, width: int) -> Any:
     """From rows of RGBA in linear memory to a texture's array."""
-    job = api.CUDA_MEMCPY2D()
-    job.srcMemoryType, job.srcDevice, job.srcPitch = api.CUmemorytype.CU_MEMORYTYPE_DEVICE, memory, width * 4
-    job.dstMemoryType, job.dstArray = api.CUmemorytype.CU_MEMORYTYPE_ARRAY, array
-    job.WidthInBytes, job.Height = width * 4, height
-    return job
+    params = api.CUDA_MEMCPY2D()
+    params.srcMemoryType, params.srcDevice, params.srcPitch = api.CUmemorytype.CU_MEMORYTYPE_DEVICE, memory, width * 4
+    params.dstMemoryType, params.dstArray = api.CUmemorytype.CU_MEMORYTYPE_ARRAY, array
+    params.WidthInBytes, params.Height = width * 4, height
+    return params

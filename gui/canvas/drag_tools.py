@@ -16,14 +16,14 @@ FIELDS = describe(Transform)
 SEEDS_PER_WIDTH = 2.0  # dragging across the whole picture goes this far on the seed plane
 
 
-def latent(scene: Scene, before: Point, after: Point, centre: Point, width: float) -> Scene:
+def latent(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
     """Move on the seed plane by as much as the hand moved; `width` is one image width in points."""
     scale = SEEDS_PER_WIDTH / width
     dx, dy = (after[0] - before[0]) * scale, (after[1] - before[1]) * scale
     return replace(scene, latent=moved(scene.latent, dx, dy))
 
 
-def move(scene: Scene, before: Point, after: Point, centre: Point, width: float) -> Scene:
+def move(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
     """Translate so that the picture stays under the hand."""
     old = scene.transform
     x = old.translate_x + (after[0] - before[0]) / width
@@ -32,10 +32,10 @@ def move(scene: Scene, before: Point, after: Point, centre: Point, width: float)
     return replace(scene, transform=new)
 
 
-def turn(scene: Scene, before: Point, after: Point, centre: Point, width: float) -> Scene:
+def turn(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
     """Turn and scale about the picture's centre, wherever it was moved to, so that it stays under the hand."""
     old = scene.transform
-    pivot = centre[0] + old.translate_x * width, centre[1] + old.translate_y * width
+    pivot = center[0] + old.translate_x * width, center[1] + old.translate_y * width
     (ax, ay), (bx, by) = ((point[0] - pivot[0], point[1] - pivot[1]) for point in (before, after))
     near = 0.02 * width  # closer to the pivot than this a hand cannot be followed
     if math.hypot(ax, ay) < near or math.hypot(bx, by) < near:
@@ -47,7 +47,7 @@ def turn(scene: Scene, before: Point, after: Point, centre: Point, width: float)
 
 
 TOOLS: dict[str, Drag | None] = {"latent": latent, "move": move, "turn": turn, "pan": None}
-WORDS = {"latent": "Latent", "move": "Move", "turn": "Turn", "pan": "Pan"}
+LABELS = {"latent": "Latent", "move": "Move", "turn": "Turn", "pan": "Pan"}
 
 
 def readout(tool: str, scene: Scene) -> str:

@@ -11,10 +11,10 @@ import imgui_bundle
 from imgui_bundle import imgui
 
 from gui.canvas.viewport import Box
-from gui.chrome.shortcuts import words
+from gui.chrome.shortcuts import key_label
 from gui.commands import COMMANDS
 from gui.controls import ui
-from gui.panel import Now
+from gui.panel import PanelContext
 from gui.style import theme
 from renderer.messages import RenderProgress
 
@@ -38,44 +38,44 @@ MOUSE = (
 )
 
 
-def hint(box: Box) -> None:
+def draw_hint(box: Box) -> None:
     """What can be done, until the first touch."""
-    ui.mark("Hint", line(box, HINT))
+    ui.register_item("Hint", draw_line(box, HINT))
 
 
-def line(box: Box, text: str) -> tuple[float, float, float, float]:
+def draw_line(box: Box, text: str) -> tuple[float, float, float, float]:
     """One line at the foot of the canvas; the rectangle that it takes."""
     size, pad = imgui.calc_text_size(text), ui.em(0.7)
     low = (round(box[0] + (box[2] - size.x) / 2 - pad), round(box[1] + box[3] - size.y - 2.4 * pad))
     high = (low[0] + size.x + 2 * pad, low[1] + size.y + 1.2 * pad)
     draw = imgui.get_window_draw_list()
-    draw.add_rect_filled(low, high, theme.colour("popup", 0.88), ui.em(0.4))
-    draw.add_text((low[0] + pad, low[1] + 0.6 * pad), theme.colour("text"), text)
+    draw.add_rect_filled(low, high, theme.color("popup", 0.88), ui.em(0.4))
+    draw.add_text((low[0] + pad, low[1] + 0.6 * pad), theme.color("text"), text)
     return (*low, *high)
 
 
-def corner(box: Box, text: str) -> None:
+def draw_corner_label(box: Box, text: str) -> None:
     """A word in the upper right corner of the canvas."""
     size, pad = imgui.calc_text_size(text), ui.em(0.4)
     low = (round(box[0] + box[2] - size.x - 4 * pad), round(box[1] + 2 * pad))
     high = (low[0] + size.x + 2 * pad, low[1] + size.y + pad)
     draw = imgui.get_window_draw_list()
-    draw.add_rect_filled(low, high, theme.colour("popup", 0.88), ui.em(0.3))
-    draw.add_text((low[0] + pad, low[1] + 0.5 * pad), theme.colour("dim"), text)
-    ui.mark(text, (*low, *high))
+    draw.add_rect_filled(low, high, theme.color("popup", 0.88), ui.em(0.3))
+    draw.add_text((low[0] + pad, low[1] + 0.5 * pad), theme.color("dim"), text)
+    ui.register_item(text, (*low, *high))
 
 
-def waiting(box: Box, now: Now, cancel: Callable[[], None] | None) -> None:
+def draw_waiting(box: Box, context: PanelContext, cancel: Callable[[], None] | None) -> None:
     """What is on its way, at the foot of the canvas; where there is no picture yet, in its middle, or why not."""
-    if now.progress is not None:
-        _progress(box, now.progress, cancel)
-    elif now.result is None:
-        text = now.problem or "Starting…"
+    if context.progress is not None:
+        _progress(box, context.progress, cancel)
+    elif context.result is None:
+        text = context.problem or "Starting…"
         width = min(ui.em(30), box[2] - ui.em(2))
         size = imgui.calc_text_size(text, wrap_width=width)
         middle = (round(box[0] + (box[2] - size.x) / 2), round(box[1] + (box[3] - size.y) / 2))
         imgui.get_window_draw_list().add_text(
-            imgui.get_font(), imgui.get_font_size(), middle, theme.colour("dim"), text, width
+            imgui.get_font(), imgui.get_font_size(), middle, theme.color("dim"), text, width
         )
 
 
@@ -83,38 +83,38 @@ def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | N
     """A box with a bar, in a child window so that it takes the clicks and not the canvas below it."""
     width = min(ui.em(30), box[2] - ui.em(2))
     imgui.set_cursor_screen_pos((round(box[0] + (box[2] - width) / 2), round(box[1] + box[3] - ui.em(5.2))))
-    imgui.push_style_color(imgui.Col_.child_bg, theme.vec("popup", 0.92))
+    imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("popup", 0.92))
     imgui.push_style_var(imgui.StyleVar_.child_rounding, ui.em(0.4))
     imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(0.8), ui.em(0.6)))
     flags = imgui.ChildFlags_.always_use_window_padding | imgui.ChildFlags_.auto_resize_y
     imgui.begin_child("progress", (width, 0), flags, imgui.WindowFlags_.no_scrollbar)
     imgui.align_text_to_frame_padding()
-    imgui.text_colored(theme.vec("text"), ui.shortened(progress.what, width - ui.em(7)))
+    imgui.text_colored(theme.color_vec("text"), ui.elide_middle(progress.what, width - ui.em(7)))
     if cancel is not None:
         imgui.same_line(width - ui.em(4.8))
         if imgui.button("Cancel", (ui.em(4), 0)):
             cancel()
-        ui.mark("Canvas/Cancel")
+        ui.register_item("Canvas/Cancel")
         ui.tooltip("Keep the network that is shown")
     left, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     imgui.dummy((room, ui.em(0.3)))
     known = progress.fraction
-    start, end = (0.0, known) if known is not None else _sweep(imgui.get_time())
+    start, end = (0.0, known) if known is not None else _indeterminate_bar(imgui.get_time())
     draw, high = imgui.get_window_draw_list(), left.y + ui.em(0.25)
-    draw.add_rect_filled(left, (left.x + room, high), theme.colour("field"), 2)
-    draw.add_rect_filled((left.x + room * start, left.y), (left.x + room * end, high), theme.colour("accent"), 2)
+    draw.add_rect_filled(left, (left.x + room, high), theme.color("field"), 2)
+    draw.add_rect_filled((left.x + room * start, left.y), (left.x + room * end, high), theme.color("accent"), 2)
     imgui.end_child()
     imgui.pop_style_var(2)
     imgui.pop_style_color()
 
 
-def _sweep(seconds: float) -> tuple[float, float]:
+def _indeterminate_bar(seconds: float) -> tuple[float, float]:
     """A piece of bar that goes to and fro where nobody knows how long it takes."""
     middle = 0.5 - 0.4 * math.cos(seconds * 2)
     return middle - 0.1, middle + 0.1
 
 
-def keys(open_now: bool) -> bool:
+def draw_keys(open_now: bool) -> bool:
     """The list of all commands and their keys; whether it stays open."""
     if not _begin("Keys", open_now, (ui.em(56), 0)):
         return False
@@ -132,21 +132,21 @@ def keys(open_now: bool) -> bool:
     return _end(open_now)
 
 
-def about(open_now: bool, now: Now, version: str) -> bool:
+def draw_about(open_now: bool, context: PanelContext, version: str) -> bool:
     """What runs here; whether it stays open."""
     if not _begin("About", open_now, (ui.em(34), 0)):
         return False
     imgui.text(f"Bandlimit {version}")
-    imgui.text_colored(theme.vec("dim"), "See, drag and look into alias-free GANs. Apache License 2.0.")
+    imgui.text_colored(theme.color_vec("dim"), "See, drag and look into alias-free GANs. Apache License 2.0.")
     imgui.dummy((0, ui.em(0.4)))
     with ui.panel("About"):
-        ui.fact("Python", sys.version.split()[0])
-        ui.fact("System", platform.platform(terse=True))
-        ui.fact("Interface", f"Dear ImGui {imgui.get_version()}, imgui-bundle {imgui_bundle.__version__}")
-        if now.model is not None:
-            ui.fact("Device", f"{now.model.device_name}, {now.model.precision}")
-            ui.fact("Kernels", now.model.kernels)
-            ui.fact("Network", f"{now.model.family}, {now.model.file}", now.model.file)
+        ui.key_value("Python", sys.version.split()[0])
+        ui.key_value("System", platform.platform(terse=True))
+        ui.key_value("Interface", f"Dear ImGui {imgui.get_version()}, imgui-bundle {imgui_bundle.__version__}")
+        if context.model is not None:
+            ui.key_value("Device", f"{context.model.device_name}, {context.model.precision}")
+            ui.key_value("Kernels", context.model.kernels)
+            ui.key_value("Network", f"{context.model.family}, {context.model.file}", context.model.file)
     return _end(open_now)
 
 
@@ -155,8 +155,8 @@ def _begin(title: str, open_now: bool, size: tuple[float, float]) -> bool:
     name = f"{title}###overlay {title}"
     if open_now and not imgui.is_popup_open(name):
         imgui.open_popup(name)
-    centre = imgui.get_main_viewport().get_center()
-    imgui.set_next_window_pos(centre, imgui.Cond_.always, (0.5, 0.5))
+    center = imgui.get_main_viewport().get_center()
+    imgui.set_next_window_pos(center, imgui.Cond_.always, (0.5, 0.5))
     imgui.set_next_window_size(size)
     imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(1.2), ui.em(0.9)))
     flags = imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_saved_settings
@@ -182,17 +182,17 @@ def _group(name: str) -> None:
     _title(GROUPS[name])
     for command in COMMANDS:
         if command.name.startswith(f"{name}."):
-            _pair(words(command.keys) if command.keys else "", command.title.rstrip("…"), command.meaning)
+            _pair(key_label(command.keys) if command.keys else "", command.title.rstrip("…"), command.meaning)
     imgui.dummy((0, ui.em(0.4)))
 
 
 def _title(text: str) -> None:
-    imgui.text_colored(theme.vec("faint"), text)
+    imgui.text_colored(theme.color_vec("faint"), text)
 
 
 def _pair(left: str, right: str, meaning: str) -> None:
     start = imgui.get_cursor_screen_pos()
-    imgui.text_colored(theme.vec("dim"), left or " ")
+    imgui.text_colored(theme.color_vec("dim"), left or " ")
     imgui.same_line()
     imgui.set_cursor_screen_pos((start.x + ui.em(10.5), start.y))
     imgui.text(right)

@@ -11,17 +11,17 @@ from gui.backend.gl_context import is_software_renderer
 from renderer.messages import GpuPlace
 
 
-class Registered(Protocol):
+class RegisteredTexture(Protocol):
     """A texture that a card writes to."""
 
     def release(self) -> None:
         """Let the card forget the texture; never raises."""
 
 
-class Card(Protocol):
+class InteropDevice(Protocol):
     """The GPU that both renders and draws."""
 
-    def register(self, texture: int) -> Registered: ...
+    def register(self, texture: int) -> RegisteredTexture: ...
 
     def copy(self, place: GpuPlace, target: Any) -> None:
         """Queue a copy to what `register` gave.
@@ -48,7 +48,7 @@ class StreamTexture:
         self._gl = GL
         self._textures = [_Texture(GL), _Texture(GL)]
         self._shown = 0
-        self._direct = is_software_renderer(GL)  # a copy through a pixel buffer buys nothing there
+        self._skip_pixel_buffer = is_software_renderer(GL)  # a copy through a pixel buffer buys nothing there
         self._buffers: list[int] = []
         self._buffer_bytes = 0
 
@@ -74,27 +74,27 @@ class StreamTexture:
         height, width = frame.shape[:2]
         fits = (width, height) == (texture.width, texture.height)
         if not fits:
-            texture.unlock(GL)
+            texture.unregister(GL)
             texture.width, texture.height = width, height
         GL.glBindTexture(GL.GL_TEXTURE_2D, texture.name)
         GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 4)
         pixels = frame.ctypes.data_as(ctypes.c_void_p)
         if not fits:
             GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
-        elif self._direct:
-            self._put(width, height, pixels)
+        elif self._skip_pixel_buffer:
+            self._sub_image(width, height, pixels)
         else:
-            self._through_buffer(frame, width, height)
+            self._upload_through_buffer(frame, width, height)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         texture.mipmaps_stale = True
 
-    def take(self, place: GpuPlace, card: Card) -> None:
+    def copy_from_gpu(self, place: GpuPlace, device: InteropDevice) -> None:
         """Show another frame that lies on the GPU. What the card raises leaves the frame before in sight."""
         texture = self._textures[1 - self._shown]
-        if texture.card is not card or (place.width, place.height) != (texture.width, texture.height):
-            texture.lock(self._gl, place.width, place.height, card)
+        if texture.device is not device or (place.width, place.height) != (texture.width, texture.height):
+            texture.register(self._gl, place.width, place.height, device)
         assert texture.registered is not None
-        card.copy(place, texture.registered)
+        device.copy(place, texture.registered)
         texture.mipmaps_stale = True
         self._shown = 1 - self._shown
 
@@ -109,9 +109,9 @@ class StreamTexture:
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         return frame
 
-    def look(self, zoom: float) -> None:
+    def set_filter(self, zoom: float) -> None:
         """Choose the filter for a size on screen: `zoom` is screen pixels per picture pixel."""
-        self._textures[self._shown].look(self._gl, nearest=zoom >= 2, small=zoom < 0.5)
+        self._textures[self._shown].set_filter(self._gl, nearest=zoom >= 2, small=zoom < 0.5)
 
     def close(self) -> None:
         """Give everything back."""
@@ -124,11 +124,11 @@ class StreamTexture:
             texture.name = 0
         self._buffers = []
 
-    def _put(self, width: int, height: int, pixels: ctypes.c_void_p | None) -> None:
+    def _sub_image(self, width: int, height: int, pixels: ctypes.c_void_p | None) -> None:
         GL = self._gl
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
 
-    def _through_buffer(self, frame: np.ndarray, width: int, height: int) -> None:
+    def _upload_through_buffer(self, frame: np.ndarray, width: int, height: int) -> None:
         """Copy into one of two pixel buffers in turn, so that the card fetches one while the next is written."""
         GL = self._gl
         if not self._buffers:
@@ -143,7 +143,7 @@ class StreamTexture:
         address = GL.glMapBufferRange(GL.GL_PIXEL_UNPACK_BUFFER, 0, frame.nbytes, flags)
         ctypes.memmove(int(address or 0), frame.ctypes.data, frame.nbytes)
         GL.glUnmapBuffer(GL.GL_PIXEL_UNPACK_BUFFER)
-        self._put(width, height, None)
+        self._sub_image(width, height, None)
         GL.glBindBuffer(GL.GL_PIXEL_UNPACK_BUFFER, 0)
 
 
@@ -151,11 +151,11 @@ class _Texture:
     """One OpenGL texture, its size and how it is filtered."""
 
     def __init__(self, GL) -> None:
-        self.registered: Registered | None = None
-        self.card: Card | None = None  # with which it is registered
+        self.registered: RegisteredTexture | None = None
+        self.device: InteropDevice | None = None  # with which it is registered
         self._make(GL)
 
-    def lock(self, GL, width: int, height: int, card: Card) -> None:
+    def register(self, GL, width: int, height: int, device: InteropDevice) -> None:
         """Give it memory that stays where it is, with all smaller copies, and let the card write to it."""
         self._renew(GL)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
@@ -165,9 +165,9 @@ class _Texture:
             GL.glTexImage2D(GL.GL_TEXTURE_2D, level, GL.GL_RGBA8, *size, 0, *rgba, None)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         self.width, self.height = width, height
-        self.registered, self.card = card.register(self.name), card
+        self.registered, self.device = device.register(self.name), device
 
-    def unlock(self, GL) -> None:
+    def unregister(self, GL) -> None:
         """Let its memory be chosen by OpenGL again."""
         if self.registered is not None:
             self._renew(GL)
@@ -175,7 +175,7 @@ class _Texture:
     def release(self) -> None:
         if self.registered is not None:
             self.registered.release()
-            self.registered = self.card = None
+            self.registered = self.device = None
 
     def _renew(self, GL) -> None:
         self.release()
@@ -193,7 +193,7 @@ class _Texture:
         GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
 
-    def look(self, GL, nearest: bool, small: bool) -> None:
+    def set_filter(self, GL, nearest: bool, small: bool) -> None:
         """Squares where pixels are large, smooth otherwise, and from smaller copies where much is left out."""
         if (nearest, small) == self._filter and not (small and self.mipmaps_stale):
             return
@@ -202,7 +202,7 @@ class _Texture:
         if small and self.width:
             GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
             self.mipmaps_stale = False
-        shrunk = GL.GL_LINEAR_MIPMAP_LINEAR if small else GL.GL_LINEAR
-        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, shrunk)
+        min_filter = GL.GL_LINEAR_MIPMAP_LINEAR if small else GL.GL_LINEAR
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, min_filter)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         self._filter = (nearest, small)

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from gui.canvas.gpu_interop import Sharing
+from gui.canvas.gpu_interop import GpuInterop
 from gui.canvas.texture import StreamTexture
-from gui.panel import Pace, View
+from gui.panel import PerformanceStats, SecondaryView
 from renderer.messages import (
     Answer,
     GpuOffer,
@@ -29,8 +29,8 @@ from session import Scene
 
 CANVAS = "canvas"
 HISTORY = 240  # pictures whose timing is kept for the plot
-REST = 0.15  # seconds without a change after which a preview is followed by the exact picture
-STALE = 0.8  # seconds without a new picture, at least, before the old one is dimmed
+EXACT_AFTER = 0.15  # seconds without a change after which a preview is followed by the exact picture
+OUTDATED_AFTER = 0.8  # seconds without a new picture, at least, before the old one is dimmed
 _ids = itertools.count(1)  # of the whole process: a renderer may outlive a window and serve the next
 
 
@@ -49,17 +49,17 @@ class Client(Protocol):
 
 
 @dataclass
-class Shown:
+class ViewState:
     """One view: what was asked, what has come, and the texture that holds it."""
 
-    asked: RenderRequest | None = None
-    asked_at: float = 0.0
+    request: RenderRequest | None = None
+    requested_at: float = 0.0
     waiting_since: float | None = None  # None where the newest request is answered
     texture: StreamTexture | None = None
     result: RenderResult | None = None
-    opaque: bool = False  # no pixel lets the ground through
+    is_opaque: bool = False  # no pixel lets the ground through
     problem: RenderFailure | None = None
-    used: bool = True
+    requested_in_frame: bool = True
 
     @property
     def pixels(self) -> np.ndarray:
@@ -73,7 +73,7 @@ class Shown:
 
 
 @dataclass
-class Meter:
+class RateMeter:
     """How fast pictures come."""
 
     timings: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -85,125 +85,125 @@ class Meter:
         self.arrivals.append(at)
         self.latency = latency
 
-    def pace(self, frames_per_second: float, transport: str) -> Pace:
+    def stats(self, frames_per_second: float, transport: str) -> PerformanceStats:
         names = dict.fromkeys(name for timing in self.timings for name in timing)
         stages = {name: np.array([timing.get(name, 0.0) for timing in self.timings]) for name in names}
-        return Pace(stages, rate(self.arrivals), frames_per_second, self.latency, transport)
+        return PerformanceStats(stages, events_per_second(self.arrivals), frames_per_second, self.latency, transport)
 
 
-def rate(moments: deque[float], window: float = 2.0) -> float:
+def events_per_second(moments: deque[float], window: float = 2.0) -> float:
     """Events per second over the last `window` seconds, from their moments by time.perf_counter."""
     now = time.perf_counter()
     recent = [moment for moment in moments if now - moment < window]
     return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 and recent[-1] > recent[0] else 0.0
 
 
-class Pictures:
+class ViewManager:
     """All pictures of a window; needs its OpenGL context. `tell(answer)` hears of failures and of a lost renderer."""
 
-    def __init__(self, client: Client, tell: Callable[[RenderFailure | RendererLost], None]) -> None:
-        self.canvas = Shown()
+    def __init__(self, client: Client, on_problem: Callable[[RenderFailure | RendererLost], None]) -> None:
+        self.canvas = ViewState()
         self.model: ModelInfo | None = None
         self.progress: RenderProgress | None = None
-        self.meter = Meter()
-        self.sharing = Sharing()
-        self.answers = 0  # that the renderer has given so far
+        self.meter = RateMeter()
+        self.interop = GpuInterop()
+        self.answer_count = 0  # that the renderer has given so far
         self._client = client
-        self._tell = tell
-        self._others: dict[str, Shown] = {}
+        self._on_problem = on_problem
+        self._secondary: dict[str, ViewState] = {}
 
     @property
-    def waiting(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether an answer is due."""
         return self.waiting_since is not None
 
     @property
     def waiting_since(self) -> float | None:
         """Since when an answer is due, by time.perf_counter; None: none is."""
-        since = (shown.waiting_since for shown in (self.canvas, *self._others.values()))
+        since = (shown.waiting_since for shown in (self.canvas, *self._secondary.values()))
         return min((moment for moment in since if moment is not None), default=None)
 
     @property
-    def finer(self) -> bool:
+    def awaiting_exact(self) -> bool:
         """Whether what was asked for is in sight as a preview, and the exact picture is still to be asked for."""
-        asked, result = self.canvas.asked, self.canvas.result
-        return result is not None and result.preview and asked is not None and asked.id == result.id
+        request, result = self.canvas.request, self.canvas.result
+        return result is not None and result.preview and request is not None and request.id == result.id
 
     @property
     def transport(self) -> str:
         """Which way the picture in sight has come, in words."""
         result = self.canvas.result
-        if self.sharing.card is not None and result is not None and result.place is None:
+        if self.interop.device is not None and result is not None and result.place is None:
             return "through main memory"  # computed elsewhere than on the GPU that is shared
-        return self.sharing.transport
+        return self.interop.transport
 
     @property
-    def stale(self) -> bool:
+    def is_outdated(self) -> bool:
         """Whether the picture in sight has not been what was asked for, for longer than a moment."""
         since, result = self.canvas.waiting_since, self.canvas.result
         if self.canvas.problem is not None:
             return True
-        if result is not None and result.preview and self.canvas.asked and self.canvas.asked.scene == result.scene:
+        if result is not None and result.preview and self.canvas.request and self.canvas.request.scene == result.scene:
             return False  # only finer
         usual = 3e-3 * result.timing.get("total", 0.0) if result else 0.0
-        return since is not None and time.perf_counter() - since > max(STALE, usual)
+        return since is not None and time.perf_counter() - since > max(OUTDATED_AFTER, usual)
 
-    def show(self, scene: Scene, moving: bool = False) -> None:
+    def request_canvas(self, scene: Scene, moving: bool = False) -> None:
         """Ask for the canvas; does nothing where this very scene was asked for already.
 
         `moving`: a hand is at it, and a preview will do; the exact picture is asked for when it has rested.
         """
-        asked = self.canvas.asked
+        request = self.canvas.request
         if (
-            self.finer
-            and asked is not None
-            and asked.scene == scene
-            and time.perf_counter() - self.canvas.asked_at > REST
+            self.awaiting_exact
+            and request is not None
+            and request.scene == scene
+            and time.perf_counter() - self.canvas.requested_at > EXACT_AFTER
         ):
-            self.canvas.asked = None
+            self.canvas.request = None
             moving = False
-        self._ask(CANVAS, self.canvas, scene, moving)
+        self._request(CANVAS, self.canvas, scene, moving)
 
-    def view(self, name: str, scene: Scene) -> View | None:
+    def request_view(self, name: str, scene: Scene) -> SecondaryView | None:
         """A second picture beside the canvas, None until it is ready; forgotten when no frame asks for it."""
-        shown = self._others.setdefault(name, Shown())
-        shown.used = True
-        self._ask(name, shown, scene)
+        shown = self._secondary.setdefault(name, ViewState())
+        shown.requested_in_frame = True
+        self._request(name, shown, scene)
         texture, result = shown.texture, shown.result
         if texture is None or result is None:
             return None
-        return View(texture.name, texture.width, texture.height, result)
+        return SecondaryView(texture.name, texture.width, texture.height, result)
 
     def reload(self, path: str) -> None:
         """Read the network of this path again and show what it makes now."""
-        for shown in (self.canvas, *self._others.values()):
-            if shown.asked is not None and shown.asked.scene.model.path == path:
+        for shown in (self.canvas, *self._secondary.values()):
+            if shown.request is not None and shown.request.scene.model.path == path:
                 shown.waiting_since = time.perf_counter()
         self._client.reload(path)
 
     def forget_unused(self) -> None:
         """Free the views that this frame did not ask for."""
-        for name in [name for name, shown in self._others.items() if not shown.used]:
-            self._others.pop(name).close()
+        for name in [name for name, shown in self._secondary.items() if not shown.requested_in_frame]:
+            self._secondary.pop(name).close()
             self._client.forget(name)
-        for shown in self._others.values():
-            shown.used = False
+        for shown in self._secondary.values():
+            shown.requested_in_frame = False
 
     def poll(self) -> bool:
         """Take what has come; whether anything changed."""
         answers = self._client.poll()
-        self.answers += len(answers)
+        self.answer_count += len(answers)
         if any(isinstance(answer, RendererLost) for answer in answers):
-            self.sharing.forget()  # before what the next renderer offers is tried
-        if (decision := self.sharing.consider(self._client.offer)) is not None:
+            self.interop.forget()  # before what the next renderer offers is tried
+        if (decision := self.interop.try_offer(self._client.offer)) is not None:
             self._client.share(*decision)
         for answer in answers:
             if isinstance(answer, RendererLost):
-                self._tell(answer)  # the client itself asks the next renderer for what is still due
+                self._on_problem(answer)  # the client itself asks the next renderer for what is still due
                 self.progress = None
                 continue
-            shown = self.canvas if answer.view == CANVAS else self._others.get(answer.view)
-            if shown is None or shown.asked is None:
+            shown = self.canvas if answer.view == CANVAS else self._secondary.get(answer.view)
+            if shown is None or shown.request is None:
                 continue
             if isinstance(answer, RenderProgress):
                 if shown is self.canvas:  # thumbnails load quietly
@@ -211,67 +211,67 @@ class Pictures:
             elif isinstance(answer, RenderFailure):
                 self._fail(shown, answer)
             else:
-                self._take(shown, answer)
+                self._accept(shown, answer)
         return bool(answers)
 
     def close(self) -> None:
         """Free the textures; the client is not ours."""
-        for shown in (self.canvas, *self._others.values()):
+        for shown in (self.canvas, *self._secondary.values()):
             shown.close()
-        if (bus := self.sharing.close()) is not None:
+        if (bus := self.interop.close()) is not None:
             self._client.share(bus, False)
-        self.canvas, self._others = Shown(), {}
+        self.canvas, self._secondary = ViewState(), {}
 
-    def _ask(self, name: str, shown: Shown, scene: Scene, moving: bool = False) -> None:
-        if shown.asked is not None and shown.asked.scene == scene:
+    def _request(self, name: str, shown: ViewState, scene: Scene, moving: bool = False) -> None:
+        if shown.request is not None and shown.request.scene == scene:
             return
-        shown.asked, shown.asked_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
+        shown.request, shown.requested_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
         if shown.waiting_since is None:
-            shown.waiting_since = shown.asked_at
-        self._client.submit(shown.asked, first=shown is self.canvas)
+            shown.waiting_since = shown.requested_at
+        self._client.submit(shown.request, first=shown is self.canvas)
 
-    def _take(self, shown: Shown, result: RenderResult) -> None:
+    def _accept(self, shown: ViewState, result: RenderResult) -> None:
         if shown.result is not None and result.id < shown.result.id:
             return
         began = time.perf_counter()
         shown.texture = shown.texture or StreamTexture()
         if result.place is None:
             shown.texture.upload(result.frame)
-        elif not self._take_from_gpu(shown.texture, result.place):
+        elif not self._copy_from_gpu(shown.texture, result.place):
             return
         done = time.perf_counter()
         shown.result, shown.problem = result, None
-        shown.opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
-        self._settle(shown, result.id, done)
+        shown.is_opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
+        self._mark_answered(shown, result.id, done)
         if shown is self.canvas:
             self.model = result.model
             self.progress = None
             newest = shown.waiting_since is None
-            latency = 1e3 * (done - shown.asked_at) if newest else self.meter.latency
+            latency = 1e3 * (done - shown.requested_at) if newest else self.meter.latency
             self.meter.note({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
 
-    def _take_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
+    def _copy_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
         """Whether that worked; where not, pictures come through main memory from now on, this one too."""
-        card = self.sharing.card
+        device = self.interop.device
         try:
-            if card is not None:
-                texture.take(place, card)
+            if device is not None:
+                texture.copy_from_gpu(place, device)
                 return True
         except Exception as error:  # noqa: BLE001 - whatever it was, there is the other way
             self._client.share(place.bus, False)
-            self.sharing.fail(error)
+            self.interop.fail(error)
         self._client.again()
         return False
 
-    def _fail(self, shown: Shown, failure: RenderFailure) -> None:
-        self._settle(shown, failure.id, time.perf_counter())
+    def _fail(self, shown: ViewState, failure: RenderFailure) -> None:
+        self._mark_answered(shown, failure.id, time.perf_counter())
         if shown.waiting_since is None:  # an older request's trouble is no news
             shown.problem = failure
         if shown is self.canvas:
             self.progress = None
-            self._tell(failure)
+            self._on_problem(failure)
 
-    def _settle(self, shown: Shown, answered: int, at: float) -> None:
+    def _mark_answered(self, shown: ViewState, answered: int, at: float) -> None:
         """Note that a request is answered: nothing is waited for, or only since now."""
-        newest = shown.asked is not None and answered >= shown.asked.id
+        newest = shown.request is not None and answered >= shown.request.id
         shown.waiting_since = None if newest else at

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST = 5000  # entries of one folder
+MAX_ENTRIES = 5000  # entries of one folder
 UNITS = ("B", "kB", "MB", "GB", "TB")
 SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?\.(?:pkl|safetensors)$")
 
@@ -20,17 +20,17 @@ class Entry:
 
     name: str
     path: Path
-    folder: bool
+    is_folder: bool
     size: int = 0
-    changed: float = 0.0  # seconds since 1970
+    modified: float = 0.0  # seconds since 1970
 
 
-def entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
+def list_entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
     """Folders and files with one of the suffixes, by name. Raises OSError where the folder cannot be read."""
-    found: list[Entry] = []
+    entries: list[Entry] = []
     with os.scandir(folder) as scan:
         for item in scan:
-            if len(found) >= MOST:
+            if len(entries) >= MAX_ENTRIES:
                 break
             if item.name.startswith("."):
                 continue
@@ -42,8 +42,8 @@ def entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
                 stat = item.stat()
             except (OSError, UnicodeEncodeError):  # a dangling link, or gone meanwhile
                 continue
-            found.append(Entry(item.name, Path(item.path), is_folder, stat.st_size, stat.st_mtime))
-    return tuple(sorted(found, key=lambda entry: (not entry.folder, _by_number(entry.name))))
+            entries.append(Entry(item.name, Path(item.path), is_folder, stat.st_size, stat.st_mtime))
+    return tuple(sorted(entries, key=lambda entry: (not entry.is_folder, _natural_key(entry.name))))
 
 
 def newest_snapshot(folder: Path) -> str:
@@ -61,7 +61,7 @@ def newest_snapshot(folder: Path) -> str:
     return name
 
 
-def size_in_words(size: int) -> str:
+def format_size(size: int) -> str:
     """Bytes as people read them: "1.2 GB"."""
     if size < 1000:
         return f"{size} B"
@@ -70,7 +70,7 @@ def size_in_words(size: int) -> str:
     return f"{number:.0f} {UNITS[power]}" if number >= 9.95 else f"{number:.1f} {UNITS[power]}"
 
 
-def _by_number(name: str) -> tuple[tuple[int, str], ...]:
+def _natural_key(name: str) -> tuple[tuple[int, str], ...]:
     """A sort key in which snapshot-9 stands before snapshot-10."""
     parts = re.findall(r"\d+|\D+", name.lower())
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)

@@ -13,7 +13,7 @@ from imgui_bundle import imgui
 
 from gui.controls import ui
 from gui.panel import Panel
-from gui.preferences import Prefs
+from gui.preferences import Preferences
 from gui.style import fonts, theme
 
 WINDOWS = {"left": "Controls###left", "right": "Look inside###right"}
@@ -24,11 +24,11 @@ HANDLE = 4.0  # pixels of the line that sizes the drawer
 DrawPanel = Callable[[Panel], None]
 
 
-def dock(size: tuple[float, float], anew: bool) -> None:
+def draw_dock_space(size: tuple[float, float], rebuild: bool) -> None:
     """The space that columns and canvas are docked in; `anew` puts them where they are at the first start."""
     flags = imgui.DockNodeFlags_.auto_hide_tab_bar
     name = imgui.get_id("space")
-    if anew or imgui.internal.dock_builder_get_node(name) is None:
+    if rebuild or imgui.internal.dock_builder_get_node(name) is None:
         _build(name, size)
     imgui.dock_space(name, size, flags)
 
@@ -42,51 +42,53 @@ def rescale(ratio: float) -> None:
             imgui.internal.dock_builder_set_node_size(node.id_, (node.size.x * ratio, node.size.y))
 
 
-def column(
-    side: str, panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel, differs: Callable[[Panel], bool]
-) -> Prefs:
+def draw_column(
+    side: str, panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel, is_modified: Callable[[Panel], bool]
+) -> Preferences:
     """One column of sections that fold; returns the preferences as the person left them."""
     imgui.begin(WINDOWS[side], None, imgui.WindowFlags_.no_collapse)
     for panel in panels:
         if panel.dock == side and panel.title not in prefs.floating:
             open_now = panel.title not in prefs.closed
-            folded, prefs = _header(panel, open_now, differs(panel), prefs)
+            folded, prefs = _header(panel, open_now, is_modified(panel), prefs)
             if open_now:
                 draw(panel)
                 imgui.dummy((0, ui.em(0.35)))
             if folded:
-                prefs = replace(prefs, closed=_toggled(prefs.closed, panel.title))
+                prefs = replace(prefs, closed=_toggle(prefs.closed, panel.title))
     imgui.end()
     return prefs
 
 
-def floating(panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel) -> Prefs:
+def draw_floating(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel) -> Preferences:
     """Panels in windows of their own; closing one puts it back into its column."""
     for panel in panels:
         if panel.title in prefs.floating:
             imgui.set_next_window_size((ui.em(22), ui.em(24)), imgui.Cond_.first_use_ever)
-            shown, kept = imgui.begin(f"{panel.title}###float {panel.title}", True, imgui.WindowFlags_.no_collapse)
+            shown, stays_open = imgui.begin(
+                f"{panel.title}###float {panel.title}", True, imgui.WindowFlags_.no_collapse
+            )
             if shown:
                 draw(panel)
             imgui.end()
-            if not kept:
-                prefs = replace(prefs, floating=_toggled(prefs.floating, panel.title))
+            if not stays_open:
+                prefs = replace(prefs, floating=_toggle(prefs.floating, panel.title))
     return prefs
 
 
-def drawer_height(panels: Sequence[Panel], prefs: Prefs) -> float:
+def drawer_height(panels: Sequence[Panel], prefs: Preferences) -> float:
     """How many pixels the bottom takes: one line, and the panel that stands open."""
     line = imgui.get_frame_height() + HANDLE
-    return line + (ui.em(prefs.drawer_height) if _opened(panels, prefs) else 0)
+    return line + (ui.em(prefs.drawer_height) if _open_panel(panels, prefs) else 0)
 
 
-def drawer(panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel, height: float) -> Prefs:
+def draw_drawer(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel, height: float) -> Preferences:
     """The bottom, `height` pixels of it: a line of tabs; a click opens one upwards, another click folds it."""
-    opened = _opened(panels, prefs)
+    open_panel = _open_panel(panels, prefs)
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
-    imgui.get_window_draw_list().add_line(corner, (corner.x + width, corner.y), theme.colour("line"))
+    imgui.get_window_draw_list().add_line(corner, (corner.x + width, corner.y), theme.color("line"))
     imgui.invisible_button("handle", (width, HANDLE))
-    if opened is not None:
+    if open_panel is not None:
         if imgui.is_item_hovered() or imgui.is_item_active():
             imgui.set_mouse_cursor(imgui.MouseCursor_.resize_ns)
         if imgui.is_item_active():
@@ -97,15 +99,15 @@ def drawer(panels: Sequence[Panel], prefs: Prefs, draw: DrawPanel, height: float
     for index, panel in enumerate(tabs):
         if index:
             imgui.same_line(0, ui.em(0.25))
-        if _tab(panel, panel is opened):
-            prefs = replace(prefs, drawer="" if panel is opened else panel.title)
-    if opened is not None:
+        if _tab(panel, panel is open_panel):
+            prefs = replace(prefs, drawer="" if panel is open_panel else panel.title)
+    if open_panel is not None:
         line = HANDLE + imgui.get_frame_height()
         imgui.set_cursor_screen_pos((corner.x, corner.y + line))
-        imgui.push_style_color(imgui.Col_.child_bg, theme.vec("panel"))
+        imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("panel"))
         imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(0.75), ui.em(0.5)))
         imgui.begin_child("drawer", (width, height - line), imgui.ChildFlags_.always_use_window_padding)
-        draw(opened)
+        draw(open_panel)
         imgui.end_child()
         imgui.pop_style_var()
         imgui.pop_style_color()
@@ -128,51 +130,51 @@ def canvas_window() -> Iterator[None]:
         imgui.end()
 
 
-def _opened(panels: Sequence[Panel], prefs: Prefs) -> Panel | None:
+def _open_panel(panels: Sequence[Panel], prefs: Preferences) -> Panel | None:
     known = (panel for panel in panels if panel.dock == "bottom" and panel.title not in prefs.floating)
     return next((panel for panel in known if panel.title == prefs.drawer), None)
 
 
 def _tab(panel: Panel, active: bool) -> bool:
-    imgui.push_style_color(imgui.Col_.button, theme.vec("panel") if active else (0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.text, theme.vec("text" if active else "dim"))
+    imgui.push_style_color(imgui.Col_.button, theme.color_vec("panel") if active else (0, 0, 0, 0))
+    imgui.push_style_color(imgui.Col_.text, theme.color_vec("text" if active else "dim"))
     pressed = imgui.button(f"{panel.title}##tab")
     imgui.pop_style_color(2)
-    ui.mark(f"Tabs/{panel.title}")
+    ui.register_item(f"Tabs/{panel.title}")
     ui.tooltip(panel.meaning)
     return pressed
 
 
-def _header(panel: Panel, open_now: bool, differs: bool, prefs: Prefs) -> tuple[bool, Prefs]:
+def _header(panel: Panel, open_now: bool, is_modified: bool, prefs: Preferences) -> tuple[bool, Preferences]:
     """The line that heads a section: whether it was clicked, and the preferences after its menu."""
     imgui.push_id(f"header {panel.title}")
     width, height = imgui.get_content_region_avail().x, imgui.get_frame_height()
     corner, draw = imgui.get_cursor_screen_pos(), imgui.get_window_draw_list()
     clicked = imgui.invisible_button("fold", (width, height))
     hovered = imgui.is_item_hovered()
-    ui.mark(f"{panel.title}/")
+    ui.register_item(f"{panel.title}/")
     ui.tooltip(panel.meaning)
     if imgui.begin_popup_context_item("menu"):
         if imgui.menu_item_simple("Open in a window of its own"):
-            prefs = replace(prefs, floating=_toggled(prefs.floating, panel.title))
+            prefs = replace(prefs, floating=_toggle(prefs.floating, panel.title))
         imgui.end_popup()
     edge = imgui.get_style().window_padding.x
     if hovered:
         low, high = (corner.x - edge, corner.y), (corner.x + width + edge, corner.y + height)
-        draw.add_rect_filled(low, high, theme.colour("text", 0.04))
+        draw.add_rect_filled(low, high, theme.color("text", 0.04))
     ui.disclosure_triangle((corner.x + ui.em(0.4), corner.y + height / 2), open_now, "faint")
     text = (corner.x + ui.em(1.1), corner.y + (height - imgui.get_font_size()) / 2)
     fonts.push_bold()
-    draw.add_text(text, theme.colour("text"), panel.title)
-    at = text[0] + imgui.calc_text_size(panel.title).x + ui.em(0.6)
+    draw.add_text(text, theme.color("text"), panel.title)
+    dot_x = text[0] + imgui.calc_text_size(panel.title).x + ui.em(0.6)
     imgui.pop_font()
-    if differs and not open_now:
-        draw.add_circle_filled((at, corner.y + height / 2), ui.em() * 0.18, theme.colour("accent"))
+    if is_modified and not open_now:
+        draw.add_circle_filled((dot_x, corner.y + height / 2), ui.em() * 0.18, theme.color("accent"))
     imgui.pop_id()
     return clicked, prefs
 
 
-def _toggled(titles: tuple[str, ...], title: str) -> tuple[str, ...]:
+def _toggle(titles: tuple[str, ...], title: str) -> tuple[str, ...]:
     return tuple(other for other in titles if other != title) if title in titles else (*titles, title)
 
 
@@ -181,11 +183,11 @@ def _build(name: int, size: tuple[float, float]) -> None:
     builder.dock_builder_remove_node(name)
     builder.dock_builder_add_node(name, int(imgui.internal.DockNodeFlagsPrivate_.dock_space))
     builder.dock_builder_set_node_size(name, size)
-    left, rest = _split(name, imgui.Dir.left, min(ui.em(LEFT) / size[0], 0.4))
-    right, centre = _split(rest, imgui.Dir.right, min(ui.em(RIGHT) / (size[0] - ui.em(LEFT)), 0.45))
+    left, remainder = _split(name, imgui.Dir.left, min(ui.em(LEFT) / size[0], 0.4))
+    right, center = _split(remainder, imgui.Dir.right, min(ui.em(RIGHT) / (size[0] - ui.em(LEFT)), 0.45))
     builder.dock_builder_dock_window(WINDOWS["left"], left)
     builder.dock_builder_dock_window(WINDOWS["right"], right)
-    builder.dock_builder_dock_window(CANVAS, centre)
+    builder.dock_builder_dock_window(CANVAS, center)
     builder.dock_builder_finish(name)
 
 

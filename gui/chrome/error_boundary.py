@@ -13,24 +13,24 @@ from gui.controls import ui
 T = TypeVar("T")
 
 
-def guarded(title: str, draw: Callable[[], T], otherwise: T) -> T:
+def draw_guarded(title: str, draw: Callable[[], T], fallback: T) -> T:
     """What `draw()` returns; where it raises, its error in its place, and `otherwise`."""
-    made = otherwise
+    result = fallback
 
-    def keep() -> None:
-        nonlocal made
-        made = draw()
+    def call() -> None:
+        nonlocal result
+        result = draw()
 
-    error = caught(keep)
+    error = run_guarded(call)
     if error is not None:
         with ui.panel(title):
             ui.problem(f"{title} could not be drawn: {type(error).__name__}: {error}")
             if ui.button("Copy details", "For a bug report"):
-                imgui.set_clipboard_text(details(error))
-    return made
+                imgui.set_clipboard_text(format_traceback(error))
+    return result
 
 
-def caught(draw: Callable[[], None]) -> Exception | None:
+def run_guarded(draw: Callable[[], None]) -> Exception | None:
     """What `draw()` raises, if anything; what it left open (groups, colours, tables) is closed for it."""
     state = imgui.internal.ErrorRecoveryState()
     imgui.internal.error_recovery_store_state(state)
@@ -44,6 +44,6 @@ def caught(draw: Callable[[], None]) -> Exception | None:
     return None
 
 
-def details(error: Exception) -> str:
+def format_traceback(error: Exception) -> str:
     """For a bug report."""
     return "".join(traceback.format_exception(error))

@@ -19,7 +19,7 @@ SESSIONS = (".yaml", ".yml", ".png")
 
 
 @dataclass(frozen=True)
-class Kind:
+class DialogKind:
     """One use of the browser."""
 
     title: str
@@ -30,32 +30,32 @@ class Kind:
     runs: bool = False  # a folder may be chosen as a run
 
 
-OPEN_NETWORK = Kind("Open network", NETWORKS, "Open", "Path, URL or run folder", runs=True)
-OPEN_SESSION = Kind("Open session", SESSIONS, "Open", "A session, or a picture saved here")
-SAVE_SESSION = Kind("Save session", (".yaml", ".yml"), "Save", "Name of the file", saves=True)
+OPEN_NETWORK = DialogKind("Open network", NETWORKS, "Open", "Path, URL or run folder", runs=True)
+OPEN_SESSION = DialogKind("Open session", SESSIONS, "Open", "A session, or a picture saved here")
+SAVE_SESSION = DialogKind("Save session", (".yaml", ".yml"), "Save", "Name of the file", saves=True)
 
 
-class Browser:
+class FileDialog:
     """A dialog in the middle of the window; calls back with what was chosen."""
 
     def __init__(self) -> None:
-        self.kind: Kind | None = None
-        self.folder = platform_dirs.here()
-        self._choose: Callable[[str], None] = lambda _path: None
+        self.kind: DialogKind | None = None
+        self.folder = platform_dirs.working_folder()
+        self._on_choice: Callable[[str], None] = lambda _path: None
         self._recents: Sequence[str] = ()
         self._entries: tuple[directory_listing.Entry, ...] = ()
-        self._typed = self._filter = self._trouble = self._snapshot = ""
+        self._path_text = self._filter = self._problem = self._snapshot = ""
         self._selected: directory_listing.Entry | None = None
-        self._warned = self._to_select = False
+        self._confirm_replace = self._focus_path = False
 
-    def open(self, kind: Kind, folder: str, recents: Sequence[str], choose: Callable[[str], None]) -> None:
+    def open(self, kind: DialogKind, folder: str, recents: Sequence[str], choose: Callable[[str], None]) -> None:
         """Show the browser; `choose(path)` is called once if the person decides."""
-        self.kind, self._choose, self._recents = kind, choose, recents if kind.runs else ()
-        self._typed = "session.yaml" if kind.saves else ""
-        start = platform_dirs.expanded(folder)
-        self._go(start if folder and platform_dirs.is_folder(start) else platform_dirs.here())
+        self.kind, self._on_choice, self._recents = kind, choose, recents if kind.runs else ()
+        self._path_text = "session.yaml" if kind.saves else ""
+        start = platform_dirs.expand_home(folder)
+        self._open_folder(start if folder and platform_dirs.is_folder(start) else platform_dirs.working_folder())
 
-    def leave(self) -> None:
+    def cancel(self) -> None:
         """Close it without a choice, also where it could not be drawn to its end."""
         self.kind = None
         imgui.internal.close_popup_to_level(0, True)
@@ -68,7 +68,7 @@ class Browser:
         name = f"{kind.title}###browser"
         if not imgui.is_popup_open(name):
             imgui.open_popup(name)
-            self._to_select = True
+            self._focus_path = True
         view = imgui.get_main_viewport()
         imgui.set_next_window_pos(view.get_center(), imgui.Cond_.always, (0.5, 0.5))
         size = (min(ui.em(58), view.work_size.x * 0.94), min(ui.em(36), view.work_size.y * 0.9))
@@ -80,15 +80,15 @@ class Browser:
         if not shown:
             return
         with ui.panel("Browser"):
-            chosen = self._body(kind)
+            chosen = self._contents(kind)
         if chosen is not None:
             self.kind = None
             imgui.close_current_popup()
         imgui.end_popup()
         if chosen:
-            self._choose(chosen)
+            self._on_choice(chosen)
 
-    def _body(self, kind: Kind) -> str | None:
+    def _contents(self, kind: DialogKind) -> str | None:
         """All of the dialog: what was chosen, "" where it was left, None while it goes on."""
         entered = self._path_row(kind)
         foot = imgui.get_frame_height() + ui.em(0.9)
@@ -96,159 +96,162 @@ class Browser:
         self._places()
         imgui.end_child()
         imgui.same_line()
-        imgui.push_style_color(imgui.Col_.child_bg, theme.vec("panel"))
+        imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("panel"))
         imgui.begin_child("files", (0, -foot), imgui.ChildFlags_.always_use_window_padding)
         picked = self._files(kind)
         imgui.end_child()
         imgui.pop_style_color()
         imgui.dummy((0, ui.em(0.1)))
-        chosen = self._foot(kind, entered or picked)
-        self._to_select = self._to_select or (entered and chosen is None)  # the hands stay on the keys
+        chosen = self._buttons(kind, entered or picked)
+        self._focus_path = self._focus_path or (entered and chosen is None)  # the hands stay on the keys
         return chosen
 
-    def _path_row(self, kind: Kind) -> bool:
+    def _path_row(self, kind: DialogKind) -> bool:
         if ui.button("Up", "The folder above"):
-            self._go(self.folder.parent)
+            self._open_folder(self.folder.parent)
         imgui.same_line()
         imgui.set_next_item_width(imgui.get_content_region_avail().x - ui.em(12))
-        if self._to_select:
+        if self._focus_path:
             imgui.set_keyboard_focus_here()
-            self._to_select = False
+            self._focus_path = False
         hint = f"{kind.hint}  (in {self.folder})"
         flags = imgui.InputTextFlags_.enter_returns_true | imgui.InputTextFlags_.auto_select_all
-        entered, typed = imgui.input_text_with_hint("##path", hint, self._typed, flags)
-        ui.mark("path")
-        if typed != self._typed:
-            self._typed, self._selected, self._warned, self._trouble = typed, None, False, ""
+        entered, typed = imgui.input_text_with_hint("##path", hint, self._path_text, flags)
+        ui.register_item("path")
+        if typed != self._path_text:
+            self._path_text, self._selected, self._confirm_replace, self._problem = typed, None, False, ""
         imgui.same_line()
         imgui.set_next_item_width(-1)
         _, self._filter = imgui.input_text_with_hint("##filter", "Filter", self._filter)
-        ui.mark("filter")
+        ui.register_item("filter")
         return entered
 
     def _places(self) -> None:
         _heading("Places")
         for name, folder in platform_dirs.starting_folders():
             if imgui.selectable(f"{name}##place", folder == self.folder)[0]:
-                self._go(folder)
-            ui.mark(f"place {name}")
+                self._open_folder(folder)
+            ui.register_item(f"place {name}")
             ui.tooltip(str(folder))
         if not self._recents:
             return
         imgui.dummy((0, ui.em(0.4)))
         _heading("Recent")
         for path in self._recents:
-            name = ui.shortened(path.rstrip("/").replace("\\", "/").rpartition("/")[2], ui.em(12))
-            if imgui.selectable(f"{name}##{path}", path == self._typed)[0]:
-                self._typed, self._selected, self._trouble = path, None, ""
+            name = ui.elide_middle(path.rstrip("/").replace("\\", "/").rpartition("/")[2], ui.em(12))
+            if imgui.selectable(f"{name}##{path}", path == self._path_text)[0]:
+                self._path_text, self._selected, self._problem = path, None, ""
             ui.tooltip(path)
 
-    def _files(self, kind: Kind) -> bool:
+    def _files(self, kind: DialogKind) -> bool:
         """The listing; whether a file was chosen outright by a double click or Enter."""
-        if self._trouble:
-            ui.problem(self._trouble)
+        if self._problem:
+            ui.problem(self._problem)
         wanted = self._filter.lower()
         shown = [entry for entry in self._entries if wanted in entry.name.lower()]
-        if not shown and not self._trouble:
+        if not shown and not self._problem:
             ui.hint("Nothing here that could be opened." if not wanted else "Nothing here has that in its name.")
-        self._walk_with_keys(shown)
+        self._move_selection(shown)
         picked = False
         for entry in shown:
             selected = self._selected is not None and entry.path == self._selected.path
-            label = f"{entry.name}{'/' if entry.folder else ''}"
+            label = f"{entry.name}{'/' if entry.is_folder else ''}"
             flags = imgui.SelectableFlags_.allow_double_click | imgui.SelectableFlags_.span_all_columns
             if imgui.selectable(label, selected, flags)[0]:
                 self._select(entry)
                 if imgui.is_mouse_double_clicked(0):
-                    if entry.folder:
-                        self._go(entry.path)
+                    if entry.is_folder:
+                        self._open_folder(entry.path)
                         break
                     picked = True
-            ui.mark(entry.name)
-            if not entry.folder:
-                date = datetime.datetime.fromtimestamp(entry.changed).strftime("%Y-%m-%d %H:%M")
-                _at_right(date, 0.0)
-                _at_right(directory_listing.size_in_words(entry.size), 9.0)
+            ui.register_item(entry.name)
+            if not entry.is_folder:
+                date = datetime.datetime.fromtimestamp(entry.modified).strftime("%Y-%m-%d %H:%M")
+                _right_aligned(date, 0.0)
+                _right_aligned(directory_listing.format_size(entry.size), 9.0)
         return picked
 
-    def _walk_with_keys(self, shown: Sequence[directory_listing.Entry]) -> None:
+    def _move_selection(self, shown: Sequence[directory_listing.Entry]) -> None:
         step = imgui.is_key_pressed(imgui.Key.down_arrow) - imgui.is_key_pressed(imgui.Key.up_arrow)
         if step and shown:
             paths = [entry.path for entry in shown]
-            at = paths.index(self._selected.path) if self._selected and self._selected.path in paths else -1
-            self._select(shown[min(max(at + step, 0), len(shown) - 1)])
+            index = paths.index(self._selected.path) if self._selected and self._selected.path in paths else -1
+            self._select(shown[min(max(index + step, 0), len(shown) - 1)])
 
-    def _foot(self, kind: Kind, decided: bool) -> str | None:
+    def _buttons(self, kind: DialogKind, decided: bool) -> str | None:
         run = kind.runs and (self._snapshot or "")
-        verb = f"Open newest snapshot ({run})" if run else "Replace" if self._warned else kind.verb
+        verb = f"Open newest snapshot ({run})" if run else "Replace" if self._confirm_replace else kind.verb
         width = imgui.calc_text_size(verb).x + ui.em(2)
         imgui.set_cursor_pos_x(imgui.get_window_width() - width - ui.em(7) - imgui.get_style().window_padding.x)
-        if imgui.button("Cancel", (ui.em(6), 0)) or _escaped():
+        if imgui.button("Cancel", (ui.em(6), 0)) or _is_escape_pressed():
             return ""
-        ui.mark("Cancel")
+        ui.register_item("Cancel")
         imgui.same_line()
-        imgui.push_style_color(imgui.Col_.button, theme.vec("accent"))
-        imgui.push_style_color(imgui.Col_.button_hovered, theme.vec("accent", 0.9))
-        imgui.push_style_color(imgui.Col_.text, theme.vec("on_accent"))
+        imgui.push_style_color(imgui.Col_.button, theme.color_vec("accent"))
+        imgui.push_style_color(imgui.Col_.button_hovered, theme.color_vec("accent", 0.9))
+        imgui.push_style_color(imgui.Col_.text, theme.color_vec("on_accent"))
         pressed = imgui.button(f"{verb}###decide", (width, 0))
         imgui.pop_style_color(3)
-        ui.mark("decide")
-        return self._decide(kind, pressed) if pressed or decided else None
+        ui.register_item("decide")
+        return self._resolve(kind, pressed) if pressed or decided else None
 
-    def _decide(self, kind: Kind, pressed: bool) -> str | None:
+    def _resolve(self, kind: DialogKind, pressed: bool) -> str | None:
         """What the person means: a path to take, or None and the browser goes on (into a folder, or with a word)."""
-        typed = self._typed.strip()
+        typed = self._path_text.strip()
         if "://" in typed and kind.runs:
             return typed
-        path = self.folder / platform_dirs.expanded(typed)
+        path = self.folder / platform_dirs.expand_home(typed)
         if platform_dirs.is_folder(path):
             if kind.runs and pressed and directory_listing.newest_snapshot(path):
                 return str(path)
-            self._go(path)
-            self._typed = ""
+            self._open_folder(path)
+            self._path_text = ""
             return None
         if kind.saves:
             path = path if path.suffix.lower() in kind.suffixes else path.with_name(path.name + ".yaml")
-            if platform_dirs.exists(path) and not self._warned:
-                self._warned, self._trouble = True, f"{path.name} exists already: press Replace to write over it."
+            if platform_dirs.exists(path) and not self._confirm_replace:
+                self._confirm_replace, self._problem = (
+                    True,
+                    f"{path.name} exists already: press Replace to write over it.",
+                )
                 return None
             return str(path)
         if not platform_dirs.exists(path):
-            self._trouble = f"There is no {path}, or it may not be read: check the path."
+            self._problem = f"There is no {path}, or it may not be read: check the path."
             return None
         return str(path)
 
     def _select(self, entry: directory_listing.Entry) -> None:
-        self._selected, self._trouble, self._warned = entry, "", False
-        self._snapshot = directory_listing.newest_snapshot(entry.path) if entry.folder else ""
-        if not entry.folder or not (self.kind and self.kind.saves):
-            self._typed = str(entry.path)
+        self._selected, self._problem, self._confirm_replace = entry, "", False
+        self._snapshot = directory_listing.newest_snapshot(entry.path) if entry.is_folder else ""
+        if not entry.is_folder or not (self.kind and self.kind.saves):
+            self._path_text = str(entry.path)
 
-    def _go(self, folder: Path) -> None:
+    def _open_folder(self, folder: Path) -> None:
         """Show another folder; where it cannot be read, say so and stay."""
-        self._warned = False  # that was about a file of another folder, or of another time
+        self._confirm_replace = False  # that was about a file of another folder, or of another time
         suffixes = self.kind.suffixes if self.kind else ()
         try:
-            self._entries = directory_listing.entries(folder.resolve(), suffixes)
+            self._entries = directory_listing.list_entries(folder.resolve(), suffixes)
         except OSError as error:
-            self._trouble = f"{folder} cannot be read ({error.strerror}): choose another folder."
+            self._problem = f"{folder} cannot be read ({error.strerror}): choose another folder."
             return
-        self.folder, self._selected, self._trouble, self._filter = folder.resolve(), None, "", ""
+        self.folder, self._selected, self._problem, self._filter = folder.resolve(), None, "", ""
         self._snapshot = directory_listing.newest_snapshot(self.folder)
         if self.kind is not None and not self.kind.saves:
-            self._typed = ""
+            self._path_text = ""
 
 
-def _escaped() -> bool:
+def _is_escape_pressed() -> bool:
     return imgui.is_key_pressed(imgui.Key.escape) and not imgui.is_window_appearing()
 
 
 def _heading(text: str) -> None:
-    imgui.text_colored(theme.vec("faint"), text)
+    imgui.text_colored(theme.color_vec("faint"), text)
 
 
-def _at_right(text: str, back: float) -> None:
+def _right_aligned(text: str, back: float) -> None:
     """Quiet text in the line of the last item, right-aligned `back` em from the edge."""
     right = imgui.get_window_width() - imgui.get_style().window_padding.x - ui.em(back)
     imgui.same_line(right - imgui.calc_text_size(text).x)
-    imgui.text_colored(theme.vec("faint"), text)
+    imgui.text_colored(theme.color_vec("faint"), text)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from gui.chrome.shortcuts import words
+from gui.chrome.shortcuts import key_label
 from gui.commands import BY_NAME
 from gui.controls import ui
-from gui.panel import Now
+from gui.panel import PanelContext
 from gui.style import theme
 
 MENUS: dict[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ MENUS: dict[str, tuple[str, ...]] = {
 SCALES = (0.85, 1.0, 1.25, 1.5, 2.0)
 
 
-def draw(now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> float:
+def draw(context: PanelContext, titles: Sequence[str], checked: dict[str, bool], disabled: set[str]) -> float:
     """Draw the bar and return its height.
 
     `titles` are those of the panels, `ticked` says which commands are switches, `off` which cannot be used.
@@ -39,20 +39,20 @@ def draw(now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]
         return 0.0
     for title, names in MENUS.items():
         opened = imgui.begin_menu(title)
-        ui.mark(f"Menu/{title}")
+        ui.register_item(f"Menu/{title}")
         if opened:
             for name in names:
-                _entry(name, now, titles, ticked, off)
+                _entry(name, context, titles, checked, disabled)
             imgui.end_menu()
-    _heading(now)
+    _draw_title(context)
     height = imgui.get_window_size().y
     imgui.end_main_menu_bar()
     return height
 
 
-def heading(now: Now) -> str:
+def title_text(context: PanelContext) -> str:
     """What is being looked at: "demo · lava · 128 × 128", or "class 2" where the classes have no names."""
-    model, result = now.model, now.result
+    model, result = context.model, context.result
     if model is None or result is None:
         return ""
     parts = [model.name]
@@ -64,67 +64,69 @@ def heading(now: Now) -> str:
     return " · ".join(parts)
 
 
-def _heading(now: Now) -> None:
-    text = heading(now)
-    room = imgui.get_window_width() - imgui.get_cursor_pos_x() - ui.em(1.8)
-    shown = ui.shortened(text, room)
+def _draw_title(context: PanelContext) -> None:
+    text = title_text(context)
+    max_width = imgui.get_window_width() - imgui.get_cursor_pos_x() - ui.em(1.8)
+    shown = ui.elide_middle(text, max_width)
     imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(shown).x - ui.em(0.9))
-    imgui.text_colored(theme.vec("dim"), shown)
-    ui.mark("Menu/heading")
+    imgui.text_colored(theme.color_vec("dim"), shown)
+    ui.register_item("Menu/heading")
     if shown != text:
         ui.tooltip(text)
 
 
-def _entry(name: str, now: Now, titles: Sequence[str], ticked: dict[str, bool], off: set[str]) -> None:
+def _entry(
+    name: str, context: PanelContext, titles: Sequence[str], checked: dict[str, bool], disabled: set[str]
+) -> None:
     if name == "-":
         imgui.separator()
     elif name == "recents":
-        _recents(now)
+        _recents_menu(context)
     elif name == "panels":
-        _floating(now, titles)
+        _floating_menu(context, titles)
     elif name == "scale":
-        _scales(now)
+        _scale_menu(context)
     elif name == "greet":
-        greets = bool(now.settings.get("greet", True))
+        greets = bool(context.settings.get("greet", True))
         if imgui.menu_item_simple("Move at the start", "", greets):
-            now.ask("settings.set", "greet", not greets)
-        ui.mark("Menu/Move at the start")
+            context.post_command("settings.set", "greet", not greets)
+        ui.register_item("Menu/Move at the start")
         ui.tooltip("The demo network moves gently until the first touch")
     else:
         command = BY_NAME[name]
-        keys = words(command.keys) if command.keys else ""
-        if imgui.menu_item_simple(command.title, keys, ticked.get(name, False), name not in off):
-            now.ask(name)
-        ui.mark(f"Menu/{command.title}")
+        keys = key_label(command.keys) if command.keys else ""
+        if imgui.menu_item_simple(command.title, keys, checked.get(name, False), name not in disabled):
+            context.post_command(name)
+        ui.register_item(f"Menu/{command.title}")
         ui.tooltip(command.meaning)
 
 
-def _recents(now: Now) -> None:
-    recents = now.settings.get("recents") or ()
+def _recents_menu(context: PanelContext) -> None:
+    recents = context.settings.get("recents") or ()
     if imgui.begin_menu("Open recent", bool(recents)):
         for path in recents:
             if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
-                now.ask("file.open", path)
+                context.post_command("file.open", path)
             ui.tooltip(path)
         imgui.end_menu()
 
 
-def _floating(now: Now, titles: Sequence[str]) -> None:
+def _floating_menu(context: PanelContext, titles: Sequence[str]) -> None:
     """Each panel may leave its column; then it can be docked wherever there is room."""
-    apart = tuple(now.settings.get("floating") or ())
+    floating = tuple(context.settings.get("floating") or ())
     if imgui.begin_menu("Panels in windows of their own"):
         for title in titles:
-            if imgui.menu_item_simple(title, "", title in apart):
-                others = tuple(other for other in apart if other != title)
-                now.ask("settings.set", "floating", others if title in apart else (*apart, title))
-            ui.mark(f"Menu/apart {title}")
+            if imgui.menu_item_simple(title, "", title in floating):
+                others = tuple(other for other in floating if other != title)
+                context.post_command("settings.set", "floating", others if title in floating else (*floating, title))
+            ui.register_item(f"Menu/apart {title}")
         imgui.end_menu()
-    ui.mark("Menu/Panels in windows of their own")
+    ui.register_item("Menu/Panels in windows of their own")
 
 
-def _scales(now: Now) -> None:
+def _scale_menu(context: PanelContext) -> None:
     if imgui.begin_menu("Size of the interface"):
         for scale in SCALES:
-            if imgui.menu_item_simple(f"{scale:.0%}", "", now.settings.get("scale") == scale):
-                now.ask("settings.set", "scale", scale)
+            if imgui.menu_item_simple(f"{scale:.0%}", "", context.settings.get("scale") == scale):
+                context.post_command("settings.set", "scale", scale)
         imgui.end_menu()

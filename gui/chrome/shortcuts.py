@@ -17,60 +17,63 @@ NAMES = {
     **{str(digit): imgui.Key(int(imgui.Key._0) + digit) for digit in range(10)},
 }
 MODIFIERS = {"ctrl": imgui.Key.mod_ctrl, "shift": imgui.Key.mod_shift, "alt": imgui.Key.mod_alt}
-ALSO = {
+EXTRA_KEYS = {
     "view.zoom_in": ("shift+equal", "keypad_add"),
     "view.zoom_out": ("keypad_subtract",),
     "edit.redo": ("ctrl+y",),
 }
-TAKEN = (imgui.Key.tab, imgui.Key.space)  # else imgui walks through the fields with one, and presses with the other
-REPEATING = ("edit.undo", "edit.redo", "view.zoom_in", "view.zoom_out")  # while the key is held
+CLAIMED_KEYS = (
+    imgui.Key.tab,
+    imgui.Key.space,
+)  # else imgui walks through the fields with one, and presses with the other
+REPEATING_COMMANDS = ("edit.undo", "edit.redo", "view.zoom_in", "view.zoom_out")  # while the key is held
 
 
 @cache
 def chord(keys: str) -> int:
     """The imgui key chord of a text such as "ctrl+shift+s", "space", "+" or "f1". Raises KeyError for no key."""
-    *modifiers, last = _parts(keys)
+    *modifiers, last = _split_keys(keys)
     value = int(NAMES[last] if last in NAMES else imgui.Key[last])
     for modifier in modifiers:
         value |= int(MODIFIERS[modifier])
     return value
 
 
-def words(keys: str) -> str:
+def key_label(keys: str) -> str:
     """The keys as a person reads them: "Ctrl+Shift+S"; on a Mac with Cmd, which imgui takes for Ctrl there."""
     control = "Cmd" if sys.platform == "darwin" else "Ctrl"
-    return "+".join(control if part == "ctrl" else part.capitalize() for part in _parts(keys))
+    return "+".join(control if part == "ctrl" else part.capitalize() for part in _split_keys(keys))
 
 
-def pressed() -> Iterator[str]:
+def pressed_commands() -> Iterator[str]:
     """Names of the commands whose keys went down in this frame; none while something is typed, dragged or asked."""
-    if not _free():
+    if not _accepts_shortcuts():
         return
-    for key in TAKEN:
+    for key in CLAIMED_KEYS:
         imgui.internal.set_key_owner(key, imgui.get_id("keys"))
     dragging = imgui.is_any_item_active() and any(imgui.is_mouse_down(button) for button in range(3))
     if dragging:
         return
     for command in COMMANDS:
-        texts = (command.keys, *ALSO.get(command.name, ())) if command.keys else ()
-        if any(_went_down(text, command.name in REPEATING) for text in texts):
+        texts = (command.keys, *EXTRA_KEYS.get(command.name, ())) if command.keys else ()
+        if any(_is_pressed(text, command.name in REPEATING_COMMANDS) for text in texts):
             yield command.name
 
 
-def left() -> bool:
+def escape_pressed() -> bool:
     """Whether Esc went down for nobody else: a field that is typed into or a dialog takes it first."""
-    return _free() and not imgui.is_any_item_active() and imgui.is_key_pressed(imgui.Key.escape, False)
+    return _accepts_shortcuts() and not imgui.is_any_item_active() and imgui.is_key_pressed(imgui.Key.escape, False)
 
 
-def _free() -> bool:
+def _accepts_shortcuts() -> bool:
     return not imgui.get_io().want_text_input and not imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
 
 
-def _parts(keys: str) -> list[str]:
+def _split_keys(keys: str) -> list[str]:
     return [keys] if keys == "+" else keys.split("+")
 
 
-def _went_down(keys: str, repeat: bool) -> bool:
+def _is_pressed(keys: str, repeat: bool) -> bool:
     combined, modifiers = chord(keys), int(imgui.Key.mod_mask_)
-    held = int(imgui.get_io().key_mods)
-    return held == combined & modifiers and imgui.is_key_pressed(imgui.Key(combined & ~modifiers), repeat)
+    modifiers_held = int(imgui.get_io().key_mods)
+    return modifiers_held == combined & modifiers and imgui.is_key_pressed(imgui.Key(combined & ~modifiers), repeat)

@@ -11,10 +11,10 @@ from imgui_bundle import imgui
 
 from gui.commands import BY_NAME
 from gui.controls import item_rects, property_row
-from gui.panel import Now
+from gui.panel import PanelContext
 from gui.style import theme
 
-WIDEST = 14.0  # em: no button of a row is wider
+MAX_BUTTON_WIDTH = 14.0  # em: no button of a row is wider
 
 
 @dataclass
@@ -33,7 +33,7 @@ def buttons(count: int, wide: bool = False) -> Iterator[None]:
         property_row.indent()
     gap = imgui.get_style().item_inner_spacing.x
     width = (imgui.get_content_region_avail().x - gap * (count - 1)) / count
-    _row.append(_Row(min(width, property_row.em(WIDEST))))
+    _row.append(_Row(min(width, property_row.em(MAX_BUTTON_WIDTH))))
     try:
         yield
     finally:
@@ -49,26 +49,32 @@ def button(label: str, meaning: str = "", *, enabled: bool = True, why: str = ""
         _row[-1].first, width = False, _row[-1].width
     if active:
         for index, name in ((imgui.Col_.button, "accent"), (imgui.Col_.button_hovered, "accent")):
-            imgui.push_style_color(index, theme.vec(name))
-        imgui.push_style_color(imgui.Col_.text, theme.vec("on_accent"))
+            imgui.push_style_color(index, theme.color_vec(name))
+        imgui.push_style_color(imgui.Col_.text, theme.color_vec("on_accent"))
     imgui.begin_disabled(not enabled)
     pressed = imgui.button(label, (width, 0))
     imgui.end_disabled()
     if active:
         imgui.pop_style_color(3)
-    item_rects.mark(label.partition("##")[0])
+    item_rects.register_item(label.partition("##")[0])
     property_row.tooltip(meaning, why if not enabled else "")
     return pressed and enabled
 
 
 def command_button(
-    now: Now, name: str, *arguments: Any, label: str = "", enabled: bool = True, why: str = "", active: bool = False
+    context: PanelContext,
+    name: str,
+    *arguments: Any,
+    label: str = "",
+    enabled: bool = True,
+    why: str = "",
+    active: bool = False,
 ) -> None:
     """A button that asks for a command of gui/commands.py; its tooltip says the key."""
     command = BY_NAME[name]
     keys = f"  ({command.keys.title()})" if command.keys else ""
     if button(label or command.title, command.meaning + keys, enabled=enabled, why=why, active=active):
-        now.ask(name, *arguments)
+        context.post_command(name, *arguments)
 
 
 def section(title: str, open: bool = True, meaning: str = "") -> bool:
@@ -82,63 +88,63 @@ def section(title: str, open: bool = True, meaning: str = "") -> bool:
         shown = not shown
         store.set_bool(key, shown)
     name = "text" if imgui.is_item_hovered() else "dim"
-    item_rects.mark(title)
+    item_rects.register_item(title)
     property_row.tooltip(meaning)
     draw, middle = imgui.get_window_draw_list(), corner.y + height / 2
     property_row.disclosure_triangle((corner.x + property_row.em(0.35), middle), shown)
     left, size = corner.x + property_row.em(1), imgui.calc_text_size(title)
-    draw.add_text((left, round(middle - size.y / 2)), theme.colour(name), title)
+    draw.add_text((left, round(middle - size.y / 2)), theme.color(name), title)
     line, end = round(middle), imgui.get_item_rect_max().x
-    draw.add_line((left + size.x + property_row.em(0.6), line), (end, line), theme.colour("line"))
+    draw.add_line((left + size.x + property_row.em(0.6), line), (end, line), theme.color("line"))
     return shown
 
 
-def fact(name: str, value: str, full: str = "") -> None:
+def key_value(name: str, value: str, full: str = "") -> None:
     """One line of a table of facts; a click copies it, the tooltip shows `full`."""
     property_row.label(name, framed=False)
-    room = imgui.get_content_region_avail().x
-    shown = shortened(value, room) or "–"
+    max_width = imgui.get_content_region_avail().x
+    shown = elide_middle(value, max_width) or "–"
     imgui.text(shown)
-    item_rects.mark(name)
+    item_rects.register_item(name)
     if (full or value) and imgui.is_item_clicked():
         imgui.set_clipboard_text(full or value)
     if full or shown != value:
         property_row.tooltip(full or value, "Click copies it.")
 
 
-def shortened(text: str, room: float, measure: Callable[[str], float] | None = None) -> str:
+def elide_middle(text: str, max_width: float, measure: Callable[[str], float] | None = None) -> str:
     """The text, its middle left out where it is wider than `room` pixels."""
     measure = measure or (lambda words: imgui.calc_text_size(words).x)
-    if measure(text) <= room:
+    if measure(text) <= max_width:
         return text
     low, high = 0, len(text)
     while low < high:  # most characters that fit
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if measure(_cut(text, middle)) <= room else (low, middle - 1)
+        low, high = (middle, high) if measure(_cut(text, middle)) <= max_width else (low, middle - 1)
     return _cut(text, low)
 
 
-def _cut(text: str, keep: int) -> str:
-    head = keep // 2
-    return text[:head] + "…" + (text[len(text) - (keep - head) :] if keep > head else "")
+def _cut(text: str, count: int) -> str:
+    head = count // 2
+    return text[:head] + "…" + (text[len(text) - (count - head) :] if count > head else "")
 
 
 def hint(text: str) -> None:
     """A quiet sentence."""
-    _wrapped(text, "faint")
+    _wrapped_text(text, "faint")
 
 
 def warning(text: str) -> None:
     """A sentence that should be noticed."""
-    _wrapped(text, "amber")
+    _wrapped_text(text, "amber")
 
 
 def problem(text: str) -> None:
     """A sentence about what went wrong."""
-    _wrapped(text, "red")
+    _wrapped_text(text, "red")
 
 
-def _wrapped(text: str, colour: str) -> None:
-    imgui.push_style_color(imgui.Col_.text, theme.vec(colour))
+def _wrapped_text(text: str, color: str) -> None:
+    imgui.push_style_color(imgui.Col_.text, theme.color_vec(color))
     imgui.text_wrapped(text)
     imgui.pop_style_color()

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from imgui_bundle import imgui
 
-Rectangle = tuple[float, float, float, float]  # left, top, right, bottom in screen pixels
+Rect = tuple[float, float, float, float]  # left, top, right, bottom in screen pixels
 
-PLACES: dict[str, Rectangle] = {}
+ITEM_RECTS: dict[str, Rect] = {}
 
 
 @dataclass
 class _Frame:
     panel: str = ""
-    wanted: str = ""
+    scroll_target: str = ""
 
 
 _frame = _Frame()
@@ -27,7 +27,7 @@ _frame = _Frame()
 
 def begin_frame() -> None:
     """Forget the last frame's places; the app calls it before the first panel draws."""
-    PLACES.clear()
+    ITEM_RECTS.clear()
 
 
 @contextmanager
@@ -42,23 +42,23 @@ def panel(title: str) -> Iterator[None]:
         _frame.panel = before
 
 
-def place(name: str) -> str:
+def item_path(name: str) -> str:
     """The full name of a control of the panel being drawn."""
     return f"{_frame.panel}/{name}" if _frame.panel else name
 
 
-def mark(name: str, rectangle: Rectangle | None = None) -> None:
+def register_item(name: str, rectangle: Rect | None = None) -> None:
     """Note where a control of the present panel is: by default, where the last item is."""
     if rectangle is None:
         low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
         rectangle = (low.x, low.y, high.x, high.y)
-    full = place(name)
-    PLACES[full] = rectangle
-    if full == _frame.wanted:
+    full = item_path(name)
+    ITEM_RECTS[full] = rectangle
+    if full == _frame.scroll_target:
         imgui.set_scroll_from_pos_y((rectangle[1] + rectangle[3]) / 2 - imgui.get_window_pos().y)
-        _frame.wanted = ""
+        _frame.scroll_target = ""
 
 
-def reveal(full: str) -> None:
+def scroll_to(full: str) -> None:
     """Scroll its panel so that a control ("Truncation/psi") comes into sight in the next frame."""
-    _frame.wanted = full
+    _frame.scroll_target = full

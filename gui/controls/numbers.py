@@ -15,7 +15,7 @@ from gui.style import theme
 from session.fields import Field, Part, describe
 
 P = TypeVar("P", bound=Part)
-_DRAG = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_tweaks
+_DRAG_FLAGS = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_tweaks
 
 
 def slider(part: P, name: str, **row: Any) -> P:
@@ -26,32 +26,32 @@ def slider(part: P, name: str, **row: Any) -> P:
         flags = imgui.SliderFlags_.always_clamp
         if field.range and field.range.log:
             flags |= imgui.SliderFlags_.logarithmic
-        edge = _bar(field, value)
+        edge = _draw_track(field, value)
         changed, new = imgui.slider_float("##slider", value, *bounds, _format(field), flags)
-        _end_bar(edge)
-        return nudged(changed, new, value, step) if not changed else (True, _tidy(field, new))
+        _draw_value_mark(edge)
+        return arrow_key_step(changed, new, value, step) if not changed else (True, _round_to_display(field, new))
 
-    return edit(part, name, control, show=spoken, **row)
+    return edit(part, name, control, show=format_value, **row)
 
 
 def drag(part: P, name: str, **row: Any) -> P:
     """A number that is pulled sideways in fine steps. Shift is ten times finer; Ctrl+click types."""
 
     def control(field: Field, value: float) -> tuple[bool, float]:
-        return _pull(field, value)
+        return _drag_float(field, value)
 
-    return edit(part, name, control, show=spoken, **row)
+    return edit(part, name, control, show=format_value, **row)
 
 
 def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, str] = ("x", "y"), **row: Any) -> P:
     """Two numbers that belong together on one row, each pulled sideways like `drag`; named where there is room."""
 
     def control(field: Field, value: float) -> tuple[bool, float]:
-        units = max((spoken(describe(type(part))[each], -0.0) for each in names), key=len)
+        units = max((format_value(describe(type(part))[name], -0.0) for name in names), key=len)
         room = imgui.calc_text_size(f"x  {units}").x < imgui.calc_item_width()
-        return _pull(field, value, f"{prefixes[names.index(field.name)]}  " if room else "")
+        return _drag_float(field, value, f"{prefixes[names.index(field.name)]}  " if room else "")
 
-    return edit_many(part, names, control, label=label, show=spoken, **row)
+    return edit_many(part, names, control, label=label, show=format_value, **row)
 
 
 def integer(part: P, name: str, *, high: int | None = None, steps: bool = True, **row: Any) -> P:
@@ -61,19 +61,19 @@ def integer(part: P, name: str, *, high: int | None = None, steps: bool = True, 
         low, top = (int(bound) for bound in _bounds(field))
         return _counter(value, low, top if high is None else max(min(top, high), low), field.unit, steps)
 
-    return edit(part, name, control, show=spoken, **row)
+    return edit(part, name, control, show=format_value, **row)
 
 
 def optional(part: P, name: str, *, low: int, high: int, empty: str, last: bool = False, **row: Any) -> P:
     """A whole number from low to high, or None: reads as `empty`, stands at the low end, or at the high if `last`."""
 
     def control(field: Field, value: int | None) -> tuple[bool, int | None]:
-        none = high + 1 if last else low - 1
-        ends = (min(low, none), max(high, none))
-        shown = none if value is None else value
-        words = empty if value is None else f"{value} {field.unit}".strip()
-        changed, new = _counter(shown, *ends, "", True, words)
-        return changed, None if new == none else new
+        none_value = high + 1 if last else low - 1
+        ends = (min(low, none_value), max(high, none_value))
+        shown = none_value if value is None else value
+        text = empty if value is None else f"{value} {field.unit}".strip()
+        changed, new = _counter(shown, *ends, "", True, text)
+        return changed, None if new == none_value else new
 
     return edit(part, name, control, show=lambda field, value: empty if value is None else str(value), **row)
 
@@ -91,25 +91,25 @@ def seed(part: P, name: str = "seed", **row: Any) -> P:
         step = step_buttons(side, gap)
         return new != value or step != 0, (new + step) % (int(high) + 1)
 
-    return edit(part, name, control, show=spoken, **row)
+    return edit(part, name, control, show=format_value, **row)
 
 
-def spoken(field: Field, value: Any) -> str:
+def format_value(field: Field, value: Any) -> str:
     """A value as people read it: "0.70", "12.0°", "empty" has no words."""
     if value is None or isinstance(value, (bool, str)):
         return str(value or "")
     number = f"{value:.{_decimals(field)}f}" if field.kind is float else str(value)
-    return number + _unit(field.unit)
+    return number + _unit_suffix(field.unit)
 
 
-def _pull(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
+def _drag_float(field: Field, value: float, prefix: str = "") -> tuple[bool, float]:
     speed = _step(field) * (0.1 if imgui.get_io().key_shift else 1.0)
-    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG)
-    _sideways()
-    return (True, _tidy(field, new)) if changed else nudged(changed, new, value, _step(field))
+    changed, new = imgui.drag_float("##drag", value, speed, *_bounds(field), prefix + _format(field), _DRAG_FLAGS)
+    _set_drag_cursor()
+    return (True, _round_to_display(field, new)) if changed else arrow_key_step(changed, new, value, _step(field))
 
 
-def _unit(unit: str) -> str:
+def _unit_suffix(unit: str) -> str:
     return unit if unit in ("", "°", "×", "°/s") else f" {unit}"
 
 
@@ -131,15 +131,15 @@ def _decimals(field: Field) -> int:
 
 
 def _format(field: Field) -> str:
-    return f"%.{_decimals(field)}f" + _unit(field.unit).replace("%", "%%")
+    return f"%.{_decimals(field)}f" + _unit_suffix(field.unit).replace("%", "%%")
 
 
-def _tidy(field: Field, value: float) -> float:
+def _round_to_display(field: Field, value: float) -> float:
     """A number from the binding's 32 bits as the one that is read on the screen."""
     return round(value, _decimals(field)) + 0.0
 
 
-def nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
+def arrow_key_step(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
     """Arrow keys while the mouse rests on the last item: one step, or ten with Shift."""
     if changed or not imgui.is_item_hovered() or imgui.is_item_active():
         return changed, new
@@ -148,11 +148,11 @@ def nudged(changed: bool, new: Any, value: float, step: float) -> tuple[bool, An
     left, right = imgui.is_key_pressed(imgui.Key.left_arrow), imgui.is_key_pressed(imgui.Key.right_arrow)
     if left == right:
         return changed, value
-    by = step * (10 if imgui.get_io().key_shift else 1) * (1 if right else -1)
-    return True, round(value + by, 9) if isinstance(value, float) else value + int(by)
+    delta = step * (10 if imgui.get_io().key_shift else 1) * (1 if right else -1)
+    return True, round(value + delta, 9) if isinstance(value, float) else value + int(delta)
 
 
-def _bar(field: Field, value: float) -> float:
+def _draw_track(field: Field, value: float) -> float:
     """The ground of a slider and how far it is filled: from zero where the range holds zero inside, else from below.
 
     Returns where the value stands, in pixels from the left of the screen.
@@ -160,56 +160,54 @@ def _bar(field: Field, value: float) -> float:
     low, high = _bounds(field)
     corner, width, height = imgui.get_cursor_screen_pos(), imgui.calc_item_width(), imgui.get_frame_height()
 
-    def along(number: float) -> float:
+    def fraction(number: float) -> float:
         if field.range and field.range.log:
             return math.log(number / low) / math.log(high / low)
         return (number - low) / (high - low)
 
-    start = along(0.0) if low < 0 < high else along(1.0) if field.range and field.range.log else 0.0
-    ends = sorted((start, along(value)))
+    start = fraction(0.0) if low < 0 < high else fraction(1.0) if field.range and field.range.log else 0.0
+    ends = sorted((start, fraction(value)))
     draw, rounding = imgui.get_window_draw_list(), imgui.get_style().frame_rounding
     right, bottom = corner.x + width, corner.y + height
-    draw.add_rect_filled(corner, (right, bottom), theme.colour("field"), rounding)
+    draw.add_rect_filled(corner, (right, bottom), theme.color("field"), rounding)
     left, end = (corner.x + width * share for share in ends)
-    draw.add_rect_filled((left, corner.y), (end, bottom), theme.colour("fill"), rounding)
+    draw.add_rect_filled((left, corner.y), (end, bottom), theme.color("fill"), rounding)
     if field.default is not None:
-        tick = round(corner.x + width * along(field.default))
+        tick = round(corner.x + width * fraction(field.default))
         if corner.x + 2 < tick < right - 2:
-            draw.add_line((tick, bottom - em(0.2)), (tick, bottom), theme.colour("faint"))
+            draw.add_line((tick, bottom - em(0.2)), (tick, bottom), theme.color("faint"))
     imgui.push_style_color(imgui.Col_.frame_bg, (0, 0, 0, 0))
-    imgui.push_style_color(imgui.Col_.frame_bg_hovered, theme.vec("text", 0.06))
-    imgui.push_style_color(imgui.Col_.frame_bg_active, theme.vec("text", 0.08))
+    imgui.push_style_color(imgui.Col_.frame_bg_hovered, theme.color_vec("text", 0.06))
+    imgui.push_style_color(imgui.Col_.frame_bg_active, theme.color_vec("text", 0.08))
     imgui.push_style_color(imgui.Col_.slider_grab, (0, 0, 0, 0))
     imgui.push_style_color(imgui.Col_.slider_grab_active, (0, 0, 0, 0))
-    return min(max(corner.x + width * along(value), corner.x + 1), right - 1)
+    return min(max(corner.x + width * fraction(value), corner.x + 1), right - 1)
 
 
-def _end_bar(edge: float) -> None:
+def _draw_value_mark(edge: float) -> None:
     """Mark where the value stands, in the accent while the hand is on it."""
     imgui.pop_style_color(5)
     high = imgui.get_item_rect_max()
     name = "accent" if imgui.is_item_active() else "text" if imgui.is_item_hovered() else "dim"
     edge = round(edge)
-    imgui.get_window_draw_list().add_rect_filled(
-        (edge - 1, high.y - em(0.3)), (edge + 1, high.y), theme.colour(name), 1
-    )
+    imgui.get_window_draw_list().add_rect_filled((edge - 1, high.y - em(0.3)), (edge + 1, high.y), theme.color(name), 1)
 
 
-def _sideways() -> None:
+def _set_drag_cursor() -> None:
     if imgui.is_item_hovered() and not imgui.get_io().want_text_input:
         imgui.set_mouse_cursor(imgui.MouseCursor_.resize_ew)
 
 
-def _counter(value: int, low: int, high: int, unit: str, steps: bool, words: str = "") -> tuple[bool, int]:
+def _counter(value: int, low: int, high: int, unit: str, steps: bool, text: str = "") -> tuple[bool, int]:
     """A whole number to drag, with - and + behind it."""
     side, gap = imgui.get_frame_height(), imgui.get_style().item_inner_spacing.x
     if steps:
         imgui.set_next_item_width(imgui.calc_item_width() - 2 * (side + gap))
-    form = words.replace("%", "%%") or "%d" + _unit(unit).replace("%", "%%")
+    form = text.replace("%", "%%") or "%d" + _unit_suffix(unit).replace("%", "%%")
     speed = max((high - low) / 400, 0.05)
-    changed, new = imgui.drag_int("##count", value, speed, low, high, form, _DRAG)
-    _sideways()
-    changed, new = nudged(changed, new, value, 1)
+    changed, new = imgui.drag_int("##count", value, speed, low, high, form, _DRAG_FLAGS)
+    _set_drag_cursor()
+    changed, new = arrow_key_step(changed, new, value, 1)
     step = step_buttons(side, gap) if steps else 0
     if step:
         changed, new = True, value + step

@@ -16,14 +16,14 @@ from imgui_bundle import ImVec2, ImVec4, imgui, implot
 from gui.controls import item_rects, property_row
 from gui.style import theme
 
-QUIET = (
+FLAGS = (
     implot.Flags_.no_title
     | implot.Flags_.no_menus
     | implot.Flags_.no_box_select
     | implot.Flags_.no_mouse_text
     | implot.Flags_.no_frame
 )
-FIXED = implot.AxisFlags_.no_menus | implot.AxisFlags_.no_highlight | implot.AxisFlags_.lock
+AXIS_FLAGS = implot.AxisFlags_.no_menus | implot.AxisFlags_.no_highlight | implot.AxisFlags_.lock
 
 Limits = tuple[float, float]
 
@@ -45,42 +45,42 @@ def figure(
 
     Yields whether the figure can be seen: draw only then.
     """
-    flags = QUIET | (0 if legend else implot.Flags_.no_legend) | (implot.Flags_.equal if equal else 0)
+    flags = FLAGS | (0 if legend else implot.Flags_.no_legend) | (implot.Flags_.equal if equal else 0)
     size = (property_row.em(width) if width else -1.0, property_row.em(height))
-    shown = implot.begin_plot(f"##{name}", size, flags)
-    if shown:
-        implot.setup_axes(x, y, FIXED, FIXED)
-        implot.setup_axes_limits(*_span(x_limits), *_span(y_limits), implot.Cond_.always)
+    is_visible = implot.begin_plot(f"##{name}", size, flags)
+    if is_visible:
+        implot.setup_axes(x, y, AXIS_FLAGS, AXIS_FLAGS)
+        implot.setup_axes_limits(*_nonempty(x_limits), *_nonempty(y_limits), implot.Cond_.always)
         if legend:
             outside = implot.LegendFlags_.outside | implot.LegendFlags_.horizontal
             implot.setup_legend(implot.Location_.north, outside | implot.LegendFlags_.no_menus)
         implot.setup_finish()
     try:
-        yield shown
+        yield is_visible
     finally:
-        if shown:
+        if is_visible:
             implot.end_plot()
-            item_rects.mark(name)
+            item_rects.register_item(name)
 
 
-def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, colour: int = 0) -> None:
+def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, color: int = 0) -> None:
     """A line through the points (xs, ys); without xs, one point for each whole number from 0."""
     ys = np.ascontiguousarray(ys, np.float64)
     xs = np.arange(len(ys), dtype=np.float64) if xs is None else np.ascontiguousarray(xs, np.float64)
     count = min(len(xs), len(ys))
-    implot.plot_line(name, xs[:count], ys[:count], spec=implot.Spec(line_color=theme.series(colour), line_weight=1.5))
+    implot.plot_line(name, xs[:count], ys[:count], spec=implot.Spec(line_color=theme.series(color), line_weight=1.5))
 
 
-def plot_band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, colour: int = 0) -> None:
+def plot_band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, color: int = 0) -> None:
     """The area between two lines over the whole numbers from `start`."""
     xs = np.arange(start, start + len(low), dtype=np.float64)
-    spec = implot.Spec(fill_color=theme.series(colour), fill_alpha=0.85, line_color=theme.series(colour))
+    spec = implot.Spec(fill_color=theme.series(color), fill_alpha=0.85, line_color=theme.series(color))
     implot.plot_shaded(name, xs, np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64), spec)
 
 
-def plot_vertical(name: str, x: float, *, colour: int = 0) -> None:
+def plot_vertical(name: str, x: float, *, color: int = 0) -> None:
     """A vertical line across the whole plot, with its name in the legend."""
-    spec = implot.Spec(line_color=theme.series(colour), line_weight=1.0)
+    spec = implot.Spec(line_color=theme.series(color), line_weight=1.0)
     implot.plot_inf_lines(name, np.array([x]), spec)
 
 
@@ -98,6 +98,6 @@ def nice_limit(largest: float) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= largest * 0.999))
 
 
-def _span(limits: Limits) -> Limits:
+def _nonempty(limits: Limits) -> Limits:
     low, high = limits
     return (low, high) if high > low else (low, low + 1.0)

@@ -17,8 +17,8 @@ from gui.style import theme
 from session.fields import Field, Part, clamp, describe
 
 P = TypeVar("P", bound=Part)
-LABEL = 6.0  # width of the label column, em
-GUTTER = 1.0  # width of the dot's column, em
+LABEL_WIDTH = 6.0  # width of the label column, em
+DOT_WIDTH = 1.0  # width of the dot's column, em
 
 Control = Callable[[Field, Any], tuple[bool, Any]]
 
@@ -38,16 +38,24 @@ def edit(
     why: str = "",
     meaning: str = "",
     show: Callable[[Field, Any], str] = lambda field, value: str(value),
-    place: str = "",
+    item_name: str = "",
 ) -> P:
     """Draw one row that edits a field and return the part, the same object where nothing was edited.
 
     `control` draws at the cursor in the width that is set and returns (changed, value). A disabled row stays in its
     place and says `why` in its tooltip. `place` names the row for the driver, by default the field.
     """
-    words = label_of(name) if label is None else label
+    default_text = label_of(name) if label is None else label
     return edit_many(
-        part, (name,), control, label=words, enabled=enabled, why=why, meaning=meaning, show=show, place=place
+        part,
+        (name,),
+        control,
+        label=default_text,
+        enabled=enabled,
+        why=why,
+        meaning=meaning,
+        show=show,
+        item_name=item_name,
     )
 
 
@@ -61,15 +69,15 @@ def edit_many(
     why: str = "",
     meaning: str = "",
     show: Callable[[Field, Any], str] = lambda field, value: str(value),
-    place: str = "",
+    item_name: str = "",
 ) -> P:
     """Draw one row with the same control for several fields; the dot, or the right button on the label, resets all."""
     fields = [describe(type(part))[name] for name in names]
     defaults = {field.name: field.default for field in fields}
-    differs = any(getattr(part, name) != default for name, default in defaults.items())
+    is_modified = any(getattr(part, name) != default for name, default in defaults.items())
     imgui.push_id(f"{type(part).__name__}.{'.'.join(names)}")
-    words = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
-    if _label(label, place or names[0], differs, enabled, words) and differs:
+    default_text = ", ".join(dict.fromkeys(show(field, field.default) for field in fields))
+    if _label(label, item_name or names[0], is_modified, enabled, default_text) and is_modified:
         part = replace(part, **defaults)
     gap = imgui.get_style().item_inner_spacing.x
     width = (imgui.get_content_region_avail().x - gap * (len(names) - 1)) / len(names)
@@ -85,7 +93,7 @@ def edit_many(
         imgui.end_group()
         imgui.end_disabled()
         imgui.pop_id()
-        item_rects.mark(place or field.name)
+        item_rects.register_item(item_name or field.name)
         if right_clicked():
             changed, new = True, field.default
         tooltip(meaning or field.meaning, _note(show(field, field.default), enabled, why))
@@ -105,14 +113,14 @@ def label(text: str, enabled: bool = True, framed: bool = True) -> None:
     left = imgui.get_cursor_pos_x()
     if framed:
         imgui.align_text_to_frame_padding()
-    imgui.text_colored(theme.vec("dim" if enabled else "faint"), text)
+    imgui.text_colored(theme.color_vec("dim" if enabled else "faint"), text)
     imgui.same_line(0, 0)  # its offset counts from the window, not from a table's column
-    imgui.set_cursor_pos_x(left + em(LABEL) + em(GUTTER))
+    imgui.set_cursor_pos_x(left + em(LABEL_WIDTH) + em(DOT_WIDTH))
 
 
 def indent() -> None:
     """Put the cursor on the controls' left edge, without a label."""
-    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL) + em(GUTTER))
+    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL_WIDTH) + em(DOT_WIDTH))
 
 
 def disclosure_triangle(center: tuple[float, float], open: bool = True, color: str = "dim") -> None:
@@ -121,7 +129,7 @@ def disclosure_triangle(center: tuple[float, float], open: bool = True, color: s
     points = ((x - r, y - 0.6 * r), (x + r, y - 0.6 * r), (x, y + 0.8 * r))
     if not open:
         points = ((x - 0.6 * r, y - r), (x + 0.8 * r, y), (x - 0.6 * r, y + r))
-    imgui.get_window_draw_list().add_triangle_filled(*points, theme.colour(color))
+    imgui.get_window_draw_list().add_triangle_filled(*points, theme.color(color))
 
 
 def right_clicked() -> bool:
@@ -139,37 +147,37 @@ def tooltip(text: str, note: str = "") -> None:
         if text:
             imgui.text(text)
         if note:
-            imgui.text_colored(theme.vec("faint"), note)
+            imgui.text_colored(theme.color_vec("faint"), note)
         imgui.pop_text_wrap_pos()
         imgui.end_tooltip()
 
 
-def _label(text: str, place: str, differs: bool, enabled: bool, words: str) -> bool:
+def _label(text: str, item_name: str, is_modified: bool, enabled: bool, default_text: str) -> bool:
     """The label and the dot; whether one of them asked for the default."""
     left, reset = imgui.get_cursor_pos_x(), False
     label(text, enabled)
     right = imgui.get_cursor_pos_x()
     if text and imgui.is_mouse_clicked(imgui.MouseButton_.right) and imgui.is_item_hovered():
         reset = enabled
-    if not differs:
+    if not is_modified:
         return reset
-    imgui.set_cursor_pos_x(left + em(LABEL))
+    imgui.set_cursor_pos_x(left + em(LABEL_WIDTH))
     corner, height = imgui.get_cursor_screen_pos(), imgui.get_frame_height()
     imgui.begin_disabled(not enabled)
-    reset = imgui.invisible_button("reset", (em(GUTTER), height)) or reset
+    reset = imgui.invisible_button("reset", (em(DOT_WIDTH), height)) or reset
     imgui.end_disabled()
     hovered = imgui.is_item_hovered()
-    centre = (corner.x + em(GUTTER) / 2, corner.y + height / 2)
-    colour = theme.colour("accent" if enabled else "faint")
-    imgui.get_window_draw_list().add_circle_filled(centre, em() * (0.26 if hovered else 0.18), colour)
-    item_rects.mark(f"{place} reset")
-    tooltip(f"Back to {words}" if words else "Back to empty")
+    center = (corner.x + em(DOT_WIDTH) / 2, corner.y + height / 2)
+    color = theme.color("accent" if enabled else "faint")
+    imgui.get_window_draw_list().add_circle_filled(center, em() * (0.26 if hovered else 0.18), color)
+    item_rects.register_item(f"{item_name} reset")
+    tooltip(f"Back to {default_text}" if default_text else "Back to empty")
     imgui.same_line(0, 0)
     imgui.set_cursor_pos_x(right)
     return reset
 
 
-def _note(words: str, enabled: bool, why: str) -> str:
+def _note(default_text: str, enabled: bool, why: str) -> str:
     if not enabled:
         return why
-    return f"Default: {words or 'empty'}. Right-click resets."
+    return f"Default: {default_text or 'empty'}. Right-click resets."

@@ -14,38 +14,38 @@ from typing import Any, TypeVar
 
 from imgui_bundle import imgui
 
-from gui.controls.basic import button, buttons, command_button, fact, hint, problem, section, shortened, warning
+from gui.controls.basic import button, buttons, command_button, elide_middle, hint, key_value, problem, section, warning
 from gui.controls.class_combo import class_row
-from gui.controls.item_rects import PLACES, begin_frame, mark, panel, reveal
-from gui.controls.numbers import drag, integer, optional, pair, seed, slider, spoken
+from gui.controls.item_rects import ITEM_RECTS, begin_frame, panel, register_item, scroll_to
+from gui.controls.numbers import drag, format_value, integer, optional, pair, seed, slider
 from gui.controls.plots import figure, nice_limit, plot_band, plot_image, plot_line, plot_vertical
 from gui.controls.property_row import disclosure_triangle, edit, em, indent, label, label_of, tooltip
-from gui.style.theme import colour
-from gui.style.theme import vec as tint
+from gui.style.theme import color
+from gui.style.theme import color_vec as color_vec
 from session.fields import Field, Part, describe
 
 __all__ = [
-    "PLACES",
+    "ITEM_RECTS",
     "begin_frame",
     "button",
     "buttons",
     "checkbox",
     "class_row",
-    "colour",
+    "color",
     "combo",
     "command_button",
     "disclosure_triangle",
     "drag",
     "edit",
     "em",
-    "fact",
+    "key_value",
     "field_row",
     "figure",
     "hint",
     "indent",
     "integer",
     "label",
-    "mark",
+    "register_item",
     "nice_limit",
     "optional",
     "pair",
@@ -55,14 +55,14 @@ __all__ = [
     "plot_line",
     "plot_vertical",
     "problem",
-    "reveal",
+    "scroll_to",
     "section",
     "seed",
-    "shortened",
+    "elide_middle",
     "slider",
-    "spoken",
+    "format_value",
     "text",
-    "tint",
+    "color_vec",
     "tooltip",
     "warning",
 ]
@@ -99,9 +99,9 @@ def combo(
             for option in options:
                 if imgui.selectable((words or {}).get(option, option), option == value)[0]:
                     new = option
-                mark(f"{row.get('place') or name} {option}")
+                register_item(f"{row.get('item_name') or name} {option}")
             if typed:
-                new = _other(name, new)
+                new = _other_choice(name, new)
             imgui.end_combo()
         disclosure_triangle((corner.x + width - em(0.75), corner.y + imgui.get_frame_height() / 2))
         return new != value, new
@@ -109,12 +109,12 @@ def combo(
     return edit(part, name, control, show=lambda field, value: str((words or {}).get(value, value)), **row)
 
 
-def _other(name: str, value: str) -> str:
+def _other_choice(name: str, value: str) -> str:
     """A line in a list of choices where another word is typed."""
     imgui.separator()
     imgui.set_next_item_width(em(10))
     entered, word = imgui.input_text_with_hint("##other", "other", "", imgui.InputTextFlags_.enter_returns_true)
-    mark(f"{name} other")
+    register_item(f"{name} other")
     if entered and word.strip():
         imgui.close_current_popup()
         return word.strip()

@@ -8,7 +8,7 @@ from pathlib import Path
 from imgui_bundle import imgui
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "fonts"
-SIZE = 14.0  # pixels at scale 1
+FONT_SIZE = 14.0  # pixels at scale 1
 
 
 @dataclass
@@ -22,8 +22,8 @@ _loaded = _Loaded()
 def load() -> None:
     """Put the fonts into the present imgui context; call once after it was created, before the first frame."""
     atlas = imgui.get_io().fonts
-    regular = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Regular.ttf"), SIZE)
-    _loaded.bold = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Bold.ttf"), SIZE)
+    regular = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Regular.ttf"), FONT_SIZE)
+    _loaded.bold = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Bold.ttf"), FONT_SIZE)
     imgui.get_io().font_default = regular
 
 

@@ -18,68 +18,68 @@ Rgba = tuple[float, float, float, float]
 
 
 @dataclass
-class _Look:
+class _Current:
     palette: Palette = DARK
 
 
-_look = _Look()
+_current = _Current()
 
 
 def palette() -> Palette:
     """The palette in use."""
-    return _look.palette
+    return _current.palette
 
 
 @cache
 def rgba(code: str, alpha: float | None = None) -> Rgba:
     """ "#rrggbb" or "#rrggbbaa" as four numbers from 0 to 1."""
     red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    own = int(code[7:9], 16) / 255 if len(code) == 9 else 1.0
-    return red, green, blue, own if alpha is None else alpha
+    target = int(code[7:9], 16) / 255 if len(code) == 9 else 1.0
+    return red, green, blue, target if alpha is None else alpha
 
 
-def vec(name: str, alpha: float | None = None) -> ImVec4:
+def color_vec(name: str, alpha: float | None = None) -> ImVec4:
     """A colour of the palette in use by its name ("accent"), as style colours take it."""
-    return ImVec4(*rgba(getattr(_look.palette, name), alpha))
+    return ImVec4(*rgba(getattr(_current.palette, name), alpha))
 
 
-def colour(name: str, alpha: float | None = None) -> int:
+def color(name: str, alpha: float | None = None) -> int:
     """A colour of the palette in use by its name ("accent"), as the draw list takes it; dimmed where disabled."""
-    return imgui.get_color_u32(vec(name, alpha))
+    return imgui.get_color_u32(color_vec(name, alpha))
 
 
 def series(index: int) -> ImVec4:
     """The colour of the n-th line of a plot."""
-    lines = _look.palette.series
+    lines = _current.palette.series
     return ImVec4(*rgba(lines[index % len(lines)]))
 
 
 def apply(name: str = "dark", scale: float = 1.0) -> None:
     """Set every colour and size of the present imgui and implot contexts; `scale` 2 is twice as large."""
-    _look.palette = PALETTES.get(name, DARK)
+    _current.palette = PALETTES.get(name, DARK)
     style = imgui.Style()
-    _sizes(style)
-    _colours(style)
+    _set_sizes(style)
+    _set_colors(style)
     style.scale_all_sizes(scale)
-    style.font_size_base = fonts.SIZE
+    style.font_size_base = fonts.FONT_SIZE
     style.font_scale_dpi = scale
-    _take(style)
+    _copy_style(style)
     if implot.get_current_context() is not None:
-        _plots(scale)
+        _set_plot_style(scale)
 
 
-def _take(style: imgui.Style) -> None:
+def _copy_style(style: imgui.Style) -> None:
     """Copy a style over the context's own: the binding has no assignment of the whole."""
-    own = imgui.get_style()
+    target = imgui.get_style()
     for name in dir(style):
         if name.startswith("_") or name in ("color_", "set_color_", "scale_all_sizes"):
             continue
-        setattr(own, name, getattr(style, name))
+        setattr(target, name, getattr(style, name))
     for index in range(int(imgui.Col_.count)):
-        own.set_color_(index, style.color_(index))
+        target.set_color_(index, style.color_(index))
 
 
-def _sizes(style: imgui.Style) -> None:
+def _set_sizes(style: imgui.Style) -> None:
     style.window_padding = ImVec2(8, 8)
     style.frame_padding = ImVec2(6, 3)  # 14 + 2 x 3 = 20, with 4 between rows: a pitch of 24
     style.cell_padding = ImVec2(4, 2)
@@ -109,7 +109,7 @@ def _sizes(style: imgui.Style) -> None:
     style.separator_text_border_size = 1
 
 
-def _colours(style: imgui.Style) -> None:
+def _set_colors(style: imgui.Style) -> None:
     col = imgui.Col_
     clear = ImVec4(0, 0, 0, 0)
     for index, name in (
@@ -158,16 +158,16 @@ def _colours(style: imgui.Style) -> None:
         (col.nav_cursor, "accent"),
         (col.drag_drop_target, "accent"),
     ):
-        style.set_color_(int(index), vec(name))
+        style.set_color_(int(index), color_vec(name))
     for index in (col.child_bg, col.scrollbar_bg, col.resize_grip, col.border_shadow, col.table_row_bg):
         style.set_color_(int(index), clear)
-    style.set_color_(int(col.docking_preview), vec("accent", 0.4))
-    style.set_color_(int(col.text_selected_bg), vec("accent", 0.35))
-    style.set_color_(int(col.modal_window_dim_bg), vec("window", 0.6))
-    style.set_color_(int(col.checkbox_selected_bg), vec("fill"))
+    style.set_color_(int(col.docking_preview), color_vec("accent", 0.4))
+    style.set_color_(int(col.text_selected_bg), color_vec("accent", 0.35))
+    style.set_color_(int(col.modal_window_dim_bg), color_vec("window", 0.6))
+    style.set_color_(int(col.checkbox_selected_bg), color_vec("fill"))
 
 
-def _plots(scale: float) -> None:
+def _set_plot_style(scale: float) -> None:
     style = implot.get_style()
     style.plot_padding = ImVec2(6 * scale, 6 * scale)
     style.label_padding = ImVec2(4 * scale, 3 * scale)
@@ -182,19 +182,19 @@ def _plots(scale: float) -> None:
     col = implot.Col_
     for index, value in (
         (col.frame_bg, clear),
-        (col.plot_bg, vec("field", 0.45)),
+        (col.plot_bg, color_vec("field", 0.45)),
         (col.plot_border, clear),
         (col.legend_bg, clear),
         (col.legend_border, clear),
-        (col.legend_text, vec("text")),
-        (col.title_text, vec("text")),
-        (col.inlay_text, vec("text")),
-        (col.axis_text, vec("dim")),
-        (col.axis_grid, vec("text", 0.12)),
-        (col.axis_tick, vec("text", 0.25)),
+        (col.legend_text, color_vec("text")),
+        (col.title_text, color_vec("text")),
+        (col.inlay_text, color_vec("text")),
+        (col.axis_text, color_vec("dim")),
+        (col.axis_grid, color_vec("text", 0.12)),
+        (col.axis_tick, color_vec("text", 0.25)),
         (col.axis_bg, clear),
-        (col.axis_bg_hovered, vec("field", 0.5)),
-        (col.axis_bg_active, vec("field", 0.8)),
-        (col.crosshairs, vec("dim")),
+        (col.axis_bg_hovered, color_vec("field", 0.5)),
+        (col.axis_bg_active, color_vec("field", 0.8)),
+        (col.crosshairs, color_vec("dim")),
     ):
         style.set_color_(int(index), value)

@@ -15,11 +15,11 @@ from imgui_bundle import imgui
 from gui.app import App
 from gui.backend.headless import Headless
 from gui.controls import ui
-from gui.testing.driver import Hand
+from gui.testing.driver import UiDriver
 from session.bookmarks import bookmarks
 
-FIRST = 60.0  # seconds that the first picture may take
-EACH = 0.5  # seconds that a frame waits for its picture, so that the film shows no stale one
+FIRST_IMAGE_TIMEOUT = 60.0  # seconds that the first picture may take
+FRAME_TIMEOUT = 0.5  # seconds that a frame waits for its picture, so that the film shows no stale one
 
 
 def demonstrate(
@@ -40,71 +40,71 @@ def demonstrate(
     imgui.get_io().mouse_draw_cursor = True
     end = time.monotonic() + budget
 
-    def patience() -> float:
-        return min(EACH, max(end - time.monotonic(), 0.0))
+    def time_left() -> float:
+        return min(FRAME_TIMEOUT, max(end - time.monotonic(), 0.0))
 
-    def filmed() -> None:
-        waited = time.monotonic() + patience()
-        while app.pictures.waiting and time.monotonic() < waited:
+    def record_frame() -> None:
+        deadline = time.monotonic() + time_left()
+        while app.views.is_waiting and time.monotonic() < deadline:
             if not app.poll():
                 time.sleep(0.002)
         on_frame(screen.screenshot())
 
-    quiet = Hand(screen, app)
-    quiet.frames(3)
+    unrecorded = UiDriver(screen, app)
+    unrecorded.frames(3)
     with contextlib.suppress(TimeoutError):  # the frames then say what is being waited for
-        quiet.wait_until(lambda: not _waits_for_the_first(app), FIRST)
+        unrecorded.wait_until(lambda: not _awaits_first_image(app), FIRST_IMAGE_TIMEOUT)
     screen.move(screen.width * 0.62, screen.height * 0.75)
-    hand = Hand(screen, app, filmed)
-    hand.at, hand.step = (screen.width * 0.62, screen.height * 0.75), 1 / fps
-    _play(hand, max(int(seconds * fps), 40))
+    driver = UiDriver(screen, app, record_frame)
+    driver.mouse, driver.frame_seconds = (screen.width * 0.62, screen.height * 0.75), 1 / fps
+    _play(driver, max(int(seconds * fps), 40))
     imgui.get_io().mouse_draw_cursor = False
-    quiet.frames(2)  # what a screenshot shows then
+    unrecorded.frames(2)  # what a screenshot shows then
 
 
-def _waits_for_the_first(app: App) -> bool:
-    canvas = app.pictures.canvas
+def _awaits_first_image(app: App) -> bool:
+    canvas = app.views.canvas
     return canvas.result is None and canvas.problem is None
 
 
-def _play(hand: Hand, frames: int) -> None:
+def _play(driver: UiDriver, frames: int) -> None:
     """The script, in shares of all frames."""
 
-    def share(percent: float) -> int:
+    def frames_for(percent: float) -> int:
         return max(int(frames * percent / 100), 1)
 
-    hand.frames(share(10))  # the greeting: it moves by itself
-    x, y = hand.centre("Canvas")
-    reach = (ui.PLACES["Canvas"][3] - ui.PLACES["Canvas"][1]) * 0.3
-    hand.move((x - reach * 0.7, y - reach * 0.5), share(4))
-    hand.screen.press()
-    hand.frames()
-    hand.move((x + reach, y - reach * 0.1), share(10))
-    hand.move((x + reach * 0.2, y + reach), share(8))
-    hand.screen.release()
-    hand.frames(share(2))
-    hand.drag("Truncation/psi", to=0.3, frames=share(8))
-    hand.drag("Truncation/psi", to=0.7, frames=share(6))
-    if hand.app.pictures.model is not None:
-        layers = hand.app.pictures.model.layers
-        hand.click(f"Layers/layer {layers[len(layers) // 2].name}")
-        hand.frames(share(4))
-        hand.click("Layers/Spectrum")
-        hand.frames(share(10))
-        hand.click("Layers/Spectrum")
-        hand.click("Layers/layer Picture")
-    model = hand.app.pictures.model
+    driver.frames(frames_for(10))  # the greeting: it moves by itself
+    x, y = driver.center("Canvas")
+    drag_length = (ui.ITEM_RECTS["Canvas"][3] - ui.ITEM_RECTS["Canvas"][1]) * 0.3
+    driver.move((x - drag_length * 0.7, y - drag_length * 0.5), frames_for(4))
+    driver.screen.press()
+    driver.frames()
+    driver.move((x + drag_length, y - drag_length * 0.1), frames_for(10))
+    driver.move((x + drag_length * 0.2, y + drag_length), frames_for(8))
+    driver.screen.release()
+    driver.frames(frames_for(2))
+    driver.drag("Truncation/psi", to=0.3, frames=frames_for(8))
+    driver.drag("Truncation/psi", to=0.7, frames=frames_for(6))
+    if driver.app.views.model is not None:
+        layers = driver.app.views.model.layers
+        driver.click(f"Layers/layer {layers[len(layers) // 2].name}")
+        driver.frames(frames_for(4))
+        driver.click("Layers/Spectrum")
+        driver.frames(frames_for(10))
+        driver.click("Layers/Spectrum")
+        driver.click("Layers/layer Picture")
+    model = driver.app.views.model
     if model is not None and model.family == "StyleGAN3-R":  # the others come apart when they are turned
-        hand.press("t")
-        hand.drag_between((x + reach, y), (x + reach * 0.7, y - reach * 0.8), share(10))
+        driver.press("t")
+        driver.drag_between((x + drag_length, y), (x + drag_length * 0.7, y - drag_length * 0.8), frames_for(10))
     else:
-        hand.press("m")
-        hand.drag_between((x, y), (x + reach * 0.3, y - reach * 0.4), share(10))
-    hand.press("m")
-    hand.drag_between((x, y), (x - reach * 0.5, y + reach * 0.3), share(10))
-    hand.press("l")
-    if not hand.app.scene.model.path:  # bookmarks are of the demo network
-        for kept in bookmarks()[:1]:
-            hand.click(f"Bookmarks/{kept.name}")
-        hand.move((x + reach, y + reach * 1.3), share(6))
-    hand.frames(share(8))
+        driver.press("m")
+        driver.drag_between((x, y), (x + drag_length * 0.3, y - drag_length * 0.4), frames_for(10))
+    driver.press("m")
+    driver.drag_between((x, y), (x - drag_length * 0.5, y + drag_length * 0.3), frames_for(10))
+    driver.press("l")
+    if not driver.app.scene.model.path:  # bookmarks are of the demo network
+        for bookmark in bookmarks()[:1]:
+            driver.click(f"Bookmarks/{bookmark.name}")
+        driver.move((x + drag_length, y + drag_length * 1.3), frames_for(6))
+    driver.frames(frames_for(8))

@@ -16,64 +16,68 @@ from collections.abc import Callable
 from imgui_bundle import imgui
 
 from gui.app import App
-from gui.backend.headless import STEP, Headless
+from gui.backend.headless import FRAME_SECONDS, Headless
 from gui.controls import ui
-from gui.controls.item_rects import Rectangle
+from gui.controls.item_rects import Rect
 from session.fields import Field, describe
 
 Point = tuple[float, float]
 PAD = 2.0  # pixels between a slider's frame and the way of its grip
-PATIENCE = 30.0  # seconds that a picture may take
+TIMEOUT = 30.0  # seconds that a picture may take
 
 
-class Hand:
+class UiDriver:
     """Works on an app that is drawn off-screen. `on_frame()` is called after every frame."""
 
     def __init__(self, screen: Headless, app: App, on_frame: Callable[[], None] | None = None) -> None:
         self.screen, self.app = screen, app
-        self.at: Point = (screen.width / 2, screen.height / 2)
-        self.step = STEP  # seconds that a frame takes for the interface
+        self.mouse: Point = (screen.width / 2, screen.height / 2)
+        self.frame_seconds = FRAME_SECONDS  # seconds that a frame takes for the interface
         self._on_frame = on_frame
 
     def frames(self, count: int = 1) -> None:
         """Let so many frames be drawn."""
         for _ in range(count):
-            self.screen.frame(self.app, self.step)
+            self.screen.frame(self.app, self.frame_seconds)
             if self._on_frame is not None:
                 self._on_frame()
 
-    def place(self, name: str) -> Rectangle:
+    def item_rect(self, name: str) -> Rect:
         """Where a control is, in sight: sections are unfolded and columns scrolled for it. LookupError: no such."""
-        self._unfold(name.partition("/")[0])
-        if name not in ui.PLACES:
+        self._open_panel(name.partition("/")[0])
+        if name not in ui.ITEM_RECTS:
             self.frames(2)
-        if name not in ui.PLACES:
-            near = ", ".join(sorted(known for known in ui.PLACES if known.startswith(name.partition("/")[0])))
-            raise LookupError(f"There is no control {name} on the screen; there are {near or 'none of that panel'}.")
+        if name not in ui.ITEM_RECTS:
+            known_names = ", ".join(
+                sorted(known for known in ui.ITEM_RECTS if known.startswith(name.partition("/")[0]))
+            )
+            raise LookupError(
+                f"There is no control {name} on the screen; there are {known_names or 'none of that panel'}."
+            )
         for _ in range(4):  # scrolling takes effect a frame later
-            if self._in_sight(ui.PLACES[name]):
+            if self._is_visible(ui.ITEM_RECTS[name]):
                 break
-            ui.reveal(name)
+            ui.scroll_to(name)
             self.frames(2)
-        return ui.PLACES[name]
+        return ui.ITEM_RECTS[name]
 
-    def centre(self, name: str) -> Point:
+    def center(self, name: str) -> Point:
         """The middle of a control."""
-        left, top, right, bottom = self.place(name)
+        left, top, right, bottom = self.item_rect(name)
         return (left + right) / 2, (top + bottom) / 2
 
     def move(self, to: Point, frames: int = 1) -> None:
         """Move the mouse there in so many frames."""
-        start = self.at
+        start = self.mouse
         for index in range(1, frames + 1):
-            share = _eased(index / frames)
-            self.at = (start[0] + (to[0] - start[0]) * share, start[1] + (to[1] - start[1]) * share)
-            self.screen.move(*self.at)
+            share = _ease(index / frames)
+            self.mouse = (start[0] + (to[0] - start[0]) * share, start[1] + (to[1] - start[1]) * share)
+            self.screen.move(*self.mouse)
             self.frames()
 
     def click(self, name: str, button: int = 0) -> None:
         """Click a control."""
-        self.click_at(self.centre(name), button)
+        self.click_at(self.center(name), button)
 
     def click_at(self, point: Point, button: int = 0) -> None:
         """Click a place of the screen."""
@@ -86,7 +90,7 @@ class Hand:
 
     def double_click(self, name: str) -> None:
         """Click a control twice."""
-        self.move(self.centre(name))
+        self.move(self.center(name))
         for _ in range(2):
             self.screen.press()
             self.frames()
@@ -98,12 +102,12 @@ class Hand:
         self, name: str, to: float | None = None, by: Point = (0.0, 0.0), frames: int = 8, button: int = 0
     ) -> None:
         """Drag a control: a slider `to` a value, anything `by` so many pixels."""
-        left, top, right, bottom = self.place(name)
+        left, top, right, bottom = self.item_rect(name)
         start = ((left + right) / 2, (top + bottom) / 2)
         end = (start[0] + by[0], start[1] + by[1])
         if to is not None:
             field, value = self._field(name)
-            start, end = ((_grip(field, number, left, right), start[1]) for number in (value, to))
+            start, end = ((slider_grab_x(field, number, left, right), start[1]) for number in (value, to))
         self.drag_between(start, end, frames, button)
 
     def drag_between(self, start: Point, end: Point, frames: int = 8, button: int = 0) -> None:
@@ -118,7 +122,7 @@ class Hand:
 
     def wheel(self, name: str, steps: float) -> None:
         """Turn the wheel over a control."""
-        self.move(self.centre(name))
+        self.move(self.center(name))
         self.screen.wheel(steps)
         self.frames(2)
 
@@ -141,40 +145,40 @@ class Hand:
         self.type(text)
         self.press("enter")
 
-    def wait_until(self, what: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    def wait_until(self, what: Callable[[], bool], seconds: float = TIMEOUT) -> None:
         """Draw frames until something is true. TimeoutError after so many seconds."""
         end = time.monotonic() + seconds
         while not what():
             if time.monotonic() > end:
-                problem = self.app.pictures.canvas.problem
+                problem = self.app.views.canvas.problem
                 raise TimeoutError(f"Waited {seconds:g} s in vain; {problem or 'the renderer tells of no problem'}.")
             self.frames()
             time.sleep(0.002)
 
-    def wait_picture(self, seconds: float = PATIENCE) -> None:
+    def wait_for_image(self, seconds: float = TIMEOUT) -> None:
         """Draw frames until the canvas shows what the document says."""
         self.frames()
-        self.wait_until(self._is_shown, seconds)
+        self.wait_until(self._is_up_to_date, seconds)
         self.frames()
 
-    def _is_shown(self) -> bool:
-        result = self.app.pictures.canvas.result
-        settled = self.app.pictures.canvas.waiting_since is None and not self.app.pictures.finer
-        return result is not None and result.scene == self.app.scene and settled
+    def _is_up_to_date(self) -> bool:
+        result = self.app.views.canvas.result
+        is_idle = self.app.views.canvas.waiting_since is None and not self.app.views.awaiting_exact
+        return result is not None and result.scene == self.app.scene and is_idle
 
-    def _unfold(self, title: str) -> None:
+    def _open_panel(self, title: str) -> None:
         panel = next((panel for panel in self.app.panels if panel.title == title), None)
         if panel is None or title in self.app.prefs.floating:
             return
         if panel.dock == "bottom" and self.app.prefs.drawer != title:
             self.click(f"Tabs/{title}")
         elif panel.dock != "bottom" and title in self.app.prefs.closed:
-            ui.reveal(f"{title}/")
+            ui.scroll_to(f"{title}/")
             self.frames(2)
-            left, top, right, bottom = ui.PLACES[f"{title}/"]
+            left, top, right, bottom = ui.ITEM_RECTS[f"{title}/"]
             self.click_at(((left + right) / 2, (top + bottom) / 2))
 
-    def _in_sight(self, rectangle: Rectangle) -> bool:
+    def _is_visible(self, rectangle: Rect) -> bool:
         """Whether the middle of a control lies above the window's foot."""
         left, top, right, bottom = rectangle
         low, high = ui.em(1.6), self.screen.height - ui.em(3.2)
@@ -183,11 +187,11 @@ class Hand:
     def _field(self, name: str) -> tuple[Field, float]:
         title, _, field = name.partition("/")
         panel = next(panel for panel in self.app.panels if panel.title == title)
-        part = self.app.document.slice_of(panel.edits)
-        return describe(panel.edits)[field], getattr(part, field)
+        part = self.app.document.slice_of(panel.part)
+        return describe(panel.part)[field], getattr(part, field)
 
 
-def _grip(field: Field, value: float, left: float, right: float) -> float:
+def slider_grab_x(field: Field, value: float, left: float, right: float) -> float:
     """Where the middle of a slider's grip is for a value."""
     assert field.range is not None
     low, high = field.range.low, field.range.high
@@ -198,6 +202,6 @@ def _grip(field: Field, value: float, left: float, right: float) -> float:
     return left + PAD + half + share * (right - left - 2 * PAD - 2 * half)
 
 
-def _eased(share: float) -> float:
+def _ease(share: float) -> float:
     """From 0 to 1, slow at both ends as a hand is."""
     return share * share * (3 - 2 * share)

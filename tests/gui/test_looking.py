@@ -17,31 +17,36 @@ BOX = (300.0, 50.0, 700.0, 600.0)
 
 def test_a_fitted_picture_is_whole_and_in_the_middle():
     for pixels in ((128, 128), (1024, 1024), (1920, 1080), (4, 4), (3, 700)):
-        lie = viewport.lie(viewport.Look(), BOX, pixels)
-        assert lie.width <= BOX[2] and lie.height <= BOX[3]
-        assert lie.centre == pytest.approx((650, 350), abs=1)
+        rect = viewport.image_rect(viewport.ViewTransform(), BOX, pixels)
+        assert rect.width <= BOX[2] and rect.height <= BOX[3]
+        assert rect.center == pytest.approx((650, 350), abs=1)
 
 
 def test_zooming_keeps_what_is_under_the_cursor():
     chance = random.Random(1)
-    look, pixels = viewport.Look(), (512, 256)
+    view, pixels = viewport.ViewTransform(), (512, 256)
     for _ in range(100):
         at = (chance.uniform(300, 1000), chance.uniform(50, 650))
-        before = viewport.lie(look, BOX, pixels)
-        look = viewport.zoomed(look, BOX, pixels, chance.choice((1.2, 1 / 1.2)), at)
-        after = viewport.lie(look, BOX, pixels)
+        before = viewport.image_rect(view, BOX, pixels)
+        view = viewport.zoom_at(view, BOX, pixels, chance.choice((1.2, 1 / 1.2)), at)
+        after = viewport.image_rect(view, BOX, pixels)
         for axis in (0, 1):
-            shares = [(at[axis] - (lie.left, lie.top)[axis]) / (lie.width, lie.height)[axis] for lie in (before, after)]
+            shares = [
+                (at[axis] - (rect.left, rect.top)[axis]) / (rect.width, rect.height)[axis] for rect in (before, after)
+            ]
             assert shares[0] == pytest.approx(shares[1], abs=3 / min(before.width, after.width))
 
 
 def test_actual_size_puts_a_pixel_on_a_pixel():
-    assert viewport.lie(viewport.actual(viewport.Look(), (512, 512), 2.0), BOX, (512, 512)).width == 256
+    assert (
+        viewport.image_rect(viewport.actual_size(viewport.ViewTransform(), (512, 512), 2.0), BOX, (512, 512)).width
+        == 256
+    )
 
 
 def test_a_moved_or_turned_picture_stays_under_the_hand():
     chance = random.Random(2)
-    centre, width = (650.0, 350.0), 500.0
+    center, width = (650.0, 350.0), 500.0
     for _ in range(50):
         transform = Transform(
             translate_x=chance.uniform(-0.5, 0.5),
@@ -49,19 +54,19 @@ def test_a_moved_or_turned_picture_stays_under_the_hand():
             rotate=chance.uniform(-180, 180),
             scale=chance.uniform(0.5, 2),
         )
-        before = (centre[0] + chance.uniform(-200, 200), centre[1] + chance.uniform(-200, 200))
+        before = (center[0] + chance.uniform(-200, 200), center[1] + chance.uniform(-200, 200))
         after = (before[0] + chance.uniform(-60, 60), before[1] + chance.uniform(-60, 60))
         scene = replace(Scene(), transform=transform)
         for drag in (drag_tools.move, drag_tools.turn):
-            turned = drag(scene, before, after, centre, width).transform
+            turned = drag(scene, before, after, center, width).transform
             if turned == transform:  # the hand was too near to the pivot
                 continue
-            held = through(inverse(transform), to_widths(before, centre, width))
-            assert through(matrix(turned), held) == pytest.approx(to_widths(after, centre, width), abs=1e-6)
+            point = through(inverse(transform), to_widths(before, center, width))
+            assert through(matrix(turned), point) == pytest.approx(to_widths(after, center, width), abs=1e-6)
 
 
-def to_widths(point, centre, width):
-    return (point[0] - centre[0]) / width, (point[1] - centre[1]) / width
+def to_widths(point, center, width):
+    return (point[0] - center[0]) / width, (point[1] - center[1]) / width
 
 
 def through(rows, point):
@@ -80,7 +85,7 @@ def test_the_browser_lists_what_can_be_opened_in_an_order_that_people_expect(tmp
     for name in ("b.pkl", "snapshot-10.pkl", "snapshot-9.pkl", "notes.txt", ".hidden.pkl", "A.SAFETENSORS"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "zoo").mkdir()
-    found = [entry.name for entry in directory_listing.entries(tmp_path, (".pkl", ".safetensors"))]
+    found = [entry.name for entry in directory_listing.list_entries(tmp_path, (".pkl", ".safetensors"))]
     assert found == ["zoo", "A.SAFETENSORS", "b.pkl", "snapshot-9.pkl", "snapshot-10.pkl"]
 
 
@@ -97,4 +102,4 @@ def test_a_run_folder_is_known_by_its_newest_snapshot(tmp_path):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (12_345_678, "12 MB"), (3e12, "3.0 TB")],
 )
 def test_sizes_read_as_people_write_them(size, words):
-    assert directory_listing.size_in_words(int(size)) == words
+    assert directory_listing.format_size(int(size)) == words

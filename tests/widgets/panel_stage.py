@@ -10,7 +10,7 @@ import numpy as np
 from imgui_bundle import imgui, implot
 
 from gui.controls import ui
-from gui.panel import Now, Pace, Panel, View
+from gui.panel import Panel, PanelContext, PerformanceStats, SecondaryView
 from gui.style import fonts, theme
 from renderer.messages import LayerInfo, MapStats, ModelInfo, RenderResult
 from session import Scene, Session
@@ -50,7 +50,7 @@ def style2(c_dim: int = 0) -> ModelInfo:
     return _model("StyleGAN2", c_dim, layers, tuple(rows), resolution=256, noise=True, transform=False)
 
 
-def now(scene: Scene = DEFAULT, model: ModelInfo | None = None, **other: Any) -> Now:
+def now(scene: Scene = DEFAULT, model: ModelInfo | None = None, **other: Any) -> PanelContext:
     """What panels are told, about a scene and a network."""
     return replace(_quiet(scene, model), **other)
 
@@ -61,7 +61,7 @@ class Stage:
 
     panels: tuple[Panel, ...]
     scene: Scene = Scene()
-    told: Now | None = None
+    told: PanelContext | None = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     theme: str = "dark"
     scale: float = 1.0
@@ -74,13 +74,13 @@ class Stage:
     def draw(self) -> None:
         """One frame of every panel."""
         ui.begin_frame()
-        ask = lambda *asked: self.asked.append(asked)  # noqa: E731
-        told = replace(self.told or now(), scene=self.scene, session=Session((self.scene,)), ask=ask)
+        post_command = lambda *asked: self.asked.append(asked)  # noqa: E731
+        told = replace(self.told or now(), scene=self.scene, session=Session((self.scene,)), post_command=post_command)
         for index, panel in enumerate(self.panels):
             (self.arrange or _column)(index, panel)
             imgui.begin(panel.title, flags=imgui.WindowFlags_.no_saved_settings)
             with ui.panel(panel.title):
-                place = place_of(panel.edits)
+                place = place_of(panel.part)
                 before = get(self.scene, place) if place else self.scene
                 after = panel.draw(before, told)
                 self.scene = put(self.scene, place, after) if place else after
@@ -125,7 +125,7 @@ class Room:
     def hover(self, stage: Stage, place: str, across: float = 0.5) -> None:
         """Rest the mouse on a control."""
         self.frames(stage, 2)
-        left, top, right, bottom = ui.PLACES[place]
+        left, top, right, bottom = ui.ITEM_RECTS[place]
         imgui.get_io().add_mouse_pos_event(left + (right - left) * across, (top + bottom) / 2)
         self.frames(stage, 2)
 
@@ -136,7 +136,7 @@ class Room:
         io.add_mouse_button_event(0, True)
         self.frames(stage, 2)
         x0, y0 = io.mouse_pos.x, io.mouse_pos.y
-        left, top, right, bottom = ui.PLACES[end]
+        left, top, right, bottom = ui.ITEM_RECTS[end]
         x1, y1 = left + (right - left) * across[1], (top + bottom) / 2
         for part in np.linspace(0, 1, 24)[1:]:
             io.add_mouse_pos_event(x0 + (x1 - x0) * part, y0 + (y1 - y0) * part)
@@ -166,15 +166,15 @@ class Room:
         imgui.destroy_context(self._imgui)
 
 
-def view(name: str, scene: Scene, told: Now) -> View:
+def spectrum_view(name: str, scene: Scene, told: PanelContext) -> SecondaryView:
     """A second picture with the readings that a spectrum has."""
     power, frequency = np.linspace(30, -45, 64, dtype=np.float32), np.linspace(0, 32, 64, dtype=np.float32)
     readings = {"power_db": power, "frequency": frequency, "nyquist": np.array([32], np.float32)}
     assert told.result is not None
-    return View(1, 64, 64, replace(told.result, view=name, scene=scene, readings=readings))
+    return SecondaryView(1, 64, 64, replace(told.result, view=name, scene=scene, readings=readings))
 
 
-def _quiet(scene: Scene, model: ModelInfo | None) -> Now:
+def _quiet(scene: Scene, model: ModelInfo | None) -> PanelContext:
     result = None
     if model is not None:
         stats = MapStats(0.0123, 0.456, 3.21, -0.2, 0.51, 2.9)
@@ -182,7 +182,7 @@ def _quiet(scene: Scene, model: ModelInfo | None) -> Now:
         timing = {"mapping": 0.1, "synthesis": 30.0, "picture": 0.6, "total": 30.7}
         shown = 2 if model.c_dim else None
         result = RenderResult("canvas", 1, scene, frame, model, stats, timing, {}, shown, None, "L9_276_323")
-    return Now(
+    return PanelContext(
         session=Session((scene,)),
         scene=scene,
         model=model,
@@ -191,18 +191,18 @@ def _quiet(scene: Scene, model: ModelInfo | None) -> Now:
         progress=None,
         time=0.0,
         playing=False,
-        pace=_pace() if model else Pace(),
+        performance=_performance() if model else PerformanceStats(),
         settings={"recents": (), "frame_limit": 60, "vsync": True, "capture_folder": "/home/you/Pictures/Bandlimit"},
-        ask=lambda *asked: None,
-        view=lambda name, scene: None,
+        post_command=lambda *asked: None,
+        request_view=lambda name, scene: None,
     )
 
 
-def _pace() -> Pace:
+def _performance() -> PerformanceStats:
     rng = np.random.default_rng(0)
     wave = 1 + 0.1 * rng.standard_normal(120)
     stages = {"mapping": 0.9 * wave, "synthesis": 28 * wave, "picture": 1.6 * wave, "upload": 0.8 * wave}
-    return Pace(stages, 31.2, 60.0, 47.0)
+    return PerformanceStats(stages, 31.2, 60.0, 47.0)
 
 
 def _model(

@@ -53,7 +53,7 @@ def test_typing_into_a_slider_takes_the_number_and_keeps_it_within_bounds(room: 
 def test_the_dot_stands_only_by_a_changed_value_and_resets_it(room: Room):
     stage = Stage(TRUNCATION, Scene(), now())
     room.frames(stage, 2)
-    assert "Truncation/psi reset" not in ui.PLACES
+    assert "Truncation/psi reset" not in ui.ITEM_RECTS
     stage.scene = Scene(truncation=Truncation(psi=0.4))
     room.click(stage, "Truncation/psi reset")
     assert stage.scene == Scene()
@@ -158,7 +158,7 @@ def test_a_control_out_of_sight_can_be_brought_into_sight(room: Room):
 
     stage = Stage(TRANSFORM, Scene(), now(), arrange=small)
     room.frames(stage, 2)
-    assert ui.PLACES["Transform/growth"][3] > 150
-    ui.reveal("Transform/growth")
+    assert ui.ITEM_RECTS["Transform/growth"][3] > 150
+    ui.scroll_to("Transform/growth")
     room.frames(stage, 3)
-    assert 0 < ui.PLACES["Transform/growth"][1] < ui.PLACES["Transform/growth"][3] < 150
+    assert 0 < ui.ITEM_RECTS["Transform/growth"][1] < ui.ITEM_RECTS["Transform/growth"][3] < 150

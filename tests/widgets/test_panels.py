@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from imgui_bundle import imgui
-from panel_stage import Room, Stage, alias_free, now, style2, view
+from panel_stage import Room, Stage, alias_free, now, spectrum_view, style2
 
-from gui.chrome.menu_bar import heading
+from gui.chrome.menu_bar import title_text
 from gui.controls import ui
-from gui.panel import Now
+from gui.panel import PanelContext
 from renderer.messages import ModelInfo, RenderProgress
 from session import Capture, Latent, Mixing, Model, Noise, Scene, Transform, Truncation
 from session.fields import Field, Part, describe, leaves
@@ -60,9 +60,9 @@ def random_value(field: Field, rng: random.Random) -> Any:
 SECTIONS = ("Layers/Spectrum", "Model/Details", "Latent/Projected picture")
 
 
-def told(scene: Scene, model: ModelInfo | None, **other: Any) -> Now:
+def told(scene: Scene, model: ModelInfo | None, **other: Any) -> PanelContext:
     plain = now(scene, model, **other)
-    return replace(plain, view=lambda name, asked: view(name, asked, plain)) if model else plain
+    return replace(plain, request_view=lambda name, asked: spectrum_view(name, asked, plain)) if model else plain
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_every_field_of_a_picture_can_be_reached_in_some_panel(unfolded: Room):
     room = unfolded
     for model in (alias_free(5), style2()):
         room.frames(Stage(PANELS, Scene(), told(Scene(), model)), 3)
-        names = {place.partition("/")[2] for place in ui.PLACES}
+        names = {place.partition("/")[2] for place in ui.ITEM_RECTS}
         for place, field in leaves(Scene):
             if place not in ELSEWHERE:
                 assert field.name in names or place.partition(".")[2] in names, f"no panel shows {place}"
@@ -206,7 +206,7 @@ def test_any_device_can_be_typed(unfolded: Room):
 def test_a_slow_load_shows_how_far_it_is(room: Room):
     progress = RenderProgress("canvas", 1, "Downloading stylegan3-r-ffhq-1024x1024.pkl", 0.42)
     room.frames(Stage(by_title("Model"), Scene(), replace(now(), progress=progress)), 2)
-    assert "Model/progress" in ui.PLACES
+    assert "Model/progress" in ui.ITEM_RECTS
 
 
 def test_dragging_on_the_map_moves_between_seeds_and_the_wheel_shows_more_of_them(room: Room):
@@ -254,7 +254,7 @@ def test_a_class_is_chosen_by_its_name_or_stepped_through(room: Room):
     room.click(stage, "Latent/class_index", across=0.3)
     room.click(stage, "Latent/class_index lava")
     assert chosen() == 3
-    assert "Latent/class_index ocean" not in ui.PLACES  # the list has closed
+    assert "Latent/class_index ocean" not in ui.ITEM_RECTS  # the list has closed
     for across, number in ((0.97, 3), (0.85, 2), (0.85, 1), (0.85, 0), (0.85, None), (0.85, None), (0.97, 0)):
         room.click(stage, "Latent/class_index", across=across)
         assert chosen() == number
@@ -283,15 +283,15 @@ def test_in_a_long_list_of_classes_typing_finds_one(room: Room):
     model = replace(style2(1000), classes=tuple(f"Kind {number}" for number in range(1000)))
     stage = Stage(by_title("Latent"), Scene(), told(Scene(), model))
     room.click(stage, "Latent/class_index", across=0.3)
-    assert sum(place.startswith("Latent/class_index Kind") for place in ui.PLACES) < 30  # only those in sight
+    assert sum(place.startswith("Latent/class_index Kind") for place in ui.ITEM_RECTS) < 30  # only those in sight
     room.type(stage, "kind 77")
     room.press(stage, imgui.Key.enter)
     assert stage.scene.latent.class_index == 77
     room.click(stage, "Latent/class_index", across=0.3)
-    assert "Latent/class_index Kind 77" in ui.PLACES
-    assert "Latent/class_index Kind 2" not in ui.PLACES  # the list opens where the class is
+    assert "Latent/class_index Kind 77" in ui.ITEM_RECTS
+    assert "Latent/class_index Kind 2" not in ui.ITEM_RECTS  # the list opens where the class is
     room.type(stage, "7")
-    assert "Latent/class_index Kind 7" in ui.PLACES  # and what is found, at its top
+    assert "Latent/class_index Kind 7" in ui.ITEM_RECTS  # and what is found, at its top
     room.type(stage, "98")
     room.click(stage, "Latent/class_index Kind 798")
     room.click(stage, "Latent/class_index", across=0.3)
@@ -310,8 +310,8 @@ def test_a_class_that_the_network_does_not_have_stays_until_a_hand_sets_another(
 
 
 def test_the_title_names_the_class(room: Room):
-    assert heading(told(Scene(), MODELS["names"])) == "network · ocean · 1024 × 1024"
-    assert heading(told(Scene(), alias_free(4))) == "network · class 2 · 1024 × 1024"
+    assert title_text(told(Scene(), MODELS["names"])) == "network · ocean · 1024 × 1024"
+    assert title_text(told(Scene(), alias_free(4))) == "network · class 2 · 1024 × 1024"
 
 
 def test_drawing_over_rows_switches_them_together(room: Room):
@@ -355,8 +355,8 @@ def test_a_layer_that_was_chosen_elsewhere_comes_into_sight(room: Room):
     room.frames(stage, 2)
     stage.scene = Scene(capture=Capture(layer="L14_1024_3"))
     room.frames(stage, 3)
-    _, top, _, bottom = ui.PLACES["Layers/layer"]
-    _, high, _, low = ui.PLACES["Layers/layer L14_1024_3"]
+    _, top, _, bottom = ui.ITEM_RECTS["Layers/layer"]
+    _, high, _, low = ui.ITEM_RECTS["Layers/layer L14_1024_3"]
     assert top <= high < low <= bottom
 
 
@@ -366,9 +366,9 @@ def test_the_spectrum_is_asked_for_only_while_its_section_is_open(room: Room):
 
     def watching(name: str, scene: Scene):
         asked.append(scene.inspect.show)
-        return view(name, scene, plain)
+        return spectrum_view(name, scene, plain)
 
-    stage = Stage(by_title("Layers"), Scene(), replace(plain, view=watching))
+    stage = Stage(by_title("Layers"), Scene(), replace(plain, request_view=watching))
     room.frames(stage, 3)
     assert not asked
     room.click(stage, "Layers/Spectrum")
@@ -393,7 +393,7 @@ def test_a_panel_keeps_its_height_while_values_change(room: Room):
         for _ in range(4):
             scene = replace(random_part(Scene, rng), capture=Capture())
             room.frames(Stage((panel,), scene, told(scene, style2(10))), 2)
-            bottoms = partial(max, (bottom for *_, bottom in ui.PLACES.values()))
+            bottoms = partial(max, (bottom for *_, bottom in ui.ITEM_RECTS.values()))
             heights.append(bottoms())
         assert np.ptp(heights) == 0, panel.title
 

@@ -10,7 +10,7 @@ import pytest
 
 from gui.app import App
 from gui.backend.headless import Headless
-from gui.testing.driver import Hand
+from gui.testing.driver import UiDriver
 from ops.kernels.cpu import build
 from renderer.client import OtherProcess
 from session import Model, Scene, Session
@@ -20,7 +20,7 @@ NETWORKS = Path(__file__).parent.parent / "data" / "networks"
 Open = Callable[..., "Driver"]
 
 
-class Driver(Hand):
+class Driver(UiDriver):
     """A hand with the app it works on."""
 
     @property
@@ -30,7 +30,7 @@ class Driver(Hand):
     @property
     def picture(self):
         """Pixels of the canvas as they were rendered, uint8 [H, W, 4]."""
-        result = self.app.pictures.canvas.result
+        result = self.app.views.canvas.result
         assert result is not None
         return result.frame.copy()
 
@@ -93,5 +93,5 @@ def start(renderer: OtherProcess, home: Path) -> Iterator[Open]:
 def app(start: Open, network: Path) -> Driver:
     """The program with a small network open and its picture on the canvas."""
     driver = start(Session((Scene(model=Model(path=str(network))),)))
-    driver.wait_picture(60)
+    driver.wait_for_image(60)
     return driver

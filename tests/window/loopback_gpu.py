@@ -121,7 +121,7 @@ class LoopbackBlock:
         self._ready.synchronize()
 
 
-class LoopbackCard:
+class LoopbackDevice:
     """`gpu_interop.Opened` with real OpenGL textures. With `wrong` it mistakes red for blue, `broken` fails at once."""
 
     def __init__(self, gpu: Gpu, wrong: bool = False) -> None:

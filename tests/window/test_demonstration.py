@@ -10,7 +10,7 @@ from session import Latent, Model, Scene, Session, Transform
 
 def test_the_demonstration_shows_a_picture_that_moves(start, network):
     scene = Scene(model=Model(path=str(network)), latent=Latent(drift_x=0.2))
-    app = start(Session((scene,)), first_touch_stops=True)
+    app = start(Session((scene,)), start_in_attract_mode=True)
     frames: list[np.ndarray] = []
     demonstrate(app.screen, app.app, seconds=1, fps=12, on_frame=lambda pixels: frames.append(pixels[::8, ::8]))
     assert len(frames) > 40
@@ -18,7 +18,7 @@ def test_the_demonstration_shows_a_picture_that_moves(start, network):
     changes = [np.abs(after - before).max() for before, after in zip(middle, middle[1:], strict=False)]
     assert np.mean([change > 4 for change in changes]) > 0.3, "the picture moves in a good part of the frames"
     assert app.scene.transform != Transform()
-    assert app.app.pictures.canvas.problem is None
+    assert app.app.views.canvas.problem is None
 
 
 def test_the_demonstration_ends_also_where_the_network_is_broken(start, tmp_path):
@@ -28,4 +28,4 @@ def test_the_demonstration_ends_also_where_the_network_is_broken(start, tmp_path
     frames: list[int] = []
     demonstrate(app.screen, app.app, seconds=1, fps=12, on_frame=lambda pixels: frames.append(pixels.size))
     assert len(frames) > 30
-    assert app.app.pictures.canvas.problem is not None
+    assert app.app.views.canvas.problem is not None

@@ -17,16 +17,16 @@ from session.timeline import moving, stopped
 def first(start, home):
     """The program as it starts where nothing is kept."""
     session, greeting = starting_session(parser().parse_args([]), home)
-    driver = start(session, first_touch_stops=greeting)
+    driver = start(session, start_in_attract_mode=greeting)
     driver.app.prefs = replace(driver.app.prefs, **SHELF)
     driver.frames(2)
-    driver.wait_until(lambda: driver.app.pictures.canvas.result is not None)
+    driver.wait_until(lambda: driver.app.views.canvas.result is not None)
     return driver
 
 
 def test_it_opens_with_the_first_bookmark_and_moves(first):
     assert stopped(greeting_scene()) == bookmarks()[0].scene
-    assert first.app.document.moving
+    assert first.app.document.is_moving
     before = first.scene
     first.frames(10)
     assert first.scene != before
@@ -41,7 +41,7 @@ def test_the_first_touch_stops_it_and_is_no_edit(first, touch):
     else:
         first.press("t")
     first.frames(2)
-    assert not first.app.document.moving
+    assert not first.app.document.is_moving
     assert not first.app.document.can_undo
     rest = first.scene
     first.frames(10)
@@ -64,8 +64,8 @@ def test_what_was_touched_is_kept(first, home):
 
 
 def test_who_wants_no_motion_gets_none(start, home):
-    preferences.save(home, preferences.Prefs(greet=False))
-    app = start(Session((greeting_scene(),)), first_touch_stops=True)
+    preferences.save(home, preferences.Preferences(greet=False))
+    app = start(Session((greeting_scene(),)), start_in_attract_mode=True)
     app.frames(10)
     assert app.scene == bookmarks()[0].scene
 
@@ -92,10 +92,10 @@ def test_flags_beside_a_path_say_how_it_is_opened(start, network):
 
 def test_a_bookmark_is_chosen_by_its_picture_in_one_step_of_undo(first):
     kept = bookmarks()[2]
-    first.wait_until(lambda: first.app.pictures.view("bookmark 2", kept.scene) is not None)
+    first.wait_until(lambda: first.app.views.request_view("bookmark 2", kept.scene) is not None)
     first.click(f"Bookmarks/{kept.name}")
     assert first.scene == kept.scene
-    first.wait_picture()
+    first.wait_for_image()
     first.press("ctrl+z")
     assert first.scene != kept.scene
     assert not first.app.document.can_undo
@@ -109,10 +109,10 @@ def test_a_preset_keeps_the_place(first):
     assert stopped(first.scene) == replace(
         stopped(with_preset(here, kept.scene)), transform=stopped(first.scene).transform
     )
-    assert first.app.document.moving
+    assert first.app.document.is_moving
 
 
 def test_where_the_system_says_nothing_of_motion_things_move(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert platform_dirs.less_motion() is False
+    assert platform_dirs.prefers_reduced_motion() is False
     assert Scene() != greeting_scene()

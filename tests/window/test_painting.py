@@ -11,7 +11,7 @@ import pytest
 from imgui_bundle import imgui
 
 from gui.app import App
-from gui.backend.frame_scheduler import FramePace
+from gui.backend.frame_scheduler import FrameScheduler
 from gui.backend.headless import Headless
 from gui.controls import ui
 from renderer.client import Client
@@ -28,13 +28,13 @@ class Display:
     def __init__(self, screen: Headless, app: App, in_software: bool) -> None:
         self.screen, self.app = screen, app
         screen.make_current()
-        screen.pace = FramePace(in_software)
+        screen.scheduler = FrameScheduler(in_software)
         self.drawn = self.painted = 0
         self.seen = np.zeros(0)
 
     def turn(self) -> None:
         before = imgui.get_frame_count()
-        painted = self.screen.turn(self.app)
+        painted = self.screen.run_once(self.app)
         self.drawn += imgui.get_frame_count() - before
         if painted:
             self.painted += 1
@@ -46,11 +46,11 @@ class Display:
         while not true():
             assert time.monotonic() < end, "waited in vain"
             self.turn()
-            time.sleep(max(min(self.screen.pace.rest(self.app), 0.002), 0))
+            time.sleep(max(min(self.screen.scheduler.seconds_until_due(self.app), 0.002), 0))
 
     def rested(self) -> bool:
         """Whether there is no picture to come and nothing left to paint."""
-        return not self.app.waiting and self.screen.pace.rest(self.app) > 0.1
+        return not self.app.is_waiting and self.screen.scheduler.seconds_until_due(self.app) > 0.1
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 20) -> None:
         """Press, move and let go; every step is drawn before the next."""
@@ -115,12 +115,12 @@ def test_controls_move_and_menus_open_while_a_picture_takes_long(unanswered):
     display = unanswered
     display.until(lambda: display.drawn > 5)
     psi = display.app.scene.truncation.psi
-    left, top, right, bottom = ui.PLACES["Truncation/psi"]
+    left, top, right, bottom = ui.ITEM_RECTS["Truncation/psi"]
     display.drag((right - 20, (top + bottom) / 2), (left + 20, (top + bottom) / 2))
-    assert display.app.waiting
+    assert display.app.is_waiting
     assert display.app.scene.truncation.psi != psi
     in_sight_within_a_moment(display)
-    left, top, right, bottom = ui.PLACES["Menu/File"]
+    left, top, right, bottom = ui.ITEM_RECTS["Menu/File"]
     display.drag(((left + right) / 2, (top + bottom) / 2), ((left + right) / 2, (top + bottom) / 2), steps=1)
     assert imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
     in_sight_within_a_moment(display)

@@ -33,13 +33,13 @@ def slow(start, tmp_path):
     torch.manual_seed(0)
     save_networks(tmp_path / "slow.safetensors", {"G_ema": Generator(SLOW)})
     driver = start(Session((Scene(model=Model(path=str(tmp_path / "slow.safetensors"))),)))
-    driver.wait_picture(60)
+    driver.wait_for_image(60)
     return driver
 
 
 def hold(app, by: float) -> None:
     """Take hold of the picture and move it, without letting go."""
-    x, y = app.centre("Picture")
+    x, y = app.center("Picture")
     app.move((x, y))
     app.screen.press()
     app.frames()
@@ -47,35 +47,35 @@ def hold(app, by: float) -> None:
 
 
 def test_a_moving_hand_sees_previews_and_a_resting_one_the_exact_picture(slow):
-    app, canvas = slow, slow.app.pictures.canvas
+    app, canvas = slow, slow.app.views.canvas
     assert not canvas.result.preview
     hold(app, 60)
     app.wait_until(lambda: canvas.result.preview and canvas.result.scene == app.scene)
     app.frames()
-    assert "Preview" in ui.PLACES
+    assert "Preview" in ui.ITEM_RECTS
     preview = app.picture
     app.wait_until(lambda: not canvas.result.preview)  # it rests, though it has not let go
     assert canvas.result.scene == app.scene
     assert app.picture.shape == preview.shape
     assert not np.array_equal(app.picture, preview)
     app.frames(2)
-    assert "Preview" not in ui.PLACES
+    assert "Preview" not in ui.ITEM_RECTS
     app.screen.release()
     app.frames(2)
 
 
 def test_under_the_hand_what_moves_by_itself_is_previews_too(slow):
-    app, pictures = slow.app, slow.app.pictures
+    app, views = slow.app, slow.app.views
     app.document.edit(replace(slow.scene, transform=Transform(spin=20)))
     hold(slow, 60)
-    slow.wait_until(lambda: pictures.canvas.result.preview)
+    slow.wait_until(lambda: views.canvas.result.preview)
     app.poll(0.02)
     seen = []
     end = time.monotonic() + 60
     while len(seen) < 3:  # between two frames answers make the next questions
         assert time.monotonic() < end
-        if app.poll(0.02) and pictures.canvas.result not in seen:
-            seen.append(pictures.canvas.result)
+        if app.poll(0.02) and views.canvas.result not in seen:
+            seen.append(views.canvas.result)
         time.sleep(0.002)
     assert all(result.preview for result in seen)
     slow.screen.release()
@@ -83,22 +83,22 @@ def test_under_the_hand_what_moves_by_itself_is_previews_too(slow):
 
 
 def test_a_preview_is_never_saved(slow):
-    canvas, folder = slow.app.pictures.canvas, slow.app.prefs.captures
+    canvas, folder = slow.app.views.canvas, slow.app.prefs.captures
     hold(slow, 60)
     slow.wait_until(lambda: canvas.result.preview)
-    slow.app.ask("capture.picture")
+    slow.app.post_command("capture.picture")
     slow.frames()
     if canvas.result.preview:
         assert not list(folder.glob("*.png"))
         assert any("exact picture is on its way" in text for text in slow.told)
     slow.screen.release()
-    slow.wait_picture()
+    slow.wait_for_image()
     assert not canvas.result.preview
 
 
 def test_previews_can_be_switched_off(slow):
-    canvas = slow.app.pictures.canvas
-    slow.app.ask("settings.set", "preview", False)
+    canvas = slow.app.views.canvas
+    slow.app.post_command("settings.set", "preview", False)
     slow.frames(2)
     before = canvas.result
     hold(slow, 60)

@@ -17,7 +17,7 @@ def test_a_published_file_opened_by_hand_shows_the_published_pictures(start, nam
     hand.fill("Model/path", str(NETWORKS / f"{name}.pkl"))
     for seed, expected in zip(golden["seeds"][:2], golden["img_u8"], strict=False):
         hand.fill("Latent/seed", str(seed))
-        hand.wait_picture()
+        hand.wait_for_image()
         difference = np.abs(hand.picture[..., :3].astype(int) - expected.transpose(1, 2, 0))
         assert difference.max() <= 1  # a value on the edge between two levels may round either way
         assert (difference > 0).mean() < 1e-3
@@ -29,7 +29,7 @@ def in_texture(hand) -> np.ndarray:
     from OpenGL import GL
 
     height, width = hand.picture.shape[:2]
-    GL.glBindTexture(GL.GL_TEXTURE_2D, hand.app.pictures.canvas.texture.name)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, hand.app.views.canvas.texture.name)
     data = GL.glGetTexImage(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE)
     GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
     return np.frombuffer(bytes(data), np.uint8).reshape(height, width, 4)

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from loopback_gpu import Gpu, LoopbackBlock, LoopbackCard, LoopbackClient, LoopbackMemory
+from loopback_gpu import Gpu, LoopbackBlock, LoopbackClient, LoopbackDevice, LoopbackMemory
 
 from gui.backend.headless import Headless
 from gui.canvas import cuda_gl
-from gui.canvas.gpu_interop import Sharing
+from gui.canvas.gpu_interop import GpuInterop
 from gui.canvas.texture import StreamTexture
-from gui.canvas.views import Pictures
+from gui.canvas.views import ViewManager
 from renderer.client import OtherProcess
 from renderer.messages import GpuOffer, GpuPlace, RendererLost, RenderFailure
 from renderer.transport import cuda_driver, cuda_memory
@@ -53,14 +53,14 @@ def plain(value: int, side: int = 64) -> np.ndarray:
 def test_no_picture_is_written_before_the_window_has_copied_the_one_before() -> None:
     """The window gives a block back as soon as its copy is queued; the next picture waits on the GPU alone."""
     gpu = Gpu(slow=0.004)
-    pool, card = GpuPool(LoopbackMemory(gpu)), LoopbackCard(gpu)
+    pool, device = GpuPool(LoopbackMemory(gpu)), LoopbackDevice(gpu)
     copies = []
     for value in range(40):
         place = sent(pool, plain(value))
         copies.append(np.zeros(64 * 64 * 4, np.uint8))
-        card.queue(place, copies[-1])
+        device.queue(place, copies[-1])
         pool.give_back(place.block)
-    card.synchronize()
+    device.synchronize()
     assert [int(copy.min()) for copy in copies] == [int(copy.max()) for copy in copies] == list(range(40))
 
 
@@ -89,49 +89,49 @@ def test_a_view_has_no_more_than_its_share_and_memory_is_used_again() -> None:
 def test_the_test_picture_decides(screen: Headless) -> None:
     gpu = Gpu()
     offer = GpuOffer(sent(GpuPool(LoopbackMemory(gpu)), pattern(48, 80), "test"))
-    card = LoopbackCard(gpu)
-    sharing = Sharing(lambda bus: card)
-    assert sharing.consider(None) is None
-    assert sharing.consider(offer) == (gpu.bus, True), sharing.transport
-    assert sharing.card is card
-    assert "GPU" in sharing.transport
-    assert sharing.consider(offer) is None  # once is enough
-    sharing.forget()
+    device = LoopbackDevice(gpu)
+    interop = GpuInterop(lambda bus: device)
+    assert interop.try_offer(None) is None
+    assert interop.try_offer(offer) == (gpu.bus, True), interop.transport
+    assert interop.device is device
+    assert "GPU" in interop.transport
+    assert interop.try_offer(offer) is None  # once is enough
+    interop.forget()
     assert gpu.opened == []
-    assert sharing.consider(offer) == (gpu.bus, True)  # another renderer is tried again
-    assert sharing.close() == gpu.bus
-    assert card.closed and gpu.opened == []
-    assert sharing.close() is None
+    assert interop.try_offer(offer) == (gpu.bus, True)  # another renderer is tried again
+    assert interop.close() == gpu.bus
+    assert device.closed and gpu.opened == []
+    assert interop.close() is None
 
-    wrong = Sharing(lambda bus: LoopbackCard(gpu, wrong=True))
-    assert wrong.consider(offer) == (gpu.bus, False)
-    assert wrong.card is None
+    wrong = GpuInterop(lambda bus: LoopbackDevice(gpu, wrong=True))
+    assert wrong.try_offer(offer) == (gpu.bus, False)
+    assert wrong.device is None
     assert "came out of the texture wrong" in wrong.transport
     assert gpu.opened == []
 
 
 def test_what_the_renderer_or_the_card_cannot_do_is_one_line(screen: Headless) -> None:
-    sharing = Sharing()
-    assert sharing.transport == "through main memory"
-    assert sharing.consider(GpuOffer(None, "Only Linux lets two processes share a GPU's memory")) is None
-    assert sharing.transport == "through main memory: Only Linux lets two processes share a GPU's memory"
+    interop = GpuInterop()
+    assert interop.transport == "through main memory"
+    assert interop.try_offer(GpuOffer(None, "Only Linux lets two processes share a GPU's memory")) is None
+    assert interop.transport == "through main memory: Only Linux lets two processes share a GPU's memory"
     place = GpuPlace("test", 0, "0000:01:00.0", 48, 80, *[bytes(HANDLE)] * 3)
-    assert sharing.consider(GpuOffer(place)) == (place.bus, False)  # this machine's own OpenGL is no GPU's
-    assert "OpenGL draws with" in sharing.transport
+    assert interop.try_offer(GpuOffer(place)) == (place.bus, False)  # this machine's own OpenGL is no GPU's
+    assert "OpenGL draws with" in interop.transport
 
 
 def test_a_second_gpu_leaves_the_first_in_use(screen: Headless) -> None:
     gpu, other = Gpu(), Gpu(bus="0000:02:00.0")
-    sharing = Sharing(lambda bus: LoopbackCard(gpu))
-    sharing.consider(GpuOffer(sent(GpuPool(LoopbackMemory(gpu)), pattern(48, 80))))
-    card = sharing.card
-    assert sharing.consider(GpuOffer(sent(GpuPool(LoopbackMemory(other)), pattern(48, 80)))) == (other.bus, False)
-    assert sharing.card is card is not None
+    interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
+    interop.try_offer(GpuOffer(sent(GpuPool(LoopbackMemory(gpu)), pattern(48, 80))))
+    device = interop.device
+    assert interop.try_offer(GpuOffer(sent(GpuPool(LoopbackMemory(other)), pattern(48, 80)))) == (other.bus, False)
+    assert interop.device is device is not None
 
 
 def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) -> None:
     gpu = Gpu()
-    pool, card, texture = GpuPool(LoopbackMemory(gpu)), LoopbackCard(gpu), StreamTexture()
+    pool, device, texture = GpuPool(LoopbackMemory(gpu)), LoopbackDevice(gpu), StreamTexture()
     roll = np.random.default_rng(1)
     for turn in range(12):
         picture = roll.integers(0, 256, (int(roll.integers(1, 90)), int(roll.integers(1, 90)), 4), dtype=np.uint8)
@@ -140,32 +140,32 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
                 texture.upload(picture)
             else:
                 place = sent(pool, picture)
-                texture.take(place, card)
+                texture.copy_from_gpu(place, device)
                 pool.give_back(place.block)
-            texture.look(zoom=0.3 + turn % 4)
+            texture.set_filter(zoom=0.3 + turn % 4)
             assert (texture.height, texture.width) == picture.shape[:2]
             assert np.array_equal(texture.read(), picture)
     shown, name, place = texture.read(), texture.name, sent(pool, plain(3))
-    card.broken = True
+    device.broken = True
     with pytest.raises(GpuError):
-        texture.take(place, card)
+        texture.copy_from_gpu(place, device)
     assert texture.name == name
     assert np.array_equal(texture.read(), shown)  # what was in sight stays in sight
-    card.close()
-    another = LoopbackCard(gpu)  # as after a renderer that was started again
+    device.close()
+    another = LoopbackDevice(gpu)  # as after a renderer that was started again
     for value in (4, 5, 6):
         place = sent(pool, np.full((texture.height, texture.width, 4), value, np.uint8))
-        texture.take(place, another)
+        texture.copy_from_gpu(place, another)
         pool.give_back(place.block)
         assert np.all(texture.read() == value)
     texture.close()
 
 
-def wait_for(pictures: Pictures, true: Callable[[], object]) -> None:
+def wait_for(views: ViewManager, true: Callable[[], object]) -> None:
     end = time.monotonic() + 40
     while not true():
         assert time.monotonic() < end
-        pictures.poll()
+        views.poll()
         time.sleep(0.002)
 
 
@@ -175,37 +175,37 @@ def told(answer: RenderFailure | RendererLost) -> None:
 
 def test_a_window_goes_over_to_the_gpu_and_back_and_shows_the_same(screen: Headless, network: Path) -> None:
     gpu = Gpu()
-    card = LoopbackCard(gpu)
+    device = LoopbackDevice(gpu)
     scene = Scene(model=Model(path=str(network)))
     with LoopbackClient(gpu) as client:
-        pictures = Pictures(client, told)
-        pictures.sharing = Sharing(lambda bus: card)
-        canvas = pictures.canvas
+        views = ViewManager(client, told)
+        views.interop = GpuInterop(lambda bus: device)
+        canvas = views.canvas
 
         def picture(seed: int) -> np.ndarray:
             wanted = replace(scene, latent=Latent(seed=seed))
-            pictures.show(wanted)
-            wait_for(pictures, lambda: canvas.result is not None and canvas.result.scene == wanted)
+            views.request_canvas(wanted)
+            wait_for(views, lambda: canvas.result is not None and canvas.result.scene == wanted)
             assert canvas.result is not None
             assert canvas.pixels.shape == (*canvas.result.size, 4)
             return canvas.pixels
 
         first = [picture(seed) for seed in (0, 1)]
-        wait_for(pictures, lambda: pictures.sharing.card is not None)
-        copies = card.copies
+        wait_for(views, lambda: views.interop.device is not None)
+        copies = device.copies
         for _ in range(4):  # more than there are slots
             for seed, expected in enumerate(first):
                 assert np.array_equal(picture(seed), expected)
-        assert card.copies >= copies + 7
+        assert device.copies >= copies + 7
         assert canvas.result is not None and canvas.result.place is not None
-        assert "straight" in pictures.transport
-        card.broken = True
+        assert "straight" in views.transport
+        device.broken = True
         assert np.array_equal(picture(0), first[0])
         assert canvas.result.place is None
-        assert "fallen off the bus" in pictures.sharing.transport
+        assert "fallen off the bus" in views.interop.transport
         assert gpu.opened == []
         assert np.array_equal(picture(1), first[1])
-        pictures.close()
+        views.close()
 
 
 class Failing(LoopbackMemory):
@@ -239,53 +239,53 @@ def test_memory_that_cannot_be_shared_costs_one_line_and_no_picture(at_once: boo
     with LoopbackClient(gpu) as client:
         client.memory = memory = Failing(gpu)
         memory.refuses = at_once
-        pictures = Pictures(client, told)
-        pictures.sharing = Sharing(lambda bus: LoopbackCard(gpu))
-        canvas, made = pictures.canvas, []
+        views = ViewManager(client, told)
+        views.interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
+        canvas, made = views.canvas, []
         for seed in range(8):
             wanted = replace(scene, latent=Latent(seed=seed % 2))
-            pictures.show(wanted)
-            wait_for(pictures, lambda wanted=wanted: canvas.result is not None and canvas.result.scene == wanted)
+            views.request_canvas(wanted)
+            wait_for(views, lambda wanted=wanted: canvas.result is not None and canvas.result.scene == wanted)
             made.append(canvas.pixels)
             if seed == 3 and not at_once:
-                wait_for(pictures, lambda: pictures.sharing.card is not None)
+                wait_for(views, lambda: views.interop.device is not None)
                 memory.refuses = True
         assert all(np.array_equal(one, made[number % 2]) for number, one in enumerate(made))
-        wait_for(pictures, lambda: "operation not supported" in pictures.sharing.transport)
-        assert pictures.sharing.card is None
+        wait_for(views, lambda: "operation not supported" in views.interop.transport)
+        assert views.interop.device is None
         assert gpu.opened == []
-        pictures.close()
+        views.close()
 
 
 def test_a_picture_of_a_renderer_that_is_gone_is_not_looked_for(screen: Headless, network: Path) -> None:
     gpu = Gpu()
-    card, heard = LoopbackCard(gpu), []
+    device, heard = LoopbackDevice(gpu), []
     with LoopbackClient(gpu) as client:
-        pictures = Pictures(client, heard.append)
-        pictures.sharing = Sharing(lambda bus: card)
-        pictures.show(Scene(model=Model(path=str(network))))
-        wait_for(pictures, lambda: pictures.sharing.card is not None and pictures.canvas.result is not None)
-        result, copies = pictures.canvas.result, card.copies
+        views = ViewManager(client, heard.append)
+        views.interop = GpuInterop(lambda bus: device)
+        views.request_canvas(Scene(model=Model(path=str(network))))
+        wait_for(views, lambda: views.interop.device is not None and views.canvas.result is not None)
+        result, copies = views.canvas.result, device.copies
         assert result is not None
         place = GpuPlace("canvas", 7, gpu.bus, *result.size, *[b"gone"] * 3)
         client._heard(("answer", replace(result, id=result.id + 1), place))
         client.offer = None
         client._came(RendererLost("The renderer was killed."))
-        pictures.poll()
+        views.poll()
         assert [type(answer) for answer in heard] == [RendererLost]
         assert gpu.opened == []
-        assert card.copies == copies
-        assert pictures.canvas.result is result
-        pictures.close()
+        assert device.copies == copies
+        assert views.canvas.result is result
+        views.close()
 
 
 def test_a_renderer_on_the_cpu_offers_nothing(renderer: OtherProcess, screen: Headless, network: Path) -> None:
-    pictures = Pictures(renderer, told)
-    pictures.show(Scene(model=Model(path=str(network))))
-    wait_for(pictures, lambda: pictures.canvas.result is not None)
+    views = ViewManager(renderer, told)
+    views.request_canvas(Scene(model=Model(path=str(network))))
+    wait_for(views, lambda: views.canvas.result is not None)
     assert renderer.offer is None
-    assert pictures.sharing.transport == "through main memory"
-    pictures.close()
+    assert views.interop.transport == "through main memory"
+    views.close()
 
 
 # ------------------------------------------------------------------------------------------- the driver's own calls
@@ -319,13 +319,13 @@ def calls() -> dict[str, tuple[object, ...]]:
         "cuStreamDestroy": (stream,),
         "cuStreamSynchronize": (stream,),
         "cuStreamWaitEvent": (stream, event, 0),
-        "cuGLGetDevices": (cuda_gl.MOST, api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL),
+        "cuGLGetDevices": (cuda_gl.MAX_DEVICES, api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL),
         "cuGraphicsGLRegisterImage": (3, cuda_gl.GL_TEXTURE_2D, 2),
         "cuGraphicsUnregisterResource": (resource,),
         "cuGraphicsMapResources": (1, resource, stream),
         "cuGraphicsUnmapResources": (1, resource, stream),
         "cuGraphicsSubResourceGetMappedArray": (resource, 0, 0),
-        "cuMemcpy2DAsync": (cuda_gl.copy_job(api, memory, array, 48, 80), stream),
+        "cuMemcpy2DAsync": (cuda_gl.copy_params(api, memory, array, 48, 80), stream),
     }
 
 

@@ -25,9 +25,9 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_renderer_costs_nothing_but_a_moment(app, renderer):
     app.drag("Truncation/psi", to=0.3)
-    app.wait_picture()
+    app.wait_for_image()
     session, before = app.app.document.session, app.picture
-    x, y = app.centre("Picture")
+    x, y = app.center("Picture")
     app.move((x, y))
     app.screen.press()
     app.move((x + 80, y + 20), 3)
@@ -39,11 +39,11 @@ def test_a_killed_renderer_costs_nothing_but_a_moment(app, renderer):
         frames += 1
     assert frames > 5, "the window goes on while the renderer is away"
     app.screen.release()
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene == dragged
-    assert app.app.pictures.canvas.result.scene == dragged
+    assert app.app.views.canvas.result.scene == dragged
     app.press("ctrl+z")
-    app.wait_picture()
+    app.wait_for_image()
     assert app.app.document.session == session
     assert np.array_equal(app.picture, before)
 
@@ -80,7 +80,7 @@ def test_damaged_settings_and_session_are_set_aside_and_said(start, home):
 def test_the_session_and_the_settings_are_there_again_at_the_next_start(start, home):
     first = start()
     first.app.document.edit(Scene(latent=Latent(seed=77, drift_x=0.0)))
-    first.app.ask("view.theme")
+    first.app.post_command("view.theme")
     first.frames(2)
     first.app.close()
     second = start()
@@ -133,7 +133,7 @@ def test_what_cannot_be_kept_at_the_end_is_told_in_the_terminal(start, home, cap
 
 def test_every_command_can_be_asked_for(app):
     for command in COMMANDS:
-        app.app.ask(command.name)
+        app.app.post_command(command.name)
         app.frames(2)
         app.press("esc")
         app.press("esc")
@@ -145,7 +145,7 @@ def test_undo_takes_back_a_new_session_and_a_reset(app):
     app.drag("Truncation/psi", to=0.3)
     before = app.scene
     for command in ("file.new", "edit.reset"):
-        app.app.ask(command)
+        app.app.post_command(command)
         app.frames(2)
         assert app.scene.truncation == Truncation()
         app.press("ctrl+z")
@@ -154,9 +154,9 @@ def test_undo_takes_back_a_new_session_and_a_reset(app):
 
 def test_panels_can_be_hidden_folded_and_floated_and_the_layout_comes_back(app):
     app.press("tab")
-    assert app.app.bare
+    assert app.app.panels_hidden
     app.press("tab")
-    assert not app.app.bare
+    assert not app.app.panels_hidden
     app.click("Menu/View")
     app.click("Menu/Panels in windows of their own")
     app.click("Menu/apart Truncation")
@@ -165,7 +165,7 @@ def test_panels_can_be_hidden_folded_and_floated_and_the_layout_comes_back(app):
     assert app.app.prefs.floating == ("Truncation",)
     app.drag("Truncation/psi", to=0.5)
     assert app.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
-    app.app.ask("view.layout")
+    app.app.post_command("view.layout")
     app.frames(3)
     assert app.app.prefs.floating == ()
 
@@ -173,7 +173,7 @@ def test_panels_can_be_hidden_folded_and_floated_and_the_layout_comes_back(app):
 def test_a_small_window_and_a_large_scale_still_work(start, network):
     app = start(Session((Scene(model=Model(path=str(network))),)), width=640, height=480)
     app.app.prefs = replace(app.app.prefs, scale=2.0)
-    app.wait_picture()
+    app.wait_for_image()
     app.screen.resize(1600, 900)
     app.frames(3)
     app.drag("Truncation/psi", to=0.5)
@@ -189,9 +189,9 @@ def test_closing_while_a_network_loads_is_quick(start, network):
 
 def test_without_a_display_the_window_says_what_is_needed(tmp_path):
     code = (
-        "from gui.preferences import Prefs; from gui.backend.window import Window\n"
+        "from gui.preferences import Preferences; from gui.backend.window import Window\n"
         "from gui.backend.base import ScreenError\n"
-        "try: Window(Prefs())\n"
+        "try: Window(Preferences())\n"
         "except ScreenError as error: print(error)"
     )
     hidden = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -214,7 +214,7 @@ def test_a_session_from_the_hand_of_a_person_opens(app, tmp_path):
 
 def test_what_was_set_is_kept_while_no_frame_is_drawn(app, home, monkeypatch):
     """A minimised window only polls."""
-    monkeypatch.setattr(autosave, "EVERY", 0.05)
+    monkeypatch.setattr(autosave, "INTERVAL", 0.05)
     app.app.document.edit(replace(app.scene, latent=replace(app.scene.latent, seed=321)))
     end = time.monotonic() + 20
     kept = home / preferences.SESSION

@@ -16,8 +16,8 @@ from session import Capture, Latent, Mixing, Model, Scene, Session, Truncation, 
 def test_a_network_opens_by_its_path_and_its_picture_appears(app, other_network):
     before = app.picture
     app.fill("Model/path", str(other_network))
-    app.wait_picture()
-    assert app.app.pictures.model.family == "StyleGAN2"
+    app.wait_for_image()
+    assert app.app.views.model.family == "StyleGAN2"
     assert app.picture.shape == (32, 32, 4) != before.shape
     assert app.app.prefs.recents[0] == str(other_network)
 
@@ -26,26 +26,26 @@ def test_a_network_opens_from_the_file_browser(app, other_network):
     app.press("ctrl+o")
     app.type("/nowhere/at/all.pkl")
     app.press("enter")
-    assert app.app.browser.kind is not None, "a path that does not exist keeps the browser open"
+    assert app.app.file_dialog.kind is not None, "a path that does not exist keeps the browser open"
     app.press("ctrl+a")
     app.type(str(other_network.parent))
     app.press("enter")
     app.double_click("Browser/sg2.pkl")
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene.model.path == str(other_network)
-    assert app.app.browser.kind is None
+    assert app.app.file_dialog.kind is None
 
 
 def test_dragging_the_picture_moves_the_latent_and_changes_the_picture(app):
     before = app.picture
     app.drag("Picture", by=(160, 40))
     assert app.scene.latent != Latent()
-    app.wait_picture()
+    app.wait_for_image()
     assert not np.array_equal(app.picture, before)
 
 
 def test_a_flick_between_two_frames_is_a_drag_too(app):
-    x, y = app.centre("Picture")
+    x, y = app.center("Picture")
     app.screen.move(x, y)  # a finger on a touch screen: it arrives and presses at once
     app.screen.press()
     app.screen.move(x + 90, y)
@@ -70,52 +70,52 @@ def test_a_layer_is_mixed_and_unmixed(app):
     before = app.picture
     app.click("Mixing/layers 3")
     assert app.scene.mixing.layers == (3,)
-    app.wait_picture()
+    app.wait_for_image()
     assert not np.array_equal(app.picture, before)
     app.press("ctrl+z")
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene.mixing == Mixing()
     assert np.array_equal(app.picture, before)
 
 
 def test_a_layer_is_looked_into(app):
-    layer = app.app.pictures.model.layers[2]
+    layer = app.app.views.model.layers[2]
     app.click(f"Layers/layer {layer.name}")
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene.capture.layer == layer.name
     assert app.picture.shape == (layer.height, layer.width, 4)
-    assert np.isfinite(app.app.pictures.canvas.result.stats.std)
+    assert np.isfinite(app.app.views.canvas.result.stats.std)
 
 
 def test_a_picture_is_saved_with_its_session_and_comes_back_when_dropped(app, tmp_path):
     app.drag("Truncation/psi", to=0.5)
-    app.wait_picture()
+    app.wait_for_image()
     scene, picture = app.scene, app.picture
     app.press("ctrl+s")
-    app.wait_until(lambda: bool(app.app.keeper.last_saved))
-    saved = Path(app.app.keeper.last_saved)
+    app.wait_until(lambda: bool(app.app.autosave.last_saved))
+    saved = Path(app.app.autosave.last_saved)
     assert np.array_equal(np.asarray(Image.open(saved)), picture)
     assert png.read_session(saved).scene == scene
     app.press("ctrl+n")
     assert app.scene != scene
     app.app.drop([str(saved)])
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene == scene
     assert np.array_equal(app.picture, picture)
 
 
 def test_the_window_is_saved_as_it_is_seen(app):
     app.press("ctrl+shift+p")
-    app.wait_until(lambda: bool(app.app.keeper.last_saved))
-    assert np.asarray(Image.open(app.app.keeper.last_saved)).shape == (800, 1280, 3)
+    app.wait_until(lambda: bool(app.app.autosave.last_saved))
+    assert np.asarray(Image.open(app.app.autosave.last_saved)).shape == (800, 1280, 3)
 
 
 def test_saved_pictures_are_numbered_and_never_written_over(app):
     for count in (1, 2):
-        app.app.keeper.last_saved = ""
+        app.app.autosave.last_saved = ""
         app.press("ctrl+s")
-        app.wait_until(lambda: bool(app.app.keeper.last_saved))
-        assert Path(app.app.keeper.last_saved).name == f"{count - 1:05d}.png"
+        app.wait_until(lambda: bool(app.app.autosave.last_saved))
+        assert Path(app.app.autosave.last_saved).name == f"{count - 1:05d}.png"
 
 
 def test_esc_never_ends_the_program(app):
@@ -123,13 +123,13 @@ def test_esc_never_ends_the_program(app):
         app.press(opened)
         app.press("esc")
         app.press("esc")
-        assert app.app.browser.kind is None
-        assert not app.app.showing
+        assert app.app.file_dialog.kind is None
+        assert not app.app.overlay
     app.press("t")
     app.press("tab")
     app.press("esc")
     assert app.app.canvas.tool == "latent"
-    assert not app.app.bare
+    assert not app.app.panels_hidden
     assert not app.app.closing
 
 
@@ -148,7 +148,7 @@ def test_keys_do_nothing_while_a_text_is_typed(app):
 
 def test_what_is_shown_follows_the_hand_when_the_picture_is_moved(app):
     app.press("m")
-    left, top, right, _bottom = app.place("Picture")
+    left, top, right, _bottom = app.item_rect("Picture")
     app.drag("Picture", by=((right - left) / 4, (right - left) / 8))
     transform = app.scene.transform
     assert (transform.translate_x, transform.translate_y) == pytest.approx((0.25, 0.125), abs=0.01)
@@ -156,23 +156,23 @@ def test_what_is_shown_follows_the_hand_when_the_picture_is_moved(app):
 
 def test_turning_by_a_quarter_around_the_centre_rotates_by_a_quarter(app):
     app.press("t")
-    x, y = app.centre("Picture")
+    x, y = app.center("Picture")
     app.drag_between((x + 100, y), (x, y - 100), frames=1)
     assert app.scene.transform.rotate == pytest.approx(90, abs=2)
     assert app.scene.transform.scale == pytest.approx(1, abs=0.02)
 
 
 def test_zooming_keeps_the_point_under_the_mouse(app):
-    left, top, right, bottom = app.place("Picture")
+    left, top, right, bottom = app.item_rect("Picture")
     point = (left + 0.25 * (right - left), top + 0.75 * (bottom - top))
     app.move(point)
     app.screen.wheel(3)
     app.frames(2)
-    left, top, right, bottom = app.place("Picture")
+    left, top, right, bottom = app.item_rect("Picture")
     assert right - left > 800
     assert (left + 0.25 * (right - left), top + 0.75 * (bottom - top)) == pytest.approx(point, abs=2)
     app.double_click("Canvas")
-    left, top, right, bottom = app.place("Picture")
+    left, top, right, bottom = app.item_rect("Picture")
     assert bottom - top < 760
 
 
@@ -180,12 +180,12 @@ def test_opening_another_network_is_one_step_and_undo_brings_the_old_one_back(ap
     app.click("Layers/layer L2_36_10")
     scene = app.scene
     app.app.drop([str(other_network)])
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene.capture.layer == ""
     app.press("ctrl+z")
-    app.wait_picture()
+    app.wait_for_image()
     assert app.scene == scene
-    assert app.app.pictures.model.family == "StyleGAN3-T"
+    assert app.app.views.model.family == "StyleGAN3-T"
 
 
 def test_a_run_folder_opens_by_its_newest_snapshot(app, network, other_network, tmp_path):
@@ -194,9 +194,9 @@ def test_a_run_folder_opens_by_its_newest_snapshot(app, network, other_network, 
     network.rename(run / "network-snapshot-000100.pkl")
     other_network.rename(run / "network-snapshot-000200.pkl")
     app.app.drop([str(run)])
-    app.wait_picture()
-    assert app.app.pictures.model.family == "StyleGAN2"
-    assert app.app.pictures.model.file.endswith("network-snapshot-000200.pkl")
+    app.wait_for_image()
+    assert app.app.views.model.family == "StyleGAN2"
+    assert app.app.views.model.file.endswith("network-snapshot-000200.pkl")
 
 
 def test_a_run_folder_is_chosen_in_the_file_browser_with_the_keys(app, network, tmp_path):
@@ -208,7 +208,7 @@ def test_a_run_folder_is_chosen_in_the_file_browser_with_the_keys(app, network, 
     app.click("Browser/00000")
     app.click("Browser/decide")
     assert app.scene.model.path == str(tmp_path / "runs" / "00000")
-    app.wait_picture()
+    app.wait_for_image()
 
 
 def test_a_projected_latent_is_taken_by_dropping_it(app, tmp_path):
@@ -262,21 +262,21 @@ def test_each_save_over_a_file_asks_anew(app, tmp_path):
 def test_urls_and_odd_paths_cost_a_sentence_at_most(app, other_network):
     app.app.drop([other_network.as_uri()])
     app.frames(2)
-    app.wait_picture()
-    assert app.app.pictures.model.name == other_network.stem
+    app.wait_for_image()
+    assert app.app.views.model.name == other_network.stem
     for path, said in (
         ("https://127.0.0.1:9/x.pkl?download=true", "127.0.0.1"),
         ("~nosuchuser/x.pkl", "nosuchuser"),
         (f"/{'x' * 300}/y.pkl", "xxx"),
     ):
-        app.app.pictures.canvas.problem = None
-        app.app.ask("file.drop", path)
-        app.wait_until(lambda: app.app.pictures.canvas.problem is not None)
-        assert said in str(app.app.pictures.canvas.problem)
+        app.app.views.canvas.problem = None
+        app.app.post_command("file.drop", path)
+        app.wait_until(lambda: app.app.views.canvas.problem is not None)
+        assert said in str(app.app.views.canvas.problem)
     app.press("ctrl+o")
     app.type(f"/{'x' * 300}")
     app.press("enter")
-    assert app.app.browser.kind is not None, "it goes on, and says why"
+    assert app.app.file_dialog.kind is not None, "it goes on, and says why"
 
 
 def test_a_folder_with_names_that_are_no_text_can_be_looked_at(app, tmp_path):
@@ -284,15 +284,15 @@ def test_a_folder_with_names_that_are_no_text_can_be_looked_at(app, tmp_path):
     (tmp_path / "sub").mkdir()
     app.press("ctrl+o")
     app.frames(2)
-    assert app.place("Browser/sub")
+    assert app.item_rect("Browser/sub")
 
 
 def test_giving_up_on_a_network_brings_back_what_went_with_the_old_one(app, other_network):
-    layer = app.app.pictures.model.layers[3].name
+    layer = app.app.views.model.layers[3].name
     app.app.document.edit(replace(app.scene, capture=Capture(layer=layer)))
-    app.wait_picture()
+    app.wait_for_image()
     before = app.scene
-    app.app.ask("file.open", str(other_network))
+    app.app.post_command("file.open", str(other_network))
     app.frames()
     assert app.scene.capture == Capture()
     app.app.cancel()
@@ -302,9 +302,9 @@ def test_giving_up_on_a_network_brings_back_what_went_with_the_old_one(app, othe
 def test_thumbnails_load_quietly(app):
     """Only what the picture on the canvas waits for is told over it."""
     demo = Scene()
-    app.wait_until(lambda: app.app.pictures.view("thumbnail", demo) is not None, 60)
+    app.wait_until(lambda: app.app.views.request_view("thumbnail", demo) is not None, 60)
     app.frames(2)
-    assert app.app.pictures.progress is None
+    assert app.app.views.progress is None
 
 
 def test_a_drop_of_something_else_is_refused_in_a_sentence(app, tmp_path):
@@ -321,13 +321,13 @@ def test_a_broken_network_is_refused_in_a_sentence_and_the_old_picture_stays(app
     broken = tmp_path / "broken.pkl"
     broken.write_bytes(b"\x80\x04not a network at all")
     app.app.drop([str(broken)])
-    app.wait_until(lambda: app.app.pictures.canvas.problem is not None)
+    app.wait_until(lambda: app.app.views.canvas.problem is not None)
     app.frames(2)
     assert "broken.pkl" in app.told[-1]
     assert np.array_equal(app.picture, before)
     app.press("ctrl+z")
-    app.wait_picture()
-    assert app.app.pictures.canvas.problem is None
+    app.wait_for_image()
+    assert app.app.views.canvas.problem is None
 
 
 def test_a_session_is_saved_and_opened_again(app, tmp_path):
@@ -346,7 +346,7 @@ def test_a_session_is_saved_and_opened_again(app, tmp_path):
 
 def test_the_first_motion_stops_at_the_first_touch_and_is_not_lost(start, network):
     scene = Scene(model=Model(path=str(network)), latent=Latent(drift_x=0.5))
-    app = start(Session((scene,)), first_touch_stops=True)
+    app = start(Session((scene,)), start_in_attract_mode=True)
     app.frames(10)
     assert app.scene.latent.x > 0
     moved = app.scene.latent
@@ -371,7 +371,7 @@ def test_an_edit_while_things_move_keeps_what_is_seen(app):
 
 
 def test_a_second_picture_that_is_out_of_sight_is_not_made_again(app, renderer):
-    app.wait_until(lambda: app.app.pictures.view("beside", app.scene) is not None)
+    app.wait_until(lambda: app.app.views.request_view("beside", app.scene) is not None)
     app.frames(3)
     renderer.again()  # as after a renderer that was lost
     assert renderer.busy("canvas")
