@@ -1,4 +1,4 @@
-"""What each command does: one function a command, called by the app after the panels of a frame are drawn."""
+"""The handler of each command of gui/commands.py; the app runs them after the panels of a frame are drawn."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ from session.scene import moved
 if TYPE_CHECKING:
     from gui.app import App
 
-MAX_RANDOM_SEED = 100_000  # a random seed is below this: as good as any, and short enough to be told to somebody
-PASSIVE_COMMANDS = ("help.keys", "help.about", "capture.picture", "capture.window")  # do not end the first motion
+MAX_RANDOM_SEED = 100_000  # random seeds stay below this, short enough to be read out to somebody
+PASSIVE_COMMANDS = (
+    "help.keys",
+    "help.about",
+    "capture.picture",
+    "capture.window",
+)  # commands that do not end attract mode
 
 
 def run(app: App, name: str, *arguments: Any) -> None:
-    """Carry out a command. A name that is not known is a mistake of the program, told as a toast."""
+    """Run a command by its name; an unknown name or a failing command becomes a toast."""
     action = ACTIONS.get(name)
     if action is None:
         app.toasts.show(f"There is no command {name}.", "error")
@@ -37,7 +42,7 @@ def run(app: App, name: str, *arguments: Any) -> None:
 
 
 def open_network(app: App, path: str = "") -> None:
-    """Open a network by path, URL or run folder; without one, ask."""
+    """Open a network by path, URL or run folder; without one, show the file dialog."""
     if not path:
         folder = app.prefs.browse_folder
         app.file_dialog.open(
@@ -52,7 +57,7 @@ def open_network(app: App, path: str = "") -> None:
 
 
 def show_network(app: App, path: str) -> None:
-    """Put another network into the scene; what only made sense for the old one goes back to its default."""
+    """Put another network into the scene; settings that only fit the old network return to their defaults."""
     scene = app.document.scene
     if scene.model.path == path:
         app.views.reload(path)
@@ -83,7 +88,7 @@ def new_session(app: App) -> None:
 
 
 def open_session(app: App, path: str = "") -> None:
-    """Read a session from a YAML file or from a picture that was saved here; without a path, ask."""
+    """Read a session from a YAML file or from an image saved by this program; without a path, show the file dialog."""
     if not path:
         folder = app.prefs.browse_folder
         app.file_dialog.open(file_dialog.OPEN_SESSION, folder, (), lambda chosen: open_session(app, chosen))
@@ -100,7 +105,7 @@ def open_session(app: App, path: str = "") -> None:
 
 
 def save_session(app: App, path: str = "") -> None:
-    """Write the session to a file; without a path, ask."""
+    """Write the session to a file; without a path, show the file dialog."""
     if not path:
         folder = app.prefs.browse_folder
         app.file_dialog.open(file_dialog.SAVE_SESSION, folder, (), lambda chosen: save_session(app, chosen))
@@ -170,7 +175,7 @@ def tool(name: str) -> Callable[[App], None]:
 
 
 def save_picture(app: App) -> None:
-    """Save the picture at its own size, with the session in it, under the next free number."""
+    """Save the canvas's image at its own size, with the session in it, under the next free number."""
     result = app.views.canvas.result
     if result is None:
         app.toasts.show("There is no picture yet.", "warning")
@@ -195,7 +200,7 @@ def about(app: App) -> None:
 
 
 def set_preference(app: App, name: str, value: Any) -> None:
-    """Change one preference by name."""
+    """Set one preference by name."""
     known = describe(preferences.Preferences)
     try:
         app.prefs = replace(app.prefs, **{name: check(known[name], value, name)})
@@ -204,7 +209,7 @@ def set_preference(app: App, name: str, value: Any) -> None:
 
 
 def open_dropped(app: App, path: str) -> None:
-    """Open whatever was dropped on the window."""
+    """Open a file that was dropped on the window."""
     file, suffix = Path(path), Path(path).suffix.lower()
     if "://" in path or platform_dirs.is_folder(file) or suffix in file_dialog.NETWORKS:
         open_network(app, path)

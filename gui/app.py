@@ -1,8 +1,10 @@
-"""One frame of the program: clock, panels, history, request, answer, canvas. Knows no window and no torch.
+"""The program without its window: builds each frame from clock, panels, history, renderer and canvas.
 
-app = App(PANELS, OtherProcess(), session, folder=config_folder())
-screen.frame(app)          # a Window or a Headless draws it as often as it likes
+app = App(PANELS, SubprocessRenderer(), session, folder=config_folder())
+screen.frame(app)          # a Window or a Headless draws it
 app.close()
+
+Imports no window library and no torch.
 """
 
 from __future__ import annotations
@@ -30,14 +32,16 @@ from gui.panel import Panel, PanelContext
 from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec
 
-ACTIVE_INTERVAL, IDLE_INTERVAL = 1 / 12, 5.0  # seconds between frames of a window to which nothing happens
-MAX_TIME_STEP = 0.5  # seconds of the clock that one frame may take: after a pause, motion goes on and does not jump
+ACTIVE_INTERVAL, IDLE_INTERVAL = 1 / 12, 5.0  # seconds between frames without input
+MAX_TIME_STEP = (
+    0.5  # seconds: the document's clock advances at most this much a frame, so that motion does not jump after a pause
+)
 ARROW_KEYS = (imgui.Key.left_arrow, imgui.Key.right_arrow, imgui.Key.up_arrow, imgui.Key.down_arrow)
 VERSION = "0.1.0"
 
 
 class App:
-    """The program without its window. The client stays the caller's; everything else is closed by `close`."""
+    """The state of the program and its frame loop. `close` frees everything but the client, which is the caller's."""
 
     def __init__(
         self,
@@ -48,8 +52,10 @@ class App:
         folder: Path,
         start_in_attract_mode: bool = False,
     ) -> None:
-        """`session` None: the one of last time, kept in `folder` with the settings. `first_touch_stops`: the document
-        moves by itself until it is touched, and a hint says what can be done."""
+        """Load the settings of `folder`; `session` None opens the session that was saved there.
+
+        `start_in_attract_mode`: the document moves by itself until the first input, and a hint explains the mouse.
+        """
         self.prefs, last_session, notes = preferences.load(folder)
         self.document = Document(session or last_session or Session())
         self.canvas = Canvas()
@@ -62,14 +68,14 @@ class App:
             self.document.stop_motion()
         self.closing = self.panels_hidden = self.screenshot_requested = False
         self.rebuild_layout = self._layout_pending = True
-        self.overlay = ""  # "keys" or "about" while that lies over the window
+        self.overlay = ""  # "keys" or "about" while that overlay is open
         self.panels = tuple(panels)
         self._pending_commands: list[tuple[str, tuple[Any, ...]]] = []
         self._frame_times: deque[float] = deque(maxlen=120)
         self._em = self.prefs.layout_em or 0.0
         self._was_outdated = self._closed = False
-        self._mouse_down = False  # a hand is at it, and previews are welcome
-        self._clock_lead = 0.0  # seconds of this frame that the document's clock has already gone
+        self._mouse_down = False  # a mouse button is down: a preview will do
+        self._clock_lead = 0.0  # seconds by which `poll` has already advanced the document's clock in this frame
         for note in notes:
             self.toasts.show(note, "warning")
 
@@ -83,17 +89,17 @@ class App:
 
     @property
     def title(self) -> str:
-        """What the window is called."""
+        """The title of the window."""
         return f"{self.views.model.name} – Bandlimit" if self.views.model else "Bandlimit"
 
     @property
     def scene(self) -> Scene:
-        """What the canvas is asked to show."""
+        """The scene that the canvas requests."""
         return self.document.scene
 
     @property
     def interval(self) -> float:
-        """Seconds from one frame to the next while neither input nor a picture comes."""
+        """Seconds from one frame to the next while there is neither input nor a new image."""
         active = (
             self.document.is_moving
             or self.toasts.shown
@@ -106,33 +112,33 @@ class App:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a picture is due."""
+        """Whether an answer of the renderer is due."""
         return self.views.is_waiting
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when a picture is due, by time.perf_counter; None: none is."""
+        """When the oldest unanswered request was sent, by time.perf_counter; None: all are answered."""
         return self.views.waiting_since
 
     @property
     def answer_count(self) -> int:
-        """How many the renderer has given so far."""
+        """Number of answers received from the renderer."""
         return self.views.answer_count
 
     def post_command(self, name: str, *arguments: Any) -> None:
-        """Ask for a command; it is carried out at the end of the frame."""
+        """Queue a command of gui/commands.py; it runs at the end of the frame."""
         self._pending_commands.append((name, arguments))
 
     def drop(self, paths: Sequence[str]) -> None:
-        """Files were dropped on the window; the first counts."""
+        """Open the first of the files that were dropped on the window."""
         if paths:
             self.post_command("file.drop", paths[0])
 
     def poll(self, seconds: float = 0.0) -> bool:
-        """Take what the renderer has; whether anything new is to be drawn.
+        """Receive answers of the renderer; return whether a frame is to be drawn for them.
 
-        `seconds` have passed since the last poll or frame. Where things move by themselves, an answer at once makes
-        the next question: the renderer works while the frame is painted.
+        `seconds` is the time since the last poll or frame. While the document moves by itself, an answer triggers the
+        next request at once, so that the renderer works while the frame is painted.
         """
         before = self._was_outdated
         self._was_outdated = self.views.is_outdated
@@ -146,13 +152,13 @@ class App:
         return has_news
 
     def end_attract_mode(self) -> None:
-        """A person has begun to work: what moved by itself as a greeting stops where it is."""
+        """End attract mode at the first input: what moved by itself stops where it is."""
         if self.attract_mode:
             self.attract_mode = False
             self.document.stop_motion()
 
     def draw(self) -> None:
-        """All of one frame."""
+        """Build one frame."""
         seconds = imgui.get_io().delta_time
         self.poll()
         ui.begin_frame()
@@ -163,7 +169,7 @@ class App:
         context = self._panel_context()
         for name in shortcuts.pressed_commands():
             self.post_command(name)
-        if shortcuts.escape_pressed():  # a mode is left, never the program
+        if shortcuts.escape_pressed():  # Esc leaves a mode, never the program
             self.panels_hidden, self.canvas.tool = False, "latent"
         self._draw_windows(context, seconds)
         if not imgui.internal.get_active_id() and not any(imgui.is_key_down(key) for key in ARROW_KEYS):
@@ -177,23 +183,25 @@ class App:
         self.autosave.flush_messages()
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:
-        """The frame is painted: count it, and save it where that was asked for."""
+        """Record the time of a painted frame, and save its pixels where a screenshot was requested."""
         self._frame_times.append(time.perf_counter())
         if self.screenshot_requested:
             self.screenshot_requested = False
             self.save_png(read_pixels(), None)
 
     def save_png(self, pixels: np.ndarray, session: Session | None) -> None:
-        """Write pixels under the next free number of the capture folder, on another thread; a toast says where."""
+        """Write an image under the next free number of the capture folder, on another thread; a toast says where."""
         self.autosave.save_png(pixels, session, self.prefs.capture_path)
 
     def close(self) -> None:
-        """Keep settings and document, free the textures; needs the OpenGL context."""
+        """Save settings and document and free the textures. Needs the OpenGL context."""
         if self._closed:
             return
         self._closed = True
         self.autosave.close()
-        imgui.get_io().want_save_ini_settings = not self._layout_pending  # what was moved last is not noted yet
+        imgui.get_io().want_save_ini_settings = (
+            not self._layout_pending
+        )  # imgui notes changes of the layout only after a while
         self._save_changed(wait=True)
         self.autosave.flush_messages(_print_problem)
         self.views.close()
@@ -245,7 +253,7 @@ class App:
             self.overlay = ""
 
     def prepare(self) -> None:
-        """Before the first frame: put the windows where they were."""
+        """Restore the layout of the windows, before the first frame."""
         if self._layout_pending:
             self._layout_pending = False
             self.rebuild_layout = not self.prefs.layout
@@ -253,7 +261,7 @@ class App:
                 imgui.load_ini_settings_from_memory(self.prefs.layout)
 
     def _draw_host_window(self, context: PanelContext, top: float) -> None:
-        """The ground of the window: docked columns and the canvas, the drawer at the bottom, the status line."""
+        """Draw the window behind everything: docked columns and canvas, the drawer at the bottom, the status bar."""
         viewport = imgui.get_main_viewport()
         imgui.set_next_window_pos((viewport.pos.x, viewport.pos.y + top))
         imgui.set_next_window_size((viewport.size.x, viewport.size.y - top))
@@ -261,7 +269,7 @@ class App:
         imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
         flags = imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_docking | imgui.WindowFlags_.no_move
         flags |= imgui.WindowFlags_.no_bring_to_front_on_focus | imgui.WindowFlags_.no_saved_settings
-        flags |= imgui.WindowFlags_.no_background  # the frame begins with its colour
+        flags |= imgui.WindowFlags_.no_background  # the frame is cleared to this color already
         imgui.begin("host", None, flags | imgui.WindowFlags_.no_nav_focus)
         imgui.pop_style_var()
         line = imgui.get_font_size() + ui.em(0.4)
@@ -287,7 +295,7 @@ class App:
                 self._draw_canvas(context)
 
     def _rescale_docks(self) -> None:
-        """Where text has become larger or smaller (another scale, another display), so do the columns."""
+        """Scale the docked columns with the text where its size has changed (another scale, another display)."""
         em = imgui.get_font_size()
         if self._em and em != self._em and not self.rebuild_layout:
             docking.rescale(em / self._em)
@@ -304,7 +312,7 @@ class App:
         self.canvas.toolbar(self.post_command)
 
     def _panel_drawer(self, context: PanelContext) -> docking.DrawPanel:
-        """How a panel is drawn: it gets its slice, and what it returns goes into the document."""
+        """Return the function that draws a panel: slice of the document in, edited slice out."""
 
         def draw(panel: Panel) -> None:
             before = self.document.slice_of(panel.part)
@@ -336,7 +344,7 @@ class App:
         }
 
     def cancel(self) -> None:
-        """Give up on a network that is loading: back to the one that is shown, and to what went with it."""
+        """Cancel a network that is loading: return to the network on screen and the settings that belong to it."""
         result, scene = self.views.canvas.result, self.document.scene
         if result is not None:
             previous = result.scene
@@ -346,27 +354,27 @@ class App:
             self.document.edit(replace(scene, latent=latent, mixing=mixing))
 
     def report_exception(self, error: Exception) -> None:
-        """Something failed that should not: say so, and let the program go on."""
+        """Show an unexpected error as a toast; the program goes on."""
         message = f"That could not be done ({type(error).__name__}: {error}): copy the details into a report."
         self.toasts.show(message, "error", error_boundary.format_traceback(error))
 
     def _on_renderer_problem(self, answer: RenderFailure | RendererLost) -> None:
-        """The renderer has trouble: say so once, quietly where it mends itself."""
+        """Show a toast for a failed request or a renderer that ended."""
         if isinstance(answer, RendererLost):
             self.toasts.show(f"{answer.why} It is being started again; nothing is lost.", "note")
         else:
             self.toasts.show(answer.problem, "error", answer.details)
 
     def _save_changed(self, wait: bool = False) -> None:
-        """Let settings, layout and document be written where they have changed."""
+        """Save settings, layout and document where they have changed."""
         if imgui.get_io().want_save_ini_settings:
             imgui.get_io().want_save_ini_settings = False
             self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
-        # A greeting that nobody has touched is not kept: the next start greets again.
+        # A document in attract mode is not saved, so that the next start is in attract mode again.
         self.autosave.save_changed(self.prefs, None if self.attract_mode else self.document.present, wait=wait)
 
 
 def _print_problem(text: str, kind: str = "note") -> None:
-    """What goes wrong while the window closes is seen there or nowhere."""
+    """Print what goes wrong while the window closes; toasts are no longer visible then."""
     if kind != "note":
         sys.stderr.write(f"{text}\n")

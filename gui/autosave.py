@@ -1,4 +1,4 @@
-"""Files that are written while one works: settings, the session, saved pictures; never on the window's time."""
+"""Background writer for settings, autosave and screenshots."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gui import preferences
 from gui.preferences import Preferences
 from session import Session, png
 
-INTERVAL = 3.0  # seconds between two saves of what changes
-Notify = Callable[..., None]  # say(text, kind): a toast
+INTERVAL = 3.0  # seconds between two saves
+Notify = Callable[..., None]  # notify(text, kind): show a toast
 Save = Callable[[Path, Any], None]  # save(folder, value)
 
 
 class Autosave:
-    """Keeps a folder of settings up to date and writes pictures, one file after the other on a thread of its own."""
+    """Saves settings and session when they change, and writes images, one file after the other on a worker thread."""
 
     def __init__(self, folder: Path, prefs: Preferences, session: Session | None, notify: Notify) -> None:
-        """`prefs` and `session` are what the folder holds now."""
-        self.last_saved = ""  # path of the newest picture
+        """`prefs` and `session` are those that the folder holds already."""
+        self.last_saved = ""  # path of the newest image
         self._folder, self._notify = folder, notify
         self._saved: dict[Save, Any] = {preferences.save: prefs, preferences.save_session: session}
         self._saved_at = time.perf_counter()
@@ -34,16 +34,16 @@ class Autosave:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a picture is still to be written."""
+        """Whether an image is still to be written."""
         return bool(self._writing)
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to keep what has changed."""
+        """Whether INTERVAL seconds have passed since the last save."""
         return time.perf_counter() - self._saved_at > INTERVAL
 
     def save_changed(self, prefs: Preferences, session: Session | None, *, wait: bool = False) -> None:
-        """Write settings and session (None: leave it) where they have changed; with `now` before this returns."""
+        """Write settings and session (None: skip it) where they have changed; with `wait`, before this returns."""
         self._saved_at = time.perf_counter()
         for save, value in ((preferences.save, prefs), (preferences.save_session, session)):
             if value is None or value == self._saved.get(save):
@@ -56,7 +56,7 @@ class Autosave:
                 self._worker.submit(self._write, save, value, retry)
 
     def save_png(self, pixels: np.ndarray, session: Session | None, folder: Path) -> None:
-        """Write pixels under the next free number of a folder."""
+        """Write an image under the next free number of a folder."""
 
         def write() -> Path:
             path = png.next_free(folder)
@@ -66,7 +66,7 @@ class Autosave:
         self._writing.append((self._worker.submit(write), folder))
 
     def flush_messages(self, notify: Notify | None = None) -> None:
-        """Say (as toasts, or as told) what has been written since the last call, and what could not be."""
+        """Report what has been written since the last call and what failed, by `notify` (default: as toasts)."""
         notify = notify or self._notify
         waiting: list[tuple[Future[Path], Path]] = []
         for future, folder in self._writing:
@@ -91,7 +91,7 @@ class Autosave:
         self._worker.shutdown(wait=True)
 
     def _write(self, save: Save, value: Any, then: str) -> None:
-        """Save one thing; a folder that cannot be written costs a sentence, not the program, and is tried again."""
+        """Save one value; where the folder cannot be written, note a warning and retry at the next save."""
         try:
             save(self._folder, value)
         except OSError as error:

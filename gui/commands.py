@@ -1,4 +1,4 @@
-"""Every command of the window: its name, words, keys and what it does for a person. The app carries them out."""
+"""Every command of the window: its name, title, key and a line of help. gui/actions.py holds their handlers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """Something that a menu, a button or a key can ask for."""
+    """A command that a menu, a button or a key can post."""
 
     name: str
     title: str
-    keys: str = ""  # "ctrl+shift+s"; "" has none
+    keys: str = ""  # as in "ctrl+shift+s"; "": no key
     meaning: str = ""
 
 

@@ -1,7 +1,7 @@
-"""The document in the hand: what is edited, what can be undone, and the clock that lets drifts run.
+"""The open document: its edit history and the clock that drives drifts.
 
-An edit while things move bakes the moment into the document: the picture in sight is what is edited, and undo comes
-back to it.
+An edit while the document moves first bakes the present moment into it, so the image on screen is what is edited, and
+undo returns to it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Document:
         self._history = history.History(session)
         self.time = 0.0  # seconds on the document's clock
         self.playing = True
-        self._cached_scene = (session, 0.0, session.scene)  # the scene of a moment, worked out once
+        self._cached_scene = (session, 0.0, session.scene)  # session, time and their scene, computed once
 
     @property
     def session(self) -> Session:
-        """The whole document as it was at time 0."""
+        """The whole document at time 0."""
         return self._history.now
 
     @property
@@ -43,7 +43,7 @@ class Document:
 
     @property
     def is_moving(self) -> bool:
-        """Whether the picture changes by itself now."""
+        """Whether the scene changes by itself now."""
         return self.playing and bool(timeline.moving(self.session.scene))
 
     @property
@@ -55,51 +55,51 @@ class Document:
         return bool(self._history.future)
 
     def advance(self, seconds: float) -> None:
-        """Let time go on."""
+        """Advance the clock."""
         if self.is_moving:
             self.time += seconds
 
     def edit(self, scene: Scene, gesture: str | None = None) -> None:
-        """Put a changed scene on the canvas; edits of one gesture are one step of undo."""
+        """Replace the scene on the canvas; edits of one gesture are one undo step."""
         if scene != self.scene:
             self.replace(with_scene(self.session, scene), gesture)
 
     def edit_slice(self, kind: type, value: Any, gesture: str | None = None) -> None:
-        """Put a changed part (a Truncation, say, or a whole Scene) into the scene on the canvas."""
+        """Replace a part of the scene on the canvas (a Truncation, say), or all of it where `kind` is Scene."""
         path = place_of(kind)
         self.edit(put(self.scene, path, value) if path else value, gesture)
 
     def slice_of(self, kind: type) -> Any:
-        """The part of the scene on the canvas that a panel edits; the Scene itself where it edits that."""
+        """The part of the scene on the canvas that is of a type; the Scene itself for Scene."""
         path = place_of(kind)
         return get(self.scene, path) if path else self.scene
 
     def replace(self, session: Session, gesture: str | None = None) -> None:
-        """Put another document in place of this one, as a step of undo."""
+        """Replace the whole document, as one undo step."""
         self._bake()
         self._history = history.edit(self._history, session, gesture)
 
     def end_gesture(self) -> None:
-        """The hand has let go."""
+        """End the gesture, as at the release of the mouse button: the next edit is a new undo step."""
         self._history = history.end_gesture(self._history)
 
     def undo(self) -> None:
-        """One step back. Redo comes back to the moment in sight."""
+        """Undo one step. Redo returns to the moment on screen."""
         self._bake()
         self._history, self.time = history.undo(self._history), 0.0
 
     def redo(self) -> None:
-        """One step forward again."""
+        """Redo one step."""
         self._bake()
         self._history, self.time = history.redo(self._history), 0.0
 
     def stop_motion(self) -> None:
-        """Hold everything where it is and let no drift go on; no step of undo."""
+        """Stop all drifts at their present values; not an undo step."""
         self._bake()
         still = timeline.stopped(self.session.scene)
         self._history = replace(self._history, now=with_scene(self.session, still))
 
     def _bake(self) -> None:
-        """Write the present moment into the document; nothing in sight changes, so it is no step of undo."""
+        """Write the present moment into the document. The scene on screen stays the same, so it is not an undo step."""
         if self.time:
             self._history, self.time = replace(self._history, now=self.present), 0.0

@@ -1,4 +1,4 @@
-"""What a panel is, and what it is told: a function from a slice of the document to a slice."""
+"""Panels and what they are given: a panel is a function from a slice of the document to a slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from session import Scene, Session
 
 @dataclass(frozen=True)
 class SecondaryView:
-    """A picture on the screen other than the canvas, as a panel may ask for one: its texture and its newest answer."""
+    """An image on screen besides the canvas, requested by a panel: its texture and its newest result."""
 
     texture: int  # OpenGL name
     width: int
@@ -24,41 +24,43 @@ class SecondaryView:
 
 @dataclass(frozen=True)
 class PerformanceStats:
-    """How fast things go: rings of the last frames, oldest first, for plots."""
+    """Timing of the last images and frames, oldest first, for plots."""
 
-    stages: Mapping[str, np.ndarray] = field(default_factory=dict)  # "mapping", "synthesis", ...: ms of each picture
-    images_per_second: float = 0.0  # new pictures
+    stages: Mapping[str, np.ndarray] = field(
+        default_factory=dict
+    )  # ms of each image, by stage: "mapping", "synthesis", ...
+    images_per_second: float = 0.0  # new images
     frames_per_second: float = 0.0  # redraws of the window
-    latency: float = 0.0  # ms from a changed control to pixels in the texture, the last one
-    transport: str = ""  # which way pictures take to the window, and why
+    latency: float = 0.0  # ms from the last changed control to pixels in the texture
+    transport: str = ""  # how images get to the window (GPU memory or main memory), and why
 
 
 @dataclass(frozen=True)
 class PanelContext:
-    """What is the case in this frame, besides the slice: read only."""
+    """What a panel can read in this frame besides its slice."""
 
     session: Session
-    scene: Scene  # what the canvas is asked to show, drifts applied
+    scene: Scene  # the scene that the canvas requests, drifts applied
     model: ModelInfo | None  # None before the first network has loaded
-    result: RenderResult | None  # newest answer of the canvas
-    problem: str  # why the canvas shows no newer picture; "" where all is well
-    progress: RenderProgress | None  # a network on its way
+    result: RenderResult | None  # newest result on the canvas
+    problem: str  # why the canvas has no newer image; "": no problem
+    progress: RenderProgress | None  # of a network that is loading
     time: float  # seconds on the document's clock
     playing: bool
     performance: PerformanceStats
     settings: Mapping[str, Any]  # preferences: recents, frame limit, theme, scale, folders ...
-    post_command: Callable[..., None]  # ask("file.open", path): a command of gui/commands.py, run after the panels
+    post_command: Callable[..., None]  # post_command("file.open", path): run a command after the panels
     request_view: Callable[
         [str, Scene], SecondaryView | None
-    ]  # view("spectrum", scene): that scene as a second picture, when ready
+    ]  # ("spectrum", scene): render a scene besides the canvas; None until it is ready
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: which part of the Scene it edits, how it draws it, where it docks on the first start."""
+    """One panel: its title, the part of the Scene that it edits, how it is drawn, where it docks at the first start."""
 
     title: str
     part: type  # a Part of Scene, or Scene
-    draw: Callable[[Any, PanelContext], Any]
+    draw: Callable[[Any, PanelContext], Any]  # draw(value, context) -> value, the same object where nothing was edited
     dock: str = "left"  # "left", "right" or "bottom"
     meaning: str = ""  # one line for the tooltip of its title

@@ -1,4 +1,4 @@
-"""Everything that differs between Linux, Windows and macOS: folders, display servers, motion settings."""
+"""What differs between Linux, Windows and macOS: folders, display servers, motion settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def config_folder() -> Path:
-    """Where settings and the last session are kept; $BANDLIMIT_HOME overrides what the system would choose."""
+    """The folder of settings and autosaved session; $BANDLIMIT_HOME overrides the system's choice."""
     if chosen := os.environ.get("BANDLIMIT_HOME"):
         return expand_home(chosen)
     if sys.platform == "win32":
@@ -21,13 +21,13 @@ def config_folder() -> Path:
 
 
 def pictures_folder() -> Path:
-    """Where saved pictures go unless the person chose a folder: Pictures/Bandlimit, or ./out where there is none."""
+    """The default folder of saved images: Pictures/Bandlimit, or ./out where there is no Pictures folder."""
     pictures = Path.home() / "Pictures"
     return pictures / "Bandlimit" if is_folder(pictures) else Path("out")
 
 
 def expand_home(path: str) -> Path:
-    """With the home folder for ~; unchanged where there is no such person."""
+    """Replace a leading ~ by the home folder; a ~ of an unknown user stays."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -35,7 +35,7 @@ def expand_home(path: str) -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """False also where one may not look, or the name is too long: pathlib raises there."""
+    """Whether a path is a folder; False also where pathlib raises (no permission, name too long)."""
     try:
         return path.is_dir()
     except OSError:
@@ -43,7 +43,7 @@ def is_folder(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Likewise."""
+    """Whether a path exists; False also where pathlib raises (no permission, name too long)."""
     try:
         return path.exists()
     except OSError:
@@ -51,7 +51,7 @@ def exists(path: Path) -> bool:
 
 
 def working_folder() -> Path:
-    """The working folder; the person's own where that has been removed."""
+    """The current folder, or the home folder where the current one has been deleted."""
     try:
         return Path.cwd()
     except OSError:
@@ -59,7 +59,7 @@ def working_folder() -> Path:
 
 
 def starting_folders() -> tuple[tuple[str, Path], ...]:
-    """Named places for the file browser's side, only those that exist."""
+    """Named folders for the side of the file dialog, only those that exist."""
     home = Path.home()
     places = [("Home", home), ("Downloads", home / "Downloads"), ("Here", working_folder())]
     if sys.platform == "win32":
@@ -77,7 +77,7 @@ def missing_display_reason() -> str:
 
 
 def prefers_reduced_motion() -> bool:
-    """Whether the system's settings ask programs for less motion; False where that cannot be told."""
+    """Whether the system's settings ask programs for reduced motion; False where that is unknown."""
     if sys.platform == "win32":
         import ctypes
 
@@ -97,16 +97,15 @@ def prefers_reduced_motion() -> bool:
 
 
 def prepare_window_gl() -> None:
-    """Say to PyOpenGL how the window's context is made; before the first import of OpenGL.
+    """Set PyOpenGL's platform for the window's context, before the first import of OpenGL.
 
-    The window library speaks X11 only, on Wayland through XWayland, while PyOpenGL would take EGL there and then find
-    no context.
+    glfw speaks X11 only, on Wayland through XWayland; PyOpenGL would choose EGL there and find no context.
     """
     if sys.platform.startswith("linux"):
         os.environ["PYOPENGL_PLATFORM"] = "glx"
 
 
 def prepare_offscreen_gl() -> None:
-    """Say to PyOpenGL that the context comes from EGL; before the first import of OpenGL."""
+    """Set PyOpenGL's platform to EGL, before the first import of OpenGL."""
     if sys.platform.startswith("linux"):
         os.environ["PYOPENGL_PLATFORM"] = "egl"

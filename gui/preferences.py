@@ -1,6 +1,6 @@
-"""What the program remembers about a person: recent networks, window, theme, speed, folders, layout.
+"""Preferences: recent networks, window, theme, speed, folders, layout; and the files that hold them.
 
-Kept apart from the document. A damaged file is set aside, never a reason not to start.
+They are separate from the document. A damaged file is renamed, and the program starts with defaults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAMAGED = "{what} could not be read and was set aside as {name}; starting with t
 
 @dataclass(frozen=True)
 class Preferences(Part):
-    """Everything that is remembered; each field says what it means."""
+    """Everything that is remembered between starts; each field says what it means."""
 
     recents: Annotated[tuple[str, ...], "Networks opened last, newest first"] = ()
     theme: Annotated[str, Choice("dark", "light"), "Colours of the window"] = "dark"
@@ -49,20 +49,20 @@ class Preferences(Part):
 
     @property
     def capture_path(self) -> Path:
-        """The folder that saved pictures go to."""
+        """The folder of saved images."""
         return (
             platform_dirs.expand_home(self.capture_folder) if self.capture_folder else platform_dirs.pictures_folder()
         )
 
 
 def add_recent(prefs: Preferences, path: str) -> Preferences:
-    """The preferences with a network at the head of the recents, once."""
+    """Move a network to the head of the recent ones."""
     others = tuple(other for other in prefs.recents if other != path)
     return replace(prefs, recents=(path, *others)[:MAX_RECENTS]) if path else prefs
 
 
 def load(folder: Path) -> tuple[Preferences, Session | None, list[str]]:
-    """Settings and the last session of a folder, and a sentence for each file that was damaged and set aside."""
+    """Load settings and last session of a folder, with a sentence for each file that was damaged and renamed."""
     notes: list[str] = []
     prefs, session = Preferences(), None
     try:
@@ -80,7 +80,7 @@ def load(folder: Path) -> tuple[Preferences, Session | None, list[str]]:
 
 
 def save(folder: Path, prefs: Preferences) -> None:
-    """Write the settings: beside, then renamed over. Raises OSError where the folder cannot be written."""
+    """Write the settings atomically. Raises OSError where the folder cannot be written."""
     text = yaml.safe_dump(codec.plain(prefs), sort_keys=False, allow_unicode=True)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / SETTINGS) as part:
@@ -93,7 +93,10 @@ def save_session(folder: Path, session: Session) -> None:
 
 
 def _read_settings(path: Path) -> Preferences:
-    """What a file says, without what it says wrongly: one bad line does not cost the others. ValueError: not YAML."""
+    """Read a settings file, skipping what is invalid, so that one bad line does not cost the others.
+
+    Raises ValueError where the file is not YAML.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -107,7 +110,7 @@ def _read_settings(path: Path) -> Preferences:
             try:
                 values[field.name] = check(known[field.name], tree[field.name], field.name)
             except FieldError:
-                continue  # of an older or newer version, or mistyped: its default serves
+                continue  # of an older or newer version, or mistyped: keep the default
     return Preferences(**values)
 
 

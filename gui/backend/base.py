@@ -1,4 +1,4 @@
-"""What a window and an off-screen picture share: the imgui context, its fonts and scale, and one guarded frame."""
+"""The base of windows and off-screen screens: imgui context, fonts, scale, and the protocol of what they draw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REQUIREMENT = "Bandlimit needs OpenGL 3.3"
 
 
 class ScreenError(RuntimeError):
-    """Why nothing can be drawn here: one sentence that says what is needed."""
+    """Nothing can be drawn here; the text is one sentence that says what is needed."""
 
 
 class NoDisplayError(ScreenError):
@@ -81,33 +81,33 @@ class Screen:
         Screen.make_current(self)
         self._applied_theme: tuple[str, float] | None = None
         io = imgui.get_io()
-        io.set_ini_filename("")  # the app keeps the layout among its settings
+        io.set_ini_filename("")  # the app saves the layout among its settings
         io.set_log_filename("")
         io.config_flags |= imgui.ConfigFlags_.docking_enable | imgui.ConfigFlags_.nav_enable_keyboard
         io.config_windows_move_from_title_bar_only = True
         io.config_docking_with_shift = False
         io.config_input_text_cursor_blink = True
-        # A panel that raises must not wedge the context: let imgui mend its stacks, and say so in its log only.
+        # When a panel raises, imgui repairs its stacks and only logs it, so that the context stays usable.
         io.config_error_recovery_enable_assert = False
         io.config_error_recovery_enable_tooltip = False
         io.config_error_recovery_enable_debug_log = True
         fonts.load()
 
     def apply_theme(self, name: str, scale: float) -> None:
-        """Put on a theme at a scale (the person's times the display's); between frames."""
+        """Apply a theme at a scale (the preference times the display's), between frames."""
         if (name, scale) != self._applied_theme:
             theme.apply(name, scale)
             self._applied_theme = (name, scale)
 
     def render(self, GL: Any, width: int, height: int) -> None:
-        """Paint what was drawn last into the bound framebuffer."""
+        """Render the last built frame into the bound framebuffer."""
         GL.glViewport(0, 0, width, height)
         GL.glClearColor(*theme.rgba(theme.palette().window))
         GL.glClear(GL.GL_COLOR_BUFFER_BIT)
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
     def make_current(self) -> None:
-        """Make this screen's contexts the present ones, where a program has several."""
+        """Make this screen's imgui and implot contexts current, for programs that have several."""
         if self._imgui is not None:
             imgui.set_current_context(self._imgui)
             implot.set_current_context(self._implot)

@@ -1,4 +1,4 @@
-"""An OpenGL context without any display: EGL on Mesa's surfaceless platform and on each graphics device."""
+"""An OpenGL context without a display: EGL on Mesa's surfaceless platform or on a graphics device."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from gui.backend.base import REQUIREMENT, ScreenError
 from gui.platform_dirs import prepare_offscreen_gl
 
-SURFACELESS_MESA, DEVICE = 0x31DD, 0x313F  # EGL_PLATFORM_*: extensions that the binding has no names for
+SURFACELESS_MESA, DEVICE = 0x31DD, 0x313F  # EGL_PLATFORM_* values of extensions that the binding has no names for
 MAX_DEVICES = 16
 MESA = "surfaceless"
 
 
 class EglContext:
-    """A current OpenGL 3.3 core context that belongs to no window. Raises ScreenError where there is no EGL."""
+    """A current OpenGL 3.3 core context without a window. Raises ScreenError where there is no EGL."""
 
     def __init__(self, prefer_gpu: bool = False) -> None:
-        """Mesa draws the same everywhere and is asked first; with `cards_first` graphics cards are."""
+        """Try Mesa first, whose pixels are the same on every machine; with `prefer_gpu`, the graphics devices."""
         prepare_offscreen_gl()
         try:
             from OpenGL import EGL
@@ -43,12 +43,12 @@ class EglContext:
         )
 
     def make_current(self) -> None:
-        """Let OpenGL calls of this thread go to this context."""
+        """Make this context current on the calling thread."""
         EGL = self._egl
         EGL.eglMakeCurrent(self._display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, self._context)
 
     def close(self) -> None:
-        """Give the context back. The display stays open: EGL shares it among all contexts of the process."""
+        """Free the context. The display stays open: EGL shares it among all contexts of the process."""
         if self._context is not None:
             EGL = self._egl
             EGL.eglMakeCurrent(self._display, EGL.EGL_NO_SURFACE, EGL.EGL_NO_SURFACE, EGL.EGL_NO_CONTEXT)
@@ -75,7 +75,7 @@ class EglContext:
                     yield f"device {index}", display
 
     def _function(self, name: str, result: type, *arguments: object):
-        """An extension's function by its name; None where this EGL has no such extension."""
+        """An extension's function by its name; None where this EGL does not have it."""
         address = self._egl.eglGetProcAddress(name.encode())
         address = ctypes.cast(address, ctypes.c_void_p).value if address else None
         return ctypes.CFUNCTYPE(result, *arguments)(address) if address else None  # type: ignore[arg-type]

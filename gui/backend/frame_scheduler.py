@@ -1,16 +1,16 @@
-"""When the window is drawn anew, and which of the drawn frames are painted.
+"""Decides when the window builds a frame, and which of the frames are painted.
 
-    pace = FramePace(is_software_renderer(GL))
+    scheduler = FrameScheduler(is_software_renderer(GL))
     while open:
-        wait(pace.rest(app))        # for an event, at most so long; each input calls pace.touched()
-        if pace.due(app):
+        wait(scheduler.seconds_until_due(app))    # for an event; each input calls scheduler.on_input()
+        if scheduler.should_draw(app):
             draw(app)
-            if pace.paints(app):
+            if scheduler.should_present(app):
                 paint()
 
-Drawing builds the frame: a change is taken and its picture asked for. Painting turns it into pixels. A graphics card
-does that in passing; without one it takes the cores that the picture is computed on, so a frame for which a picture is
-due is painted when that has come: the control and what it did move together.
+Drawing builds the frame: edits enter the document and the next image is requested. Painting turns the frame into
+pixels. With a GPU that is cheap. In software it takes the CPU cores that the renderer needs, so a frame that has just
+requested an image is painted when that image has arrived: control and image then move together.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import time
 
 from gui.backend.base import FrameSource
 
-IDLE_POLL = 0.25  # seconds between two looks for news while nothing is due
-PENDING_POLL = 0.008  # and while a picture is due, for a renderer that does not wake the window
-SETTLE_FRAMES = 3  # frames drawn after an input: imgui shows some consequences (a popup, a tooltip) only then
-MAX_WAIT = 1 / 20  # seconds that a frame waits for a picture that was asked for just now
-STEADY_INTERVAL = 1 / 30  # and, where pictures take longer than that, from one painted frame to the next
+IDLE_POLL = 0.25  # seconds between two polls while no answer is due
+PENDING_POLL = 0.008  # seconds between two polls while an answer is due, for a renderer that does not wake the window
+SETTLE_FRAMES = 3  # frames drawn after an input: imgui shows some effects (a popup, a tooltip) one or two frames later
+MAX_WAIT = 1 / 20  # seconds that a frame waits for the image it has requested
+STEADY_INTERVAL = 1 / 30  # seconds between painted frames where images take longer than that
 
 
 class FrameScheduler:
-    """The rule, for one window."""
+    """The schedule of one window."""
 
     def __init__(self, software_renderer: bool) -> None:
         self._software_renderer = software_renderer
@@ -35,20 +35,20 @@ class FrameScheduler:
         self._has_news = False
         self._drawn_at = self._painted_at = 0.0
         self._polled_at = time.perf_counter()
-        self._painted_answers = -1  # that the last painted frame knew of
-        self._present_deadline: float | None = None  # None: what was drawn last is painted
+        self._painted_answers = -1  # answer_count at the last painted frame
+        self._present_deadline: float | None = None  # None: the last drawn frame is painted
 
     def on_input(self) -> None:
-        """There was an input."""
+        """Note an input."""
         self._settle_frames_left = SETTLE_FRAMES
 
     def seconds_until_due(self, app: FrameSource) -> float:
-        """Seconds that nothing need be done, unless something happens."""
+        """Seconds until the next frame or poll, unless an event arrives."""
         poll_interval = PENDING_POLL if app.waiting_since is not None else IDLE_POLL
         return min(self._next_frame_at(app) - time.perf_counter(), poll_interval)
 
     def should_draw(self, app: FrameSource) -> bool:
-        """Take what the renderer has; whether a frame is to be drawn now."""
+        """Poll the renderer; return whether a frame is to be drawn now."""
         if app.poll(time.perf_counter() - self._polled_at):
             self._polled_at, self._has_news = time.perf_counter(), True
         if time.perf_counter() < self._next_frame_at(app):
@@ -59,7 +59,7 @@ class FrameScheduler:
         return True
 
     def should_present(self, app: FrameSource) -> bool:
-        """Whether the frame just drawn is to be painted; where not, another is due soon that will be."""
+        """Whether to paint the frame just drawn; if not, a later one is painted soon."""
         now, since = time.perf_counter(), app.waiting_since
         if self._software_renderer and since is not None and app.answer_count == self._painted_answers:
             self._present_deadline = self._present_deadline or max(self._painted_at + STEADY_INTERVAL, since + MAX_WAIT)
@@ -69,12 +69,12 @@ class FrameScheduler:
         return True
 
     def skip_frame(self, app: FrameSource) -> None:
-        """Nobody can see the window: nothing moves, nothing is painted, nothing new is asked for."""
+        """Poll without drawing while the window is not visible; nothing moves and nothing is requested."""
         app.poll()
         self._drawn_at = self._polled_at = time.perf_counter()
 
     def _next_frame_at(self, app: FrameSource) -> float:
-        """When the next frame is due, by time.perf_counter."""
+        """The time of the next frame, by time.perf_counter."""
         min_interval = 1 / app.prefs.frame_limit
         should_draw = self._drawn_at + (min_interval if self._settle_frames_left else max(app.interval, min_interval))
         if self._has_news:

@@ -1,4 +1,4 @@
-"""OpenGL contexts of glfw windows, what kind of renderer draws in a context, and reading its pixels."""
+"""OpenGL contexts of glfw windows, whether a context renders in software, and reading back its pixels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def is_software_renderer(GL: Any) -> bool:
 
 
 def read_pixels(GL: Any, width: int, height: int) -> np.ndarray:
-    """The bound framebuffer, first row on top, uint8 [H, W, 3]."""
+    """Read the bound framebuffer, first row on top, uint8 [H, W, 3]."""
     GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
     data = GL.glReadPixels(0, 0, width, height, GL.GL_RGB, GL.GL_UNSIGNED_BYTE)
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)[::-1].copy()
 
 
 class HiddenContext:
-    """The OpenGL context of a window that is never shown, for systems without EGL.
+    """The OpenGL context of an invisible window, for systems without EGL.
 
     Raises ScreenError where no window can be created.
     """
@@ -50,7 +50,7 @@ def create_window(width: int, height: int, title: str, visible: bool) -> Any:
 
     Raises NoDisplayError without a display, ScreenError without such a context.
     """
-    import glfw  # late: off-screen on Linux needs no window library; and after imgui_bundle, which chooses libglfw
+    import glfw  # late: not needed off-screen on Linux; after imgui_bundle, which chooses libglfw
 
     problems: list[str] = []
     glfw.set_error_callback(lambda _code, text: problems.append(_decode(text)))

@@ -1,8 +1,8 @@
-"""The window without a window: the same frames into memory, fed with real mouse and key events.
+"""An off-screen window: the same frames, rendered into memory and fed with real mouse and key events.
 
 with Headless(1280, 800) as screen:
     screen.move(640, 400); screen.press(); screen.frame(app); screen.release()
-    picture = screen.screenshot()          # uint8 [H, W, 3]
+    pixels = screen.screenshot()           # uint8 [H, W, 3]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gui.backend.frame_scheduler import FrameScheduler
 from gui.backend.gl_context import HiddenContext, is_software_renderer, read_pixels
 from gui.chrome.shortcuts import chord
 
-FRAME_SECONDS = 1 / 60  # seconds that pass for the interface in one frame, unless told otherwise
+FRAME_SECONDS = 1 / 60  # imgui's delta time in seconds, by default
 MODIFIERS = {
     imgui.Key.mod_ctrl: imgui.Key.left_ctrl,
     imgui.Key.mod_shift: imgui.Key.left_shift,
@@ -28,16 +28,16 @@ MODIFIERS = {
 
 
 class Headless(Screen):
-    """Draws an app off-screen. Raises ScreenError where there is no OpenGL at all."""
+    """Draws an app off-screen. Raises ScreenError where there is no OpenGL."""
 
     def __init__(
         self, width: int = 1280, height: int = 800, display_scale: float = 1.0, prefer_gpu: bool = False
     ) -> None:
-        """`cards_first`: draw with a graphics card rather than in software, where there is one."""
+        """Create the context; `prefer_gpu`: on a GPU where there is one, else in software."""
         if sys.platform.startswith("linux"):
             self._context = EglContext(prefer_gpu)
         else:
-            self._context = HiddenContext()  # no EGL there
+            self._context = HiddenContext()  # there is no EGL on Windows and macOS
         super().__init__()
         from OpenGL import GL
 
@@ -57,7 +57,7 @@ class Headless(Screen):
         self.resize(width, height)
 
     def resize(self, width: int, height: int) -> None:
-        """Change the size in pixels; from the next frame on."""
+        """Change the size in pixels, from the next frame on."""
         GL = self._gl
         self.width, self.height = width, height
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._color_texture)
@@ -68,7 +68,7 @@ class Headless(Screen):
         GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_COLOR_ATTACHMENT0, GL.GL_TEXTURE_2D, self._color_texture, 0)
 
     def frame(self, app: FrameSource, seconds: float = FRAME_SECONDS) -> None:
-        """Draw one frame in which `seconds` have passed since the last."""
+        """Build one frame with a delta time of `seconds`."""
         self.make_current()
         self.apply_theme(app.theme, app.scale * self.display_scale)
         io = imgui.get_io()
@@ -83,7 +83,7 @@ class Headless(Screen):
         app.after_drawing(self.screenshot)
 
     def run_once(self, app: FrameSource) -> bool:
-        """What a window does again and again: draw a frame where one is due, and paint it or not. Whether it did."""
+        """Run one turn of a window's loop: draw a frame if one is due; return whether it was painted."""
         if not self.scheduler.should_draw(app):
             return False
         before, self._last_run = self._last_run, time.perf_counter()
@@ -93,12 +93,12 @@ class Headless(Screen):
         return painted
 
     def screenshot(self) -> np.ndarray:
-        """What was drawn last, uint8 [H, W, 3]. Only now is it painted: most frames nobody looks at."""
+        """Paint the last built frame and return it as uint8 [H, W, 3]."""
         self.paint()
         return read_pixels(self._gl, self.width, self.height)
 
     def paint(self) -> None:
-        """Paint what was drawn last, as a window does with every frame."""
+        """Paint the last built frame if that has not been done."""
         GL = self._gl
         self.make_current()
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
@@ -108,32 +108,32 @@ class Headless(Screen):
             GL.glFinish()
 
     def make_current(self) -> None:
-        """Make this screen's contexts the present ones, where a program has several."""
+        """Make the OpenGL, imgui and implot contexts current, for programs that have several."""
         self._context.make_current()
         super().make_current()
 
     def move(self, x: float, y: float) -> None:
-        """Move the mouse to a place in pixels."""
+        """Move the mouse to a point in pixels."""
         self.scheduler.on_input()
         imgui.get_io().add_mouse_pos_event(x, y)
 
     def press(self, button: int = 0) -> None:
-        """Hold a mouse button: 0 left, 1 right, 2 middle."""
+        """Press a mouse button: 0 left, 1 right, 2 middle."""
         self.scheduler.on_input()
         imgui.get_io().add_mouse_button_event(button, True)
 
     def release(self, button: int = 0) -> None:
-        """Let a mouse button go."""
+        """Release a mouse button."""
         self.scheduler.on_input()
         imgui.get_io().add_mouse_button_event(button, False)
 
     def wheel(self, steps: float) -> None:
-        """Turn the wheel; positive is away from the person."""
+        """Turn the wheel; positive is away from the user."""
         self.scheduler.on_input()
         imgui.get_io().add_mouse_wheel_event(0, steps)
 
     def key(self, keys: str, down: bool) -> None:
-        """Hold or let go a key with its modifiers, as in "ctrl+shift+z"."""
+        """Press or release a key with its modifiers, as in "ctrl+shift+z"."""
         self.scheduler.on_input()
         io, combined = imgui.get_io(), int(chord(keys))
         for modifier, key in MODIFIERS.items():
@@ -148,7 +148,7 @@ class Headless(Screen):
         imgui.get_io().add_input_characters_utf8(typed)
 
     def close(self) -> None:
-        """Free everything that was made."""
+        """Free all OpenGL objects and contexts."""
         if self._framebuffer:
             self._gl.glDeleteFramebuffers(1, [self._framebuffer])
             self._gl.glDeleteTextures([self._color_texture])

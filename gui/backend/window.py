@@ -1,4 +1,4 @@
-"""The window on the desktop: our own loop on glfw and OpenGL, redrawn only when there is something to see.
+"""The desktop window: a glfw and OpenGL loop that draws only when something has changed.
 
 with Window(app.prefs) as window:
     window.run(app)
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from imgui_bundle import imgui  # before glfw: it says which libglfw both take
+from imgui_bundle import imgui  # before glfw: it chooses the libglfw that both load
 
 import glfw  # isort: skip
 
@@ -45,20 +45,20 @@ class Window(Screen):
         Window._open = True
 
     def run(self, app: FrameSource) -> None:
-        """Draw the app until it is closed."""
+        """Run the loop until the app or the window is closed."""
         while not (app.closing or glfw.window_should_close(self._window)):
             self._wait(IDLE_POLL if self._hidden else self._scheduler.seconds_until_due(app))
             if self._dropped:
                 app.drop(self._dropped)
                 self._dropped = []
-            if self._hidden:  # minimised
+            if self._hidden:  # minimized
                 self._scheduler.skip_frame(app)
             elif self._scheduler.should_draw(app):
                 self.frame(app)
         app.prefs = self._with_geometry(app.prefs)
 
     def frame(self, app: FrameSource) -> None:
-        """Draw one frame, and show it unless one that is due soon will do."""
+        """Build one frame, and paint it where the scheduler says so."""
         if app.prefs.vsync != self._vsync:
             self._vsync = app.prefs.vsync
             glfw.swap_interval(1 if self._vsync else 0)
@@ -77,12 +77,12 @@ class Window(Screen):
 
     @staticmethod
     def wake() -> None:
-        """Let a waiting window look for news; may be called on any thread, also where there is no window."""
+        """Wake the event loop; safe on any thread, and without a window."""
         if Window._open:
             glfw.post_empty_event()
 
     def close(self) -> None:
-        """Free everything that was made."""
+        """Close the window and free its contexts."""
         if self._window is not None:
             Window._open = False
             imgui.backends.opengl3_shutdown()
@@ -99,7 +99,7 @@ class Window(Screen):
 
     @property
     def _hidden(self) -> bool:
-        """Whether nobody can see the window."""
+        """Whether the window is minimized or not visible."""
         seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
         return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
 
@@ -116,7 +116,7 @@ class Window(Screen):
             glfw.poll_events()
 
     def _set_callbacks(self) -> None:
-        """Notice every input, whatever it is for, and files that are dropped."""
+        """Set callbacks that report every input to the scheduler, and collect dropped files."""
 
         def on_event(*_: Any) -> None:
             self._scheduler.on_input()
@@ -144,21 +144,21 @@ class Window(Screen):
         return read_pixels(self._gl, width, height)
 
     def _with_geometry(self, prefs: Preferences) -> Preferences:
-        """The preferences with the window's size and place."""
+        """The preferences with the window's size and position."""
         width, height = glfw.get_window_size(self._window)
         left, top = glfw.get_window_pos(self._window)
         if width < 320 or height < 240 or abs(left) > 32000 or abs(top) > 32000:
-            return prefs  # minimised
+            return prefs  # minimized
         return replace(prefs, width=width, height=height, left=left, top=top)
 
 
 def _content_scale(window: Any) -> float:
-    """How much larger the system wants text; on a Mac the framebuffer is finer instead, and points stay points."""
+    """The system's scale of text; 1 on macOS, where the framebuffer is finer and points stay points."""
     return 1.0 if sys.platform == "darwin" else max(glfw.get_window_content_scale(window)[0], 0.5)
 
 
 def _on_a_monitor(left: int, top: int) -> bool:
-    """Whether a window there could be seen: monitors may have gone since."""
+    """Whether a window at that position would be visible; monitors may have been removed."""
     for monitor in glfw.get_monitors():
         x, y, width, height = glfw.get_monitor_workarea(monitor)
         if x <= left + 100 < x + width and y <= top + 20 < y + height:

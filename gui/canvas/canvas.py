@@ -35,7 +35,7 @@ class Canvas:
     tool: str = "latent"
     view: viewport.ViewTransform = field(default_factory=viewport.ViewTransform)
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
-    pixels: tuple[int, int] = NO_IMAGE
+    image_size: tuple[int, int] = NO_IMAGE
     active_tool: str = ""  # the tool in use, "" between drags
     last_mouse: tuple[float, float] = (0.0, 0.0)  # where the hand was in the frame before
 

@@ -1,4 +1,4 @@
-"""The typeface of the window: Roboto, whose digits all have one width, so numbers do not tremble while they change."""
+"""The fonts of the window: Roboto, whose digits have equal widths, so that changing numbers do not shift."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _loaded = _Loaded()
 
 
 def load() -> None:
-    """Put the fonts into the present imgui context; call once after it was created, before the first frame."""
+    """Add the fonts to the current imgui context; call once after it was created, before the first frame."""
     atlas = imgui.get_io().fonts
     regular = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Regular.ttf"), FONT_SIZE)
     _loaded.bold = atlas.add_font_from_file_ttf(str(FOLDER / "Roboto-Bold.ttf"), FONT_SIZE)
@@ -28,5 +28,5 @@ def load() -> None:
 
 
 def push_bold() -> None:
-    """Write in bold until `imgui.pop_font()`; in the regular face where no fonts were loaded."""
+    """Switch to bold until `imgui.pop_font()`; stays regular where no fonts were loaded."""
     imgui.push_font(_loaded.bold, 0.0)

@@ -1,4 +1,4 @@
-"""The colours of the window, dark and light, each named by what it is for."""
+"""The colors of the window, dark and light, each named by its use."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours by what they are for, as "#rrggbb" or "#rrggbbaa"."""
+    """Colors by use, as "#rrggbb" or "#rrggbbaa"."""
 
     window: str  # between panels, behind everything
     panel: str
-    canvas: str  # behind the picture
+    canvas: str  # behind the image
     popup: str
-    field: str  # ground of a control
+    field: str  # background of a control
     field_hover: str
     field_active: str
-    fill: str  # how far a slider has gone
+    fill: str  # filled part of a slider
     button: str
     button_hover: str
     line: str  # separators, axes
     text: str
     dim: str  # labels
-    faint: str  # hints, what is off
-    accent: str  # what is active, and what differs from its default: nothing else
+    faint: str  # hints, disabled text
+    accent: str  # active items and modified values, nothing else
     on_accent: str  # text on the accent
     amber: str  # warnings
     red: str  # errors
-    series: tuple[str, ...]  # lines of a plot, told apart by colour-blind eyes too
+    series: tuple[str, ...]  # lines of a plot, distinguishable for color-blind users
 
 
 DARK = Palette(

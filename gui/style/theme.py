@@ -1,7 +1,7 @@
-"""How the window looks: two palettes of equal care, spacing on a grid of 4, and one accent for what is active.
+"""The look of the window: two palettes, spacing on a grid of 4, one accent color for what is active.
 
-theme.apply("dark", scale=1.5)      once, and again whenever the theme or the scale changes
-theme.colour("accent")              a colour of the palette in use, as the draw list takes it
+theme.apply("dark", scale=1.5)      once, and whenever the theme or the scale changes
+theme.color("accent")               a color of the current palette, for the draw list
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ _current = _Current()
 
 
 def palette() -> Palette:
-    """The palette in use."""
+    """The current palette."""
     return _current.palette
 
 
 @cache
 def rgba(code: str, alpha: float | None = None) -> Rgba:
-    """ "#rrggbb" or "#rrggbbaa" as four numbers from 0 to 1."""
+    """ "#rrggbb" or "#rrggbbaa" as four floats from 0 to 1; `alpha` overrides the opacity."""
     red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))
     target = int(code[7:9], 16) / 255 if len(code) == 9 else 1.0
     return red, green, blue, target if alpha is None else alpha
 
 
 def color_vec(name: str, alpha: float | None = None) -> ImVec4:
-    """A colour of the palette in use by its name ("accent"), as style colours take it."""
+    """A color of the current palette by its name ("accent"), for style colors."""
     return ImVec4(*rgba(getattr(_current.palette, name), alpha))
 
 
 def color(name: str, alpha: float | None = None) -> int:
-    """A colour of the palette in use by its name ("accent"), as the draw list takes it; dimmed where disabled."""
+    """A color of the current palette by its name ("accent"), for the draw list; dimmed inside begin_disabled."""
     return imgui.get_color_u32(color_vec(name, alpha))
 
 
 def series(index: int) -> ImVec4:
-    """The colour of the n-th line of a plot."""
+    """The color of the n-th line of a plot."""
     lines = _current.palette.series
     return ImVec4(*rgba(lines[index % len(lines)]))
 
 
 def apply(name: str = "dark", scale: float = 1.0) -> None:
-    """Set every colour and size of the present imgui and implot contexts; `scale` 2 is twice as large."""
+    """Set all colors and sizes of the current imgui and implot contexts; `scale` 2 is twice as large."""
     _current.palette = PALETTES.get(name, DARK)
     style = imgui.Style()
     _set_sizes(style)
@@ -69,7 +69,7 @@ def apply(name: str = "dark", scale: float = 1.0) -> None:
 
 
 def _copy_style(style: imgui.Style) -> None:
-    """Copy a style over the context's own: the binding has no assignment of the whole."""
+    """Copy a style over the context's own, field by field: the binding cannot assign the whole."""
     target = imgui.get_style()
     for name in dir(style):
         if name.startswith("_") or name in ("color_", "set_color_", "scale_all_sizes"):
@@ -81,7 +81,7 @@ def _copy_style(style: imgui.Style) -> None:
 
 def _set_sizes(style: imgui.Style) -> None:
     style.window_padding = ImVec2(8, 8)
-    style.frame_padding = ImVec2(6, 3)  # 14 + 2 x 3 = 20, with 4 between rows: a pitch of 24
+    style.frame_padding = ImVec2(6, 3)  # 14 + 2 x 3 = 20, with 4 between rows: 24 from row to row
     style.cell_padding = ImVec2(4, 2)
     style.item_spacing = ImVec2(8, 4)
     style.item_inner_spacing = ImVec2(4, 4)

@@ -1,1 +1,1 @@
-"""Drives the interface with mouse and key events, for tests and the demonstration."""
+"""Drives the interface with mouse and key events, for tests and the demo."""

@@ -1,6 +1,6 @@
-"""A few seconds of work by a scripted hand: what the program shows of itself where there is no display.
+"""The scripted demo: a few seconds of work in the program, filmed where there is no display.
 
-demonstrate(screen, app, seconds=6, fps=24, on_frame=film.add)
+demonstrate(screen, app, seconds=6, fps=24, on_frame=video.add)
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gui.controls import ui
 from gui.testing.driver import UiDriver
 from session.bookmarks import bookmarks
 
-FIRST_IMAGE_TIMEOUT = 60.0  # seconds that the first picture may take
-FRAME_TIMEOUT = 0.5  # seconds that a frame waits for its picture, so that the film shows no stale one
+FIRST_IMAGE_TIMEOUT = 60.0  # seconds that the first image may take
+FRAME_TIMEOUT = 0.5  # seconds that a frame waits for its image, so that the video shows no outdated one
 
 
 def demonstrate(
@@ -31,11 +31,11 @@ def demonstrate(
     on_frame: Callable[[np.ndarray], None],
     budget: float = 20.0,
 ) -> None:
-    """Drag the latent, pull psi, look into a layer and its spectrum, move and turn the picture, go to a bookmark.
+    """Drag the latent and psi, look into a layer and its spectrum, move and rotate the image, open a bookmark.
 
-    `on_frame(pixels)` takes each frame of the film, uint8 [H, W, 3], about seconds * fps of them. Frames wait for their
-    pictures until `budget` seconds of the clock are spent; then they are taken as they come. Where no picture can be
-    made at all, the film shows what the window says about it.
+    `on_frame(pixels)` receives each frame, uint8 [H, W, 3], about seconds * fps in all. Frames wait for their images
+    until `budget` seconds have passed, then they are taken as they are. Where no image can be made, the video shows
+    the window's message.
     """
     imgui.get_io().mouse_draw_cursor = True
     end = time.monotonic() + budget
@@ -52,14 +52,14 @@ def demonstrate(
 
     unrecorded = UiDriver(screen, app)
     unrecorded.frames(3)
-    with contextlib.suppress(TimeoutError):  # the frames then say what is being waited for
+    with contextlib.suppress(TimeoutError):  # the frames then show what is loading
         unrecorded.wait_until(lambda: not _awaits_first_image(app), FIRST_IMAGE_TIMEOUT)
     screen.move(screen.width * 0.62, screen.height * 0.75)
     driver = UiDriver(screen, app, record_frame)
     driver.mouse, driver.frame_seconds = (screen.width * 0.62, screen.height * 0.75), 1 / fps
     _play(driver, max(int(seconds * fps), 40))
     imgui.get_io().mouse_draw_cursor = False
-    unrecorded.frames(2)  # what a screenshot shows then
+    unrecorded.frames(2)  # a screenshot taken afterwards has no cursor in it
 
 
 def _awaits_first_image(app: App) -> bool:
@@ -68,12 +68,12 @@ def _awaits_first_image(app: App) -> bool:
 
 
 def _play(driver: UiDriver, frames: int) -> None:
-    """The script, in shares of all frames."""
+    """Play the script; each part takes a percentage of all frames."""
 
     def frames_for(percent: float) -> int:
         return max(int(frames * percent / 100), 1)
 
-    driver.frames(frames_for(10))  # the greeting: it moves by itself
+    driver.frames(frames_for(10))  # attract mode: the image moves by itself
     x, y = driver.center("Canvas")
     drag_length = (ui.ITEM_RECTS["Canvas"][3] - ui.ITEM_RECTS["Canvas"][1]) * 0.3
     driver.move((x - drag_length * 0.7, y - drag_length * 0.5), frames_for(4))
@@ -94,7 +94,7 @@ def _play(driver: UiDriver, frames: int) -> None:
         driver.click("Layers/Spectrum")
         driver.click("Layers/layer Picture")
     model = driver.app.views.model
-    if model is not None and model.family == "StyleGAN3-R":  # the others come apart when they are turned
+    if model is not None and model.family == "StyleGAN3-R":  # images of the other families break when they are rotated
         driver.press("t")
         driver.drag_between((x + drag_length, y), (x + drag_length * 0.7, y - drag_length * 0.8), frames_for(10))
     else:
@@ -103,7 +103,7 @@ def _play(driver: UiDriver, frames: int) -> None:
     driver.press("m")
     driver.drag_between((x, y), (x - drag_length * 0.5, y + drag_length * 0.3), frames_for(10))
     driver.press("l")
-    if not driver.app.scene.model.path:  # bookmarks are of the demo network
+    if not driver.app.scene.model.path:  # bookmarks belong to the demo network
         for bookmark in bookmarks()[:1]:
             driver.click(f"Bookmarks/{bookmark.name}")
         driver.move((x + drag_length, y + drag_length * 1.3), frames_for(6))

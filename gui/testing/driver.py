@@ -1,10 +1,8 @@
-"""A hand for the interface: finds controls by name, and clicks, drags and types like a person.
+"""UI driver for tests and the demo: finds items by path and sends real mouse and key events.
 
-    hand = Hand(screen, app)
-    hand.drag("Truncation/psi", to=0.2)
-    hand.press("ctrl+z")
-
-Used by the tests and by the demonstration that runs where there is no display. Every move is a real mouse or key event.
+driver = UiDriver(screen, app)
+driver.drag("Truncation/psi", to=0.2)
+driver.press("ctrl+z")
 """
 
 from __future__ import annotations
@@ -22,28 +20,28 @@ from gui.controls.item_rects import Rect
 from session.fields import Field, describe
 
 Point = tuple[float, float]
-PAD = 2.0  # pixels between a slider's frame and the way of its grip
-TIMEOUT = 30.0  # seconds that a picture may take
+PAD = 2.0  # pixels between a slider's frame and its grab
+TIMEOUT = 30.0  # seconds that an image may take
 
 
 class UiDriver:
-    """Works on an app that is drawn off-screen. `on_frame()` is called after every frame."""
+    """Operates an app that is drawn off-screen. `on_frame()` is called after every frame."""
 
     def __init__(self, screen: Headless, app: App, on_frame: Callable[[], None] | None = None) -> None:
         self.screen, self.app = screen, app
         self.mouse: Point = (screen.width / 2, screen.height / 2)
-        self.frame_seconds = FRAME_SECONDS  # seconds that a frame takes for the interface
+        self.frame_seconds = FRAME_SECONDS  # imgui's delta time
         self._on_frame = on_frame
 
     def frames(self, count: int = 1) -> None:
-        """Let so many frames be drawn."""
+        """Draw frames."""
         for _ in range(count):
             self.screen.frame(self.app, self.frame_seconds)
             if self._on_frame is not None:
                 self._on_frame()
 
     def item_rect(self, name: str) -> Rect:
-        """Where a control is, in sight: sections are unfolded and columns scrolled for it. LookupError: no such."""
+        """The rectangle of an item, after opening its panel and scrolling to it. Raises LookupError."""
         self._open_panel(name.partition("/")[0])
         if name not in ui.ITEM_RECTS:
             self.frames(2)
@@ -62,12 +60,12 @@ class UiDriver:
         return ui.ITEM_RECTS[name]
 
     def center(self, name: str) -> Point:
-        """The middle of a control."""
+        """The center of an item."""
         left, top, right, bottom = self.item_rect(name)
         return (left + right) / 2, (top + bottom) / 2
 
     def move(self, to: Point, frames: int = 1) -> None:
-        """Move the mouse there in so many frames."""
+        """Move the mouse to a point within some frames."""
         start = self.mouse
         for index in range(1, frames + 1):
             share = _ease(index / frames)
@@ -76,11 +74,11 @@ class UiDriver:
             self.frames()
 
     def click(self, name: str, button: int = 0) -> None:
-        """Click a control."""
+        """Click an item."""
         self.click_at(self.center(name), button)
 
     def click_at(self, point: Point, button: int = 0) -> None:
-        """Click a place of the screen."""
+        """Click a point of the screen."""
         self.move(point)
         self.frames()
         self.screen.press(button)
@@ -89,7 +87,7 @@ class UiDriver:
         self.frames(2)
 
     def double_click(self, name: str) -> None:
-        """Click a control twice."""
+        """Double-click an item."""
         self.move(self.center(name))
         for _ in range(2):
             self.screen.press()
@@ -101,7 +99,7 @@ class UiDriver:
     def drag(
         self, name: str, to: float | None = None, by: Point = (0.0, 0.0), frames: int = 8, button: int = 0
     ) -> None:
-        """Drag a control: a slider `to` a value, anything `by` so many pixels."""
+        """Drag an item: a slider `to` a value, anything else `by` an offset in pixels."""
         left, top, right, bottom = self.item_rect(name)
         start = ((left + right) / 2, (top + bottom) / 2)
         end = (start[0] + by[0], start[1] + by[1])
@@ -111,7 +109,7 @@ class UiDriver:
         self.drag_between(start, end, frames, button)
 
     def drag_between(self, start: Point, end: Point, frames: int = 8, button: int = 0) -> None:
-        """Press at one place and let go at another."""
+        """Press at one point and release at another."""
         self.move(start)
         self.screen.press(button)
         self.frames()
@@ -121,32 +119,32 @@ class UiDriver:
         self.frames(2)
 
     def wheel(self, name: str, steps: float) -> None:
-        """Turn the wheel over a control."""
+        """Turn the wheel over an item."""
         self.move(self.center(name))
         self.screen.wheel(steps)
         self.frames(2)
 
     def press(self, keys: str) -> None:
-        """Press a key with its modifiers: "ctrl+z"."""
+        """Press and release a key with its modifiers, as in "ctrl+z"."""
         self.screen.key(keys, True)
         self.frames()
         self.screen.key(keys, False)
         self.frames(2)
 
     def type(self, text: str) -> None:
-        """Type into the field that has the cursor."""
+        """Type into the focused text field."""
         self.screen.text(text)
         self.frames(2)
 
     def fill(self, name: str, text: str) -> None:
-        """Replace what stands in a text field and finish with Enter."""
+        """Replace the text of a field and press Enter."""
         self.click(name)
         self.press("ctrl+a")
         self.type(text)
         self.press("enter")
 
     def wait_until(self, what: Callable[[], bool], seconds: float = TIMEOUT) -> None:
-        """Draw frames until something is true. TimeoutError after so many seconds."""
+        """Draw frames until `what()` is true. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while not what():
             if time.monotonic() > end:
@@ -156,7 +154,7 @@ class UiDriver:
             time.sleep(0.002)
 
     def wait_for_image(self, seconds: float = TIMEOUT) -> None:
-        """Draw frames until the canvas shows what the document says."""
+        """Draw frames until the canvas shows the document's scene."""
         self.frames()
         self.wait_until(self._is_up_to_date, seconds)
         self.frames()
@@ -179,7 +177,7 @@ class UiDriver:
             self.click_at(((left + right) / 2, (top + bottom) / 2))
 
     def _is_visible(self, rectangle: Rect) -> bool:
-        """Whether the middle of a control lies above the window's foot."""
+        """Whether the center of an item is within the visible part of the window."""
         left, top, right, bottom = rectangle
         low, high = ui.em(1.6), self.screen.height - ui.em(3.2)
         return low <= (top + bottom) / 2 <= high and 0 <= (left + right) / 2 <= self.screen.width
@@ -192,7 +190,7 @@ class UiDriver:
 
 
 def slider_grab_x(field: Field, value: float, left: float, right: float) -> float:
-    """Where the middle of a slider's grip is for a value."""
+    """The x coordinate of a slider's grab at a value."""
     assert field.range is not None
     low, high = field.range.low, field.range.high
     share = (value - low) / (high - low)
@@ -203,5 +201,5 @@ def slider_grab_x(field: Field, value: float, left: float, right: float) -> floa
 
 
 def _ease(share: float) -> float:
-    """From 0 to 1, slow at both ends as a hand is."""
+    """Smoothstep from 0 to 1."""
     return share * share * (3 - 2 * share)
