@@ -83,7 +83,7 @@ def test_under_the_hand_what_moves_by_itself_is_previews_too(slow):
 
 
 def test_a_preview_is_never_saved(slow):
-    canvas, folder = slow.app.views.canvas, slow.app.prefs.captures
+    canvas, folder = slow.app.views.canvas, slow.app.prefs.capture_path
     hold(slow, 60)
     slow.wait_until(lambda: canvas.result.preview)
     slow.app.post_command("capture.picture")
