@@ -1,4 +1,4 @@
-"""The panels of the window in their order; to add one, write a file and a line here."""
+"""The panels of the window in their order; to add one, write a file and add a line here."""
 
 from widgets.bookmarks import panel as bookmarks
 from widgets.capture import panel as capture

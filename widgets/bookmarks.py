@@ -1,4 +1,4 @@
-"""Bookmarks: scenes worth seeing, as small pictures, and presets: ways of looking at whatever is on the canvas."""
+"""Bookmarks: saved scenes as thumbnails, and presets that apply to the current network and seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gui.panel import Panel, PanelContext
 from session import Scene
 from session.bookmarks import Kept, bookmarks, presets, with_bookmark, with_preset
 
-THUMBNAIL = 6.5  # em: of a picture
+THUMBNAIL = 6.5  # em: side of a thumbnail
 BOOKMARK = "Goes there: network, seed, and everything that was set. Undo comes back."
 PRESET = "Truncation, mixing, noise, motion and layer as here; network and seed stay. Undo comes back."
 
@@ -33,9 +33,9 @@ def draw(value: Scene, context: PanelContext) -> Scene:
 
 
 def _thumbnail(number: int, entry: Kept, current: Scene, context: PanelContext) -> bool:
-    """One bookmark, with its name below; whether it was pressed."""
+    """Draw one bookmark with its name; return whether it was pressed."""
     scene = with_bookmark(current, entry.scene)
-    view = context.request_view(f"bookmark {number}", scene) if context.result else None  # the canvas comes first
+    view = context.request_view(f"bookmark {number}", scene) if context.result else None  # the canvas is rendered first
     imgui.begin_group()
     corner, side = imgui.get_cursor_screen_pos(), ui.em(THUMBNAIL)
     pressed = imgui.invisible_button(f"bookmark {number}", (side, side))

@@ -1,4 +1,4 @@
-"""Capture: saves the picture or the whole window as PNG."""
+"""Capture: saves the image or the whole window as PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latent: a map of the seed plane to walk on, the class, and drifting by itself."""
+"""Latent: a map of the seed plane to drag on, the class, and drift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gui.panel import Panel, PanelContext
 from session import Latent
 from session.scene import ROW, SEEDS, corners, moved
 
-HEIGHT = 9.5  # of the map, em
+HEIGHT = 9.5  # em, of the map
 SPAN, CLOSEST, FARTHEST = 5.0, 1.5, 40.0  # seeds across the map
 PROJECTED = "A projected file takes the place of the seed."
 HELP = "Drag to move between seeds, click a seed to go there."
@@ -41,7 +41,7 @@ def draw(value: Latent, context: PanelContext) -> Latent:
 
 
 def _seed_map(value: Latent, enabled: bool) -> Latent:
-    """The map: seeds as dots, the place as a disc; it follows the hand and comes back to the middle afterwards."""
+    """Draw the map: seeds as dots, the position as a disc that follows the mouse and then returns to the middle."""
     store, keys = imgui.get_state_storage(), [imgui.get_id(f"pad {name}") for name in ("span", "x", "y", "dx", "dy")]
     span = store.get_float(keys[0], SPAN)
     offset, remainder = ((store.get_float(keys[i]), store.get_float(keys[i + 1])) for i in (1, 3))
@@ -59,7 +59,7 @@ def _seed_map(value: Latent, enabled: bool) -> Latent:
         value = moved(value, *step)
         value = replace(value, x=round(value.x, 5) + 0.0, y=round(value.y, 5) + 0.0)
     if imgui.is_item_active():
-        max_offset = (0.45 * span, 0.45 * height / cell)  # the disc never leaves the map
+        max_offset = (0.45 * span, 0.45 * height / cell)  # the disc stays on the map
         offset = tuple(min(max(o + s, -r), r) for o, s, r in zip(offset, step, max_offset, strict=True))
     else:
         offset = tuple(0.75 * (o + s) if abs(o + s) > 0.01 else 0.0 for o, s in zip(offset, step, strict=True))
@@ -76,7 +76,7 @@ Pair = tuple[float, float]
 def _mouse_step(
     value: Latent, box: tuple[float, float, float, float], cell: float, offset: Pair, remainder: Pair
 ) -> tuple[Pair, Pair]:
-    """How far the mouse moves the place in this frame, in seeds; and what is left over until Ctrl lets it jump."""
+    """How far the mouse moves the position in this frame, in seeds; and the remainder that Ctrl has not yet snapped."""
     io = imgui.get_io()
     if imgui.is_item_active() and imgui.is_mouse_dragging(imgui.MouseButton_.left):
         speed = (0.1 if io.key_shift else 1.0) / cell
@@ -112,7 +112,7 @@ def _draw_map(value: Latent, box: tuple[float, float, float, float], cell: float
             seed, x, y = (value.seed + column + ROW * row) % SEEDS, x0 + column * cell, y0 + row * cell
             weight = weights.get(seed, 0.0) if enabled else 0.0
             draw.add_circle_filled((x, y), radius * (1 + 0.8 * weight), ui.color("text" if weight else "faint"))
-            if column % every == 0 and cell > ui.em(1.6) and y + ui.em(1.3) < box[3]:  # not cut by the edge
+            if column % every == 0 and cell > ui.em(1.6) and y + ui.em(1.3) < box[3]:  # not cut off by the edge
                 text = str(seed) if imgui.calc_text_size(str(seed)).x <= max_offset else f"…{seed % 1000:03}"
                 item_name = (round(x - imgui.calc_text_size(text).x / 2), round(y + ui.em(0.3)))
                 draw.add_text(item_name, ui.color("dim" if weight else "faint"), text)

@@ -1,4 +1,4 @@
-"""Layers: every layer of the network to look into, with any inspector: as an image, as a spectrum."""
+"""Layers: looks into any layer of the network with any inspector: as an image, as a spectrum."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from session import Capture, Inspect, Scene, Spectrum
 from session.fields import describe
 from session.inspect import Inspector
 
-TABLE_ROWS = 13  # height of the table in rows, with its head
+TABLE_ROWS = 13  # of the table, with its header
 PICTURE = "Picture"
 BITS = {"float32": "32", "float16": "16", "bfloat16": "b16", "float64": "64"}
 INSPECTORS: dict[str, type[Inspector]] = {
     name: field.kind for name, field in describe(Inspect).items() if issubclass(field.kind, Inspector)
 }
-FIRST = describe(Inspect)["show"].default  # its settings stand open; the others have a section each
-# Optional, for the inspectors that come with the program; any other is drawn from its declaration alone.
+FIRST = describe(Inspect)["show"].default  # its settings are always visible; the others have a section each
+# Optional, for the built-in inspectors; any other is drawn from its declaration alone.
 MEANINGS = {"spectrum": "Power over frequency of what is looked at"}
 LABELS: dict[str, dict[str, Any]] = {
     "picture.gain_db": {"label": "Gain"},
@@ -51,7 +51,7 @@ def draw(value: Scene, context: PanelContext) -> Scene:
 
 
 def _section(scene: Scene, name: str, layer: LayerInfo | None, context: PanelContext) -> Inspect:
-    """The section of one inspector, folded at first: its plots, its settings, and the button that shows its image."""
+    """Draw the section of one inspector, folded at first: plots, settings, and the button that shows its image."""
     inspect, kind = scene.inspect, INSPECTORS[name]
     if not ui.section(kind.title, open=False, meaning=MEANINGS.get(name, describe(Inspect)[name].meaning)):
         return inspect
@@ -69,7 +69,7 @@ def _section(scene: Scene, name: str, layer: LayerInfo | None, context: PanelCon
 
 
 def _fields(inspect: Inspect, name: str, capture: Capture) -> Inspect:
-    """A row for every field that an inspector declares."""
+    """Draw a row for every field that an inspector declares."""
     before = after = getattr(inspect, name)
     for field in describe(type(before)):
         item_name = f"{name}.{field}"
@@ -85,11 +85,11 @@ def _layers(context: PanelContext) -> tuple[LayerInfo, ...]:
 
 
 def _table(capture: Capture, context: PanelContext) -> Capture:
-    """All layers in the order of their running; a click or the arrow keys look at one."""
+    """Draw all layers in forward order; a click or the arrow keys choose one."""
     flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_stretch_prop | imgui.TableFlags_.no_pad_outer_x
     store, key = imgui.get_state_storage(), imgui.get_id("in sight")
     shown = hash((capture.layer, len(_layers(context)))) % 2**31
-    scroll = store.get_int(key) != shown  # chosen elsewhere, by undo say: bring it into sight, once
+    scroll = store.get_int(key) != shown  # changed elsewhere, as by undo: scroll to it once
     store.set_int(key, shown)
     chosen = capture.layer
     height = TABLE_ROWS * (imgui.get_text_line_height() + 2 * imgui.get_style().cell_padding.y)
@@ -139,7 +139,7 @@ def _channels(capture: Capture, layer: LayerInfo | None, context: PanelContext) 
 
 
 def _stats(context: PanelContext) -> None:
-    """Mean, deviation and largest magnitude: of all channels, and of those shown."""
+    """Draw mean, deviation and largest magnitude of all channels and of those shown."""
     stats = context.result.stats if context.result and not context.result.preview else None
     if not imgui.begin_table("stats", 3, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.no_pad_outer_x):
         return
@@ -165,16 +165,16 @@ def _number(value: float | None) -> str:
 def _spectrum_plots(
     view: SecondaryView | None, layer: LayerInfo | None, context: PanelContext, spectrum: Spectrum
 ) -> None:
-    """The plane and its radial profile, in cycles per image width."""
+    """Draw the power spectrum and its radial profile, in cycles per image width."""
     readings = view.result.readings if view else {}
     nyquist = float(readings["nyquist"][0]) if "nyquist" in readings else _nyquist(layer, context)
-    side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the axis on the left is wider than that below
+    side = imgui.get_content_region_avail().x / ui.em() - 1.0  # the y axis is wider than the x axis is high
     axis, limits = "cycles per image width", (-nyquist, nyquist)
     with ui.figure(
         "Spectrum plane", x=axis, y=axis, height=side, x_limits=limits, y_limits=limits, legend=False
     ) as seen:
         if seen and view:
-            # Of an even count the zero frequency is right of the middle, and below it: half a step on either side.
+            # With an even size, zero frequency is half a step right of and below the middle.
             shift = nyquist / view.width if view.width % 2 == 0 else 0.0
             ui.plot_image(
                 "plane", view.texture, (-nyquist - shift, nyquist - shift), (-nyquist + shift, nyquist + shift)
@@ -198,7 +198,7 @@ def _spectrum_plots(
 
 
 def _decibels(power: np.ndarray | None) -> tuple[float, float]:
-    """Limits for a line in dB, on steps of 50 so that they stand still while it wanders."""
+    """Limits of a line in dB, in steps of 50 so that they stay the same while it varies."""
     finite = power[np.isfinite(power)] if power is not None else ()
     if not len(finite):
         return -50.0, 50.0
@@ -207,7 +207,7 @@ def _decibels(power: np.ndarray | None) -> tuple[float, float]:
 
 
 def _nyquist(layer: LayerInfo | None, context: PanelContext) -> float:
-    """The highest frequency of a map, before the renderer says so."""
+    """The Nyquist frequency of a feature map, until the renderer reports it."""
     if layer:
         return (layer.sampling_rate or layer.width) / 2
     return context.model.resolution / 2 if context.model else 32.0

@@ -13,7 +13,7 @@ from renderer.messages import ModelInfo
 from session import Mixing
 from session.fields import describe
 
-TOGGLES_PER_LINE = 9  # toggles in a line, at most
+TOGGLES_PER_LINE = 9  # at most
 BANDS = ("Coarse", "Middle", "Fine")
 MEANING = {
     "Coarse": "Pose, shape and layout",
@@ -44,7 +44,7 @@ def draw(value: Mixing, context: PanelContext) -> Mixing:
 
 
 def _toggles(value: Mixing, model: ModelInfo | None) -> Mixing:
-    """One toggle for each row of w; pressing sets one, and drawing on paints the same over others."""
+    """Draw one toggle for each row of w; a press switches one, and dragging on sets the others to the same state."""
     names = model.row_names if model else ("",) * 16
     lines = math.ceil(len(names) / TOGGLES_PER_LINE)
     per_line = math.ceil(len(names) / lines)
@@ -96,7 +96,7 @@ def _layer_width(model: ModelInfo | None, row: int) -> str:
 
 
 def _bands(model: ModelInfo) -> dict[str, tuple[int, ...]]:
-    """Rows of w by what they govern: by resolution where the network grows from 4 pixels, else in thirds.
+    """Groups of rows of w: by resolution where the network grows from 4 pixels, else in thirds.
 
     Coarse is up to 8, middle up to 32 pixels, fine the rest (Karras et al. 2019, section 3.1).
     """

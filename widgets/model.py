@@ -1,4 +1,4 @@
-"""Model: which network, what it is, and where it runs."""
+"""Model: the network, its properties, and the device it runs on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from session import Model, Scene
 from session.fields import Field
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
-MAX_NAMES = 24  # classes in the table of facts
+MAX_NAMES = 24  # class names that are listed
 SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?")
 WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
 
@@ -60,7 +60,7 @@ def _recents(context: PanelContext) -> None:
 
 
 def _status(context: PanelContext) -> None:
-    """What is loading, what is wrong, or what the network is and is worth knowing of it."""
+    """Draw loading progress, the problem, or a summary of the network."""
     if context.progress is not None:
         part = context.progress.fraction
         words = context.progress.what if part is None else f"{context.progress.what}  {part:.0%}"
@@ -100,7 +100,7 @@ def _facts(info: ModelInfo | None) -> None:
 
 
 def _classes(info: ModelInfo) -> str:
-    """How many, and the names of the first."""
+    """The number of classes, and the names of the first."""
     names = ", ".join(info.classes[:MAX_NAMES]) + (", …" if len(info.classes) > MAX_NAMES else "")
     return (f"{info.c_dim}: {names}" if names else str(info.c_dim)) if info.c_dim else "none"
 
@@ -112,7 +112,7 @@ def _weights(model: Model, info: ModelInfo | None) -> Model:
 
 
 def _pin(model: Model, info: ModelInfo | None) -> Model:
-    """Whether the session insists on the very file that was read."""
+    """Draw the checkbox that pins the session to the file that was read, by its SHA-256."""
 
     def control(field: Field, value: str) -> tuple[bool, str]:
         text = value or (info.digest if info else "")

@@ -1,4 +1,4 @@
-"""Performance: how long each stage of a picture takes, and how fast the window is redrawn."""
+"""Performance: the time of each stage of an image, and how often the window is redrawn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gui.panel import Panel, PanelContext, PerformanceStats
 from session import Scene
 from session.fields import Part, Range
 
-STAGES = ("model", "mapping", "synthesis", "picture", "upload")  # in the order of their running, and of their colours
-PLOT_LENGTH = 120  # pictures in the plot
-MIN_COLUMNS_WIDTH = 52.0  # em: from here on, facts stand beside the plot
+STAGES = ("model", "mapping", "synthesis", "picture", "upload")  # in order of execution; the index is the color
+PLOT_LENGTH = 120  # images
+MIN_COLUMNS_WIDTH = 52.0  # em: from this width on, values are beside the plot
 
 
 PREFERENCES = ("frame_limit", "vsync", "preview")
@@ -23,7 +23,7 @@ PREFERENCES = ("frame_limit", "vsync", "preview")
 
 @dataclass(frozen=True)
 class RedrawSettings(Part):
-    """The preferences that stand in this panel."""
+    """The preferences that this panel edits."""
 
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame: no tearing, a little later"] = True
@@ -84,7 +84,7 @@ def _facts(context: PanelContext) -> None:
 
 
 def _redraw_settings(context: PanelContext) -> None:
-    """The preferences; a change is asked for, not made: they belong to the person, not to the document."""
+    """Draw the preferences; a change is posted as a command, since they are not part of the document."""
     known = {name: context.settings[name] for name in PREFERENCES if name in context.settings}
     before = RedrawSettings(**known)
     after = ui.integer(before, "frame_limit", label="Frame limit")

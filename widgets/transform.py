@@ -1,4 +1,4 @@
-"""Transform: moves, turns and scales what the network paints, and shows whether it is truly equivariant."""
+"""Transform: translates, rotates and scales the network's input, and shows whether it is equivariant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canvas: the picture, large, and what the mouse does to it."""
+"""The canvas: shows the image and turns mouse input into edits, zoom and pan."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gui.style import theme
 from renderer.messages import RenderResult
 from session import Scene
 
-OUTDATED_BRIGHTNESS = 0.7  # brightness of a picture that is not what was asked for
+OUTDATED_BRIGHTNESS = 0.7  # brightness of an image that does not show the current scene
 Corners = tuple[tuple[float, float], tuple[float, float]]  # two opposite corners
-NO_IMAGE = (1, 1)  # the size of no picture
+NO_IMAGE = (1, 1)  # image size while there is no image
 CURSORS = {
     "latent": imgui.MouseCursor_.resize_all,
     "move": imgui.MouseCursor_.resize_all,
@@ -30,18 +30,18 @@ CURSORS = {
 
 @dataclass
 class Canvas:
-    """What the canvas remembers between frames; none of it is part of the document."""
+    """The canvas's state between frames; it is not part of the document."""
 
     tool: str = "latent"
     view: viewport.ViewTransform = field(default_factory=viewport.ViewTransform)
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
     image_size: tuple[int, int] = NO_IMAGE
-    active_tool: str = ""  # the tool in use, "" between drags
-    last_mouse: tuple[float, float] = (0.0, 0.0)  # where the hand was in the frame before
+    active_tool: str = ""  # tool of the drag in progress, "" without a drag
+    last_mouse: tuple[float, float] = (0.0, 0.0)  # mouse position in the previous frame
 
     @property
     def zoom(self) -> float:
-        """Screen pixels per picture pixel."""
+        """Screen pixels per image pixel."""
         density = imgui.get_io().display_framebuffer_scale.x or 1.0
         return viewport.image_rect(self.view, self.box, self.image_size).width * density / max(self.image_size[0], 1)
 
@@ -53,7 +53,7 @@ class Canvas:
         self.view = viewport.actual_size(self.view, self.image_size, density)
 
     def zoom_by(self, factor: float, at: tuple[float, float] | None = None) -> None:
-        """Larger or smaller around a point of the screen, by default the canvas's centre."""
+        """Zoom by a factor about a point of the screen, by default the canvas's center."""
         left, top, across, down = self.box
         at = at or (left + across / 2, top + down / 2)
         self.view = viewport.zoom_at(self.view, self.box, self.image_size, factor, at)
@@ -66,9 +66,9 @@ class Canvas:
         edit: Callable[[Scene, str], None],
         background: str = "canvas",
     ) -> None:
-        """Draw the picture and let the mouse work on it; `edit(scene, gesture)` takes what a drag makes.
+        """Draw the image and handle the mouse; a drag calls `edit(scene, gesture)`.
 
-        `ground` is the colour around the picture.
+        `background` names the color around the image.
         """
         corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
         self.box = (corner.x, corner.y, max(room.x, 1.0), max(room.y, 1.0))
@@ -86,7 +86,7 @@ class Canvas:
             self._readout(drag_tools.readout(self.active_tool, scene))
 
     def toolbar(self, post_command: Callable[..., None]) -> None:
-        """The slim bar over the picture."""
+        """Draw the toolbar over the image."""
         imgui.set_cursor_screen_pos((self.box[0] + ui.em(0.5), self.box[1] + ui.em(0.5)))
         imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("panel", 0.88))
         imgui.push_style_var(imgui.StyleVar_.child_rounding, ui.em(0.3))
@@ -124,7 +124,7 @@ class Canvas:
             imgui.set_mouse_cursor(CURSORS[self.active_tool or self.tool])
         if (
             self.active_tool and at != self.last_mouse
-        ):  # also in the frame that lets go: a flick may fit between two frames
+        ):  # also in the frame of the release: press and release may fall between two frames
             self._drag(at, result, scene, edit)
         if not imgui.is_item_active():
             self.active_tool = ""
@@ -132,7 +132,7 @@ class Canvas:
     def _drag(
         self, at: tuple[float, float], result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]
     ) -> None:
-        """The hand went on to a point."""
+        """Apply a mouse move to the scene or to the view."""
         before, self.last_mouse = self.last_mouse, at
         drag = drag_tools.TOOLS[self.active_tool]
         if drag is None:
@@ -154,11 +154,11 @@ class Canvas:
         draw.push_clip_rect(*_window_rect())
         for strip in _frame_strips(
             _window_rect(), (corner_min, corner_max)
-        ):  # and not behind it: no pixel is painted in vain
+        ):  # only around the image, so that no pixel is painted twice
             draw.add_rect_filled(*strip, background)
         draw.push_clip_rect((self.box[0], self.box[1]), (self.box[0] + self.box[2], self.box[1] + self.box[3]))
         if not shown.is_opaque:
-            draw.add_rect_filled(corner_min, corner_max, theme.color("window"))  # what shows through transparent pixels
+            draw.add_rect_filled(corner_min, corner_max, theme.color("window"))  # visible through transparent pixels
         tint = imgui.get_color_u32((brightness, brightness, brightness, 1.0))
         draw.add_image(imgui.ImTextureRef(shown.texture.name), corner_min, corner_max, (0, 0), (1, 1), tint)
         draw.pop_clip_rect()
@@ -172,15 +172,15 @@ class Canvas:
 
 
 def _window_rect() -> Corners:
-    """The whole of the window, also the part of a pixel at its edge that no control gets."""
+    """The whole window, including the fraction of a pixel at its edge that no item covers."""
     corner, size = imgui.get_window_pos(), imgui.get_window_size()
     return (corner.x, corner.y), (corner.x + size.x, corner.y + size.y)
 
 
 def _frame_strips(outer: Corners, inner: Corners) -> list[Corners]:
-    """What of the outer rectangle the inner one leaves: four strips, where there are any.
+    """The parts of the outer rectangle around the inner one, as up to four strips.
 
-    They meet on whole pixels, a little inside the inner one: between two halves of a pixel some drivers leave a gap.
+    They end on whole pixels, a little inside the inner rectangle: at fractions of a pixel some drivers leave a gap.
     """
     (left, top), (right, bottom) = outer
     low_x, low_y = (math.ceil(number) for number in inner[0])
@@ -201,7 +201,7 @@ def _frame_strips(outer: Corners, inner: Corners) -> list[Corners]:
 
 
 def _width_in_images(result: RenderResult | None) -> float:
-    """How many image widths the shown picture is wide: alias-free layers see beyond the picture's edge."""
+    """The width of the shown image in image widths: feature maps of alias-free layers extend beyond the image."""
     if result is None or not result.scene.capture.layer:
         return 1.0
     layer = next((layer for layer in result.model.layers if layer.name == result.scene.capture.layer), None)
@@ -211,7 +211,7 @@ def _width_in_images(result: RenderResult | None) -> float:
 
 
 def _tool_button(word: str, name: str, post_command: Callable[..., None], active: bool) -> None:
-    """A quiet button of the toolbar."""
+    """A button of the toolbar that posts a command."""
     imgui.push_style_color(imgui.Col_.button, theme.color_vec("field_active") if active else (0, 0, 0, 0))
     imgui.push_style_color(imgui.Col_.text, theme.color_vec("accent" if active else "dim"))
     if imgui.button(word):

@@ -1,7 +1,7 @@
-"""The NVIDIA GPU that the window draws with, as it opens the renderer's memory. It has not been seen running yet.
+"""CUDA and OpenGL interop: copies the renderer's images on an NVIDIA GPU into textures. Not yet seen running.
 
-Every call is on the thread that draws. Nothing here waits: the copy is queued between two events, and OpenGL's own
-commands follow the copy because CUDA holds the texture until then.
+All calls are made on the thread that draws. Nothing here blocks: the copy is queued between two events, and OpenGL's
+later commands follow it because CUDA holds the texture until then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_DEVICES = 16  # GPUs of one OpenGL context
 
 
 class CudaGlDevice:
-    """See `gui.canvas.texture.Card`. Raises GpuError where OpenGL draws elsewhere."""
+    """An `InteropDevice` by CUDA. Raises GpuError where OpenGL draws with another device."""
 
     def __init__(self, bus: str) -> None:
         from OpenGL import GL
@@ -25,10 +25,10 @@ class CudaGlDevice:
         vendor, name = (
             (GL.glGetString(what) or b"").decode(errors="replace") for what in (GL.GL_VENDOR, GL.GL_RENDERER)
         )
-        if "NVIDIA" not in vendor:  # asked of another driver's context, NVIDIA's answers are anybody's guess
+        if "NVIDIA" not in vendor:  # with another driver's context, NVIDIA's answers are undefined
             raise GpuError(f"OpenGL draws with {name or 'another driver'}, not with the GPU that computes")
         self._driver = driver = Driver(bus=bus)
-        self._handles: dict[int, list[Any]] = {}  # by block: memory, ready, done
+        self._handles: dict[int, list[Any]] = {}  # by block: memory, ready event, done event
         self._textures: list[CudaTexture] = []
         try:
             with driver.current():
@@ -41,11 +41,11 @@ class CudaGlDevice:
             raise
 
     def register(self, texture: int) -> CudaTexture:
-        """A texture RGBA8 whose memory no longer moves."""
+        """Register an RGBA8 texture whose memory is allocated for good."""
         flag = int(self._driver.api.CUgraphicsRegisterFlags.CU_GRAPHICS_REGISTER_FLAGS_WRITE_DISCARD)
         with self._driver.current():
             resource = self._driver("cuGraphicsGLRegisterImage", texture, GL_TEXTURE_2D, flag)
-        if not int(resource):  # cuda-bindings 12.9.3 says success all the same
+        if not int(resource):  # cuda-bindings 12.9.3 reports success in this case
             raise GpuError("The texture could not be registered with CUDA; install another version of cuda-bindings")
         self._textures = [texture for texture in self._textures if texture.resource is not None]
         self._textures.append(CudaTexture(self._driver, resource))
@@ -68,7 +68,9 @@ class CudaGlDevice:
         opened, self._handles = self._handles, {}
         with contextlib.suppress(GpuError), self._driver.current():
             with contextlib.suppress(GpuError):
-                self._driver("cuStreamSynchronize", self._stream)  # nothing queued waits for the renderer
+                self._driver(
+                    "cuStreamSynchronize", self._stream
+                )  # so that nothing queued still uses the renderer's memory
             for handles in opened.values():
                 for name, handle in zip(
                     ("cuIpcCloseMemHandle", "cuEventDestroy", "cuEventDestroy"), handles, strict=False
@@ -78,7 +80,7 @@ class CudaGlDevice:
 
     def close(self) -> None:
         self.forget()
-        for texture in self._textures:  # of a context that is gone they could not be asked for any more
+        for texture in self._textures:  # while the OpenGL context still exists
             texture.release()
         with contextlib.suppress(GpuError):
             with self._driver.current():
@@ -86,7 +88,9 @@ class CudaGlDevice:
             self._driver.close()
 
     def _open(self, place: GpuPlace) -> list[Any]:
-        handles = self._handles.setdefault(place.block, [])  # noted one by one, so that all are closed whatever happens
+        handles = self._handles.setdefault(
+            place.block, []
+        )  # appended one by one, so that all are closed even if a later one fails
         handles.append(self._driver.open_memory(place.memory))
         handles.append(self._driver.open_event(place.ready))
         handles.append(self._driver.open_event(place.done))
@@ -107,7 +111,7 @@ class CudaTexture:
 
 
 def copy_params(api: Any, memory: Any, array: Any, height: int, width: int) -> Any:
-    """From rows of RGBA in linear memory to a texture's array."""
+    """The parameters of a copy from RGBA rows in linear memory to a texture's array."""
     params = api.CUDA_MEMCPY2D()
     params.srcMemoryType, params.srcDevice, params.srcPitch = api.CUmemorytype.CU_MEMORYTYPE_DEVICE, memory, width * 4
     params.dstMemoryType, params.dstArray = api.CUmemorytype.CU_MEMORYTYPE_ARRAY, array

@@ -1,4 +1,4 @@
-"""What dragging on the picture does to the scene: moves on the seed plane, moves the picture, turns and scales it."""
+"""What dragging on the image does to the scene: moves the latent, or translates, rotates and scales the image."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from session.scene import moved
 Point = tuple[float, float]
 Drag = Callable[[Scene, Point, Point, Point, float], Scene]
 FIELDS = describe(Transform)
-SEEDS_PER_WIDTH = 2.0  # dragging across the whole picture goes this far on the seed plane
+SEEDS_PER_WIDTH = 2.0  # a drag across the whole image moves this far on the seed plane
 
 
 def latent(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
-    """Move on the seed plane by as much as the hand moved; `width` is one image width in points."""
+    """Move the latent on the seed plane by the mouse's motion; `width` is one image width in points."""
     scale = SEEDS_PER_WIDTH / width
     dx, dy = (after[0] - before[0]) * scale, (after[1] - before[1]) * scale
     return replace(scene, latent=moved(scene.latent, dx, dy))
 
 
 def move(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
-    """Translate so that the picture stays under the hand."""
+    """Translate so that the image follows the mouse."""
     old = scene.transform
     x = old.translate_x + (after[0] - before[0]) / width
     y = old.translate_y + (after[1] - before[1]) / width
@@ -33,11 +33,11 @@ def move(scene: Scene, before: Point, after: Point, center: Point, width: float)
 
 
 def turn(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:
-    """Turn and scale about the picture's centre, wherever it was moved to, so that it stays under the hand."""
+    """Rotate and scale about the image's center (translated with it), so that the image follows the mouse."""
     old = scene.transform
     pivot = center[0] + old.translate_x * width, center[1] + old.translate_y * width
     (ax, ay), (bx, by) = ((point[0] - pivot[0], point[1] - pivot[1]) for point in (before, after))
-    near = 0.02 * width  # closer to the pivot than this a hand cannot be followed
+    near = 0.02 * width  # so close to the pivot the angle is too noisy
     if math.hypot(ax, ay) < near or math.hypot(bx, by) < near:
         return scene
     by_degrees = -math.degrees(math.atan2(ax * by - ay * bx, ax * bx + ay * by))  # y points down on a screen
@@ -51,7 +51,7 @@ LABELS = {"latent": "Latent", "move": "Move", "turn": "Turn", "pan": "Pan"}
 
 
 def readout(tool: str, scene: Scene) -> str:
-    """What a drag changes, in numbers."""
+    """The values that a drag changes, as text."""
     latent_, transform = scene.latent, scene.transform
     if tool == "latent":
         return f"seed {latent_.seed}   x {latent_.x:+.2f}   y {latent_.y:+.2f}".replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""What lies over the canvas for a while: the keys, the facts about the program, the first hint, a network loading."""
+"""Temporary overlays of the canvas: keys, about, the first hint, progress of a network that is loading."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ MOUSE = (
 
 
 def draw_hint(box: Box) -> None:
-    """What can be done, until the first touch."""
+    """Show how to start, until the first input."""
     ui.register_item("Hint", draw_line(box, HINT))
 
 
 def draw_line(box: Box, text: str) -> tuple[float, float, float, float]:
-    """One line at the foot of the canvas; the rectangle that it takes."""
+    """Draw one line of text at the bottom of the canvas; return its rectangle."""
     size, pad = imgui.calc_text_size(text), ui.em(0.7)
     low = (round(box[0] + (box[2] - size.x) / 2 - pad), round(box[1] + box[3] - size.y - 2.4 * pad))
     high = (low[0] + size.x + 2 * pad, low[1] + size.y + 1.2 * pad)
@@ -55,7 +55,7 @@ def draw_line(box: Box, text: str) -> tuple[float, float, float, float]:
 
 
 def draw_corner_label(box: Box, text: str) -> None:
-    """A word in the upper right corner of the canvas."""
+    """Draw a label in the upper right corner of the canvas."""
     size, pad = imgui.calc_text_size(text), ui.em(0.4)
     low = (round(box[0] + box[2] - size.x - 4 * pad), round(box[1] + 2 * pad))
     high = (low[0] + size.x + 2 * pad, low[1] + size.y + pad)
@@ -66,7 +66,7 @@ def draw_corner_label(box: Box, text: str) -> None:
 
 
 def draw_waiting(box: Box, context: PanelContext, cancel: Callable[[], None] | None) -> None:
-    """What is on its way, at the foot of the canvas; where there is no picture yet, in its middle, or why not."""
+    """Draw the progress of loading; without an image yet, the state or the problem in the middle of the canvas."""
     if context.progress is not None:
         _progress(box, context.progress, cancel)
     elif context.result is None:
@@ -80,7 +80,7 @@ def draw_waiting(box: Box, context: PanelContext, cancel: Callable[[], None] | N
 
 
 def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | None) -> None:
-    """A box with a bar, in a child window so that it takes the clicks and not the canvas below it."""
+    """Draw a progress bar in a child window, so that it takes the clicks and not the canvas below it."""
     width = min(ui.em(30), box[2] - ui.em(2))
     imgui.set_cursor_screen_pos((round(box[0] + (box[2] - width) / 2), round(box[1] + box[3] - ui.em(5.2))))
     imgui.push_style_color(imgui.Col_.child_bg, theme.color_vec("popup", 0.92))
@@ -109,13 +109,13 @@ def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | N
 
 
 def _indeterminate_bar(seconds: float) -> tuple[float, float]:
-    """A piece of bar that goes to and fro where nobody knows how long it takes."""
+    """Start and end of the moving part of a bar whose progress is unknown."""
     middle = 0.5 - 0.4 * math.cos(seconds * 2)
     return middle - 0.1, middle + 0.1
 
 
 def draw_keys(open_now: bool) -> bool:
-    """The list of all commands and their keys; whether it stays open."""
+    """Draw the list of commands and keys; return whether it stays open."""
     if not _begin("Keys", open_now, (ui.em(56), 0)):
         return False
     if imgui.begin_table("keys", 2):
@@ -133,7 +133,7 @@ def draw_keys(open_now: bool) -> bool:
 
 
 def draw_about(open_now: bool, context: PanelContext, version: str) -> bool:
-    """What runs here; whether it stays open."""
+    """Draw versions, device and network; return whether it stays open."""
     if not _begin("About", open_now, (ui.em(34), 0)):
         return False
     imgui.text(f"Bandlimit {version}")
@@ -151,7 +151,7 @@ def draw_about(open_now: bool, context: PanelContext, version: str) -> bool:
 
 
 def _begin(title: str, open_now: bool, size: tuple[float, float]) -> bool:
-    """A window in the middle that takes clicks from what lies under it; False where it is closed."""
+    """Begin a modal window in the center; return False where it is closed."""
     name = f"{title}###overlay {title}"
     if open_now and not imgui.is_popup_open(name):
         imgui.open_popup(name)
@@ -178,7 +178,7 @@ def _end(open_now: bool) -> bool:
 
 
 def _group(name: str) -> None:
-    """All commands of one kind."""
+    """Draw the commands of one group."""
     _title(GROUPS[name])
     for command in COMMANDS:
         if command.name.startswith(f"{name}."):

@@ -1,4 +1,4 @@
-"""Pictures on the graphics card: a texture that takes a new frame every time the renderer has one."""
+"""Streaming textures: an image on the GPU whose content changes with every result of the renderer."""
 
 from __future__ import annotations
 
@@ -12,43 +12,45 @@ from renderer.messages import GpuPlace
 
 
 class RegisteredTexture(Protocol):
-    """A texture that a card writes to."""
+    """A texture that an interop device can write to."""
 
     def release(self) -> None:
-        """Let the card forget the texture; never raises."""
+        """Unregister the texture; never raises."""
 
 
 class InteropDevice(Protocol):
-    """The GPU that both renders and draws."""
+    """The GPU that both the renderer and the window use."""
 
     def register(self, texture: int) -> RegisteredTexture: ...
 
     def copy(self, place: GpuPlace, target: Any) -> None:
-        """Queue a copy to what `register` gave.
+        """Queue a copy into a registered texture.
 
-        It waits for the picture, and OpenGL's next command and the renderer's next picture there wait for it.
+        The copy waits for the image; OpenGL's next command and the renderer's next image wait for the copy.
         """
 
     def forget(self) -> None:
-        """Close what was opened of a renderer's memory; never raises."""
+        """Close the handles of a renderer's memory; never raises."""
 
     def close(self) -> None:
         """Close everything; never raises."""
 
 
 class StreamTexture:
-    """An RGBA picture of changing content; needs a current OpenGL context, as does `close`.
+    """An RGBA image of changing content. All methods need a current OpenGL context.
 
-    It has two textures in turn: one may still be read for the frame on its way to the screen while the other is filled.
+    It alternates between two textures: one may still be read for the frame on screen while the other is filled.
     """
 
     def __init__(self) -> None:
-        from OpenGL import GL  # imported late: the driver first says to PyOpenGL how its context is made
+        from OpenGL import GL  # late: the backend sets PyOpenGL's platform first
 
         self._gl = GL
         self._textures = [_Texture(GL), _Texture(GL)]
         self._shown = 0
-        self._skip_pixel_buffer = is_software_renderer(GL)  # a copy through a pixel buffer buys nothing there
+        self._skip_pixel_buffer = is_software_renderer(
+            GL
+        )  # in software rendering a copy through a pixel buffer gains nothing
         self._buffers: list[int] = []
         self._buffer_bytes = 0
 
@@ -66,7 +68,7 @@ class StreamTexture:
         return self._textures[self._shown].height
 
     def upload(self, frame: np.ndarray) -> None:
-        """Show another frame, uint8 [H, W, 4]; the array may change as soon as this returns."""
+        """Upload an image, uint8 [H, W, 4]; the array may change as soon as this returns."""
         GL = self._gl
         frame = np.ascontiguousarray(frame)
         self._shown = 1 - self._shown
@@ -89,7 +91,7 @@ class StreamTexture:
         texture.mipmaps_stale = True
 
     def copy_from_gpu(self, place: GpuPlace, device: InteropDevice) -> None:
-        """Show another frame that lies on the GPU. What the card raises leaves the frame before in sight."""
+        """Show an image that lies in GPU memory. If the device raises, the image before stays."""
         texture = self._textures[1 - self._shown]
         if texture.device is not device or (place.width, place.height) != (texture.width, texture.height):
             texture.register(self._gl, place.width, place.height, device)
@@ -99,7 +101,7 @@ class StreamTexture:
         self._shown = 1 - self._shown
 
     def read(self) -> np.ndarray:
-        """The frame as it is in the texture, uint8 [H, W, 4]; waits for the graphics card."""
+        """Read the image back, uint8 [H, W, 4]; waits for the GPU."""
         GL = self._gl
         frame = np.empty((self.height, self.width, 4), np.uint8)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
@@ -110,11 +112,11 @@ class StreamTexture:
         return frame
 
     def set_filter(self, zoom: float) -> None:
-        """Choose the filter for a size on screen: `zoom` is screen pixels per picture pixel."""
+        """Choose the filter for a zoom in screen pixels per image pixel."""
         self._textures[self._shown].set_filter(self._gl, nearest=zoom >= 2, small=zoom < 0.5)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Free the textures and buffers."""
         for texture in self._textures:
             texture.release()
         self._gl.glDeleteTextures([texture.name for texture in self._textures if texture.name])
@@ -129,7 +131,7 @@ class StreamTexture:
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, pixels)
 
     def _upload_through_buffer(self, frame: np.ndarray, width: int, height: int) -> None:
-        """Copy into one of two pixel buffers in turn, so that the card fetches one while the next is written."""
+        """Copy into one of two pixel buffers in turn, so that the GPU reads one while the other is written."""
         GL = self._gl
         if not self._buffers:
             self._buffers = [int(name) for name in GL.glGenBuffers(2)]
@@ -148,19 +150,21 @@ class StreamTexture:
 
 
 class _Texture:
-    """One OpenGL texture, its size and how it is filtered."""
+    """One OpenGL texture with its size and filter."""
 
     def __init__(self, GL) -> None:
         self.registered: RegisteredTexture | None = None
-        self.device: InteropDevice | None = None  # with which it is registered
+        self.device: InteropDevice | None = None  # that it is registered with
         self._make(GL)
 
     def register(self, GL, width: int, height: int, device: InteropDevice) -> None:
-        """Give it memory that stays where it is, with all smaller copies, and let the card write to it."""
+        """Allocate its memory for good, with all mipmap levels, and register it with the device."""
         self._renew(GL)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)
         rgba = GL.GL_RGBA, GL.GL_UNSIGNED_BYTE
-        for level in range(max(width, height).bit_length()):  # all at once: registered memory must not move any more
+        for level in range(
+            max(width, height).bit_length()
+        ):  # all levels at once: the memory of a registered texture must not be reallocated
             size = max(width >> level, 1), max(height >> level, 1)
             GL.glTexImage2D(GL.GL_TEXTURE_2D, level, GL.GL_RGBA8, *size, 0, *rgba, None)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
@@ -168,7 +172,7 @@ class _Texture:
         self.registered, self.device = device.register(self.name), device
 
     def unregister(self, GL) -> None:
-        """Let its memory be chosen by OpenGL again."""
+        """Unregister it, so that its memory may be reallocated."""
         if self.registered is not None:
             self._renew(GL)
 
@@ -194,7 +198,7 @@ class _Texture:
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
 
     def set_filter(self, GL, nearest: bool, small: bool) -> None:
-        """Squares where pixels are large, smooth otherwise, and from smaller copies where much is left out."""
+        """Nearest neighbor for large pixels, else linear, with mipmaps where the image is shrunk a lot."""
         if (nearest, small) == self._filter and not (small and self.mipmaps_stale):
             return
         GL.glBindTexture(GL.GL_TEXTURE_2D, self.name)

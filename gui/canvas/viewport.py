@@ -1,29 +1,29 @@
-"""Where the picture lies on the canvas: pan, zoom to the cursor, fit. Plain numbers in and out."""
+"""Where the image lies on the canvas: pan, zoom about the cursor, fit. No imgui, only numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-ZOOM_STEP = 1.2  # one notch of the wheel
-MIN_WIDTH, MAX_WIDTH = 8.0, 65536.0  # screen points that a picture may be wide
-FIT_FRACTION = 0.96  # of the canvas that a fitted picture takes
+ZOOM_STEP = 1.2  # per notch of the wheel
+MIN_WIDTH, MAX_WIDTH = 8.0, 65536.0  # bounds of the image's width, in screen points
+FIT_FRACTION = 0.96  # of the canvas that a fitted image takes
 
 
 @dataclass(frozen=True)
 class ViewTransform:
-    """How the canvas is looked at. `width` is that of the picture in screen points, None fits it in.
+    """Pan and zoom of the canvas. `width` is the image's width in screen points, None fits it into the canvas.
 
-    Told by the picture's width on screen and not by a factor, so that looking at a layer of other size stays in place.
+    A width and not a factor, so that the view stays in place when a layer of another size is shown.
     """
 
     width: float | None = None
-    x: float = 0.0  # of the picture's centre from the canvas's, in points
+    x: float = 0.0  # image center relative to the canvas center, in points
     y: float = 0.0
 
 
 @dataclass(frozen=True)
 class ScreenRect:
-    """The rectangle that the picture takes on the screen, in points."""
+    """The image's rectangle on screen, in points."""
 
     left: float
     top: float
@@ -35,11 +35,11 @@ class ScreenRect:
         return self.left + self.width / 2, self.top + self.height / 2
 
 
-Box = tuple[float, float, float, float]  # left, top, width, height of the canvas in points
+Box = tuple[float, float, float, float]  # left, top, width, height of the canvas, in points
 
 
 def image_rect(view: ViewTransform, box: Box, pixels: tuple[int, int]) -> ScreenRect:
-    """Where a picture of so many pixels (width, height) lies; its corner is on whole points, so nothing shimmers."""
+    """The rectangle of an image of `pixels` (width, height); its corner is on whole points to avoid shimmering."""
     left, top, across, down = box
     width = view.width if view.width is not None else fit_width(box, pixels)
     height = width * pixels[1] / max(pixels[0], 1)
@@ -48,7 +48,7 @@ def image_rect(view: ViewTransform, box: Box, pixels: tuple[int, int]) -> Screen
 
 
 def fit_width(box: Box, pixels: tuple[int, int]) -> float:
-    """The width in points at which all of a picture is seen; a whole zoom where that costs next to no size."""
+    """The width in points at which the whole image is visible; an integer zoom where that is nearly as large."""
     width, height = max(pixels[0], 1), max(pixels[1], 1)
     zoom = min(box[2] / width, box[3] / height) * FIT_FRACTION
     if zoom % 1 < 0.05 * zoom and zoom > 1:
@@ -59,7 +59,7 @@ def fit_width(box: Box, pixels: tuple[int, int]) -> float:
 def zoom_at(
     view: ViewTransform, box: Box, pixels: tuple[int, int], factor: float, at: tuple[float, float]
 ) -> ViewTransform:
-    """Larger or smaller by a factor; what lies under the point `at` stays under it."""
+    """Zoom by a factor; the point `at` stays in place."""
     before = image_rect(view, box, pixels)
     width = min(max(before.width * factor, MIN_WIDTH), MAX_WIDTH)
     factor = width / before.width
@@ -69,10 +69,10 @@ def zoom_at(
 
 
 def pan_by(view: ViewTransform, box: Box, pixels: tuple[int, int], dx: float, dy: float) -> ViewTransform:
-    """Moved by so many points."""
+    """Pan by an offset in points."""
     return replace(view, width=image_rect(view, box, pixels).width, x=view.x + dx, y=view.y + dy)
 
 
 def actual_size(view: ViewTransform, pixels: tuple[int, int], density: float) -> ViewTransform:
-    """One picture pixel on one screen pixel; `density` is screen pixels a point."""
+    """Zoom to one image pixel per screen pixel; `density` is screen pixels per point."""
     return replace(view, width=pixels[0] / density, x=0.0, y=0.0)

@@ -1,4 +1,4 @@
-"""Pictures on the screen: asks the renderer when a scene has changed, takes its answers, keeps each in a texture."""
+"""The window's views: requests images from the renderer when scenes change and holds the results in textures."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from renderer.messages import (
 from session import Scene
 
 CANVAS = "canvas"
-HISTORY = 240  # pictures whose timing is kept for the plot
-EXACT_AFTER = 0.15  # seconds without a change after which a preview is followed by the exact picture
-OUTDATED_AFTER = 0.8  # seconds without a new picture, at least, before the old one is dimmed
-_ids = itertools.count(1)  # of the whole process: a renderer may outlive a window and serve the next
+HISTORY = 240  # images whose timing is plotted
+EXACT_AFTER = 0.15  # seconds without a change after which a preview is replaced by the exact image
+OUTDATED_AFTER = 0.8  # seconds without a new image after which the old one is dimmed, at least
+_ids = itertools.count(1)  # unique in the process, since a renderer may serve several windows one after the other
 
 
 class Client(Protocol):
-    """The renderer as the window knows it; nothing here blocks."""
+    """The renderer's client as the window uses it; no method blocks."""
 
     @property
     def offer(self) -> GpuOffer | None: ...
@@ -50,20 +50,20 @@ class Client(Protocol):
 
 @dataclass
 class ViewState:
-    """One view: what was asked, what has come, and the texture that holds it."""
+    """One view: the newest request, the newest answer, and the texture that holds its image."""
 
     request: RenderRequest | None = None
     requested_at: float = 0.0
-    waiting_since: float | None = None  # None where the newest request is answered
+    waiting_since: float | None = None  # None: the newest request is answered
     texture: StreamTexture | None = None
     result: RenderResult | None = None
-    is_opaque: bool = False  # no pixel lets the ground through
+    is_opaque: bool = False  # no pixel is transparent
     problem: RenderFailure | None = None
     requested_in_frame: bool = True
 
     @property
     def pixels(self) -> np.ndarray:
-        """The picture, uint8 [H, W, 4]; there must be one. Needs the OpenGL context."""
+        """The image, uint8 [H, W, 4]; there must be one. Needs the OpenGL context."""
         assert self.result is not None and self.texture is not None
         return self.result.frame.copy() if self.result.place is None else self.texture.read()
 
@@ -74,7 +74,7 @@ class ViewState:
 
 @dataclass
 class RateMeter:
-    """How fast pictures come."""
+    """Image rate, stage timings and latency."""
 
     timings: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=HISTORY))
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=120))
@@ -92,14 +92,17 @@ class RateMeter:
 
 
 def events_per_second(moments: deque[float], window: float = 2.0) -> float:
-    """Events per second over the last `window` seconds, from their moments by time.perf_counter."""
+    """Events per second over the last `window` seconds, from their times by time.perf_counter."""
     now = time.perf_counter()
     recent = [moment for moment in moments if now - moment < window]
     return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 and recent[-1] > recent[0] else 0.0
 
 
 class ViewManager:
-    """All pictures of a window; needs its OpenGL context. `tell(answer)` hears of failures and of a lost renderer."""
+    """All views of a window. Needs its OpenGL context.
+
+    `on_problem(answer)` is called for a failed request and for a renderer that ended.
+    """
 
     def __init__(self, client: Client, on_problem: Callable[[RenderFailure | RendererLost], None]) -> None:
         self.canvas = ViewState()
@@ -107,7 +110,7 @@ class ViewManager:
         self.progress: RenderProgress | None = None
         self.meter = RateMeter()
         self.interop = GpuInterop()
-        self.answer_count = 0  # that the renderer has given so far
+        self.answer_count = 0  # answers received so far
         self._client = client
         self._on_problem = on_problem
         self._secondary: dict[str, ViewState] = {}
@@ -119,39 +122,39 @@ class ViewManager:
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when an answer is due, by time.perf_counter; None: none is."""
+        """When the oldest unanswered request was sent, by time.perf_counter; None: all are answered."""
         since = (shown.waiting_since for shown in (self.canvas, *self._secondary.values()))
         return min((moment for moment in since if moment is not None), default=None)
 
     @property
     def awaiting_exact(self) -> bool:
-        """Whether what was asked for is in sight as a preview, and the exact picture is still to be asked for."""
+        """Whether the canvas shows a preview of the newest request, and the exact image is still to be requested."""
         request, result = self.canvas.request, self.canvas.result
         return result is not None and result.preview and request is not None and request.id == result.id
 
     @property
     def transport(self) -> str:
-        """Which way the picture in sight has come, in words."""
+        """How the image on the canvas got here, in words."""
         result = self.canvas.result
         if self.interop.device is not None and result is not None and result.place is None:
-            return "through main memory"  # computed elsewhere than on the GPU that is shared
+            return "through main memory"  # computed on another device than the shared GPU
         return self.interop.transport
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the picture in sight has not been what was asked for, for longer than a moment."""
+        """Whether the canvas has shown another scene than the requested one for longer than OUTDATED_AFTER."""
         since, result = self.canvas.waiting_since, self.canvas.result
         if self.canvas.problem is not None:
             return True
         if result is not None and result.preview and self.canvas.request and self.canvas.request.scene == result.scene:
-            return False  # only finer
+            return False  # only the exact version of it is awaited
         usual = 3e-3 * result.timing.get("total", 0.0) if result else 0.0
         return since is not None and time.perf_counter() - since > max(OUTDATED_AFTER, usual)
 
     def request_canvas(self, scene: Scene, moving: bool = False) -> None:
-        """Ask for the canvas; does nothing where this very scene was asked for already.
+        """Request the canvas's image, unless this scene has been requested already.
 
-        `moving`: a hand is at it, and a preview will do; the exact picture is asked for when it has rested.
+        `moving`: a drag is in progress and a preview will do; EXACT_AFTER the last change the exact image follows.
         """
         request = self.canvas.request
         if (
@@ -165,7 +168,7 @@ class ViewManager:
         self._request(CANVAS, self.canvas, scene, moving)
 
     def request_view(self, name: str, scene: Scene) -> SecondaryView | None:
-        """A second picture beside the canvas, None until it is ready; forgotten when no frame asks for it."""
+        """Request an image besides the canvas; None until it is ready. A view that no frame requests is freed."""
         shown = self._secondary.setdefault(name, ViewState())
         shown.requested_in_frame = True
         self._request(name, shown, scene)
@@ -175,14 +178,14 @@ class ViewManager:
         return SecondaryView(texture.name, texture.width, texture.height, result)
 
     def reload(self, path: str) -> None:
-        """Read the network of this path again and show what it makes now."""
+        """Read the network of a path again and render its views anew."""
         for shown in (self.canvas, *self._secondary.values()):
             if shown.request is not None and shown.request.scene.model.path == path:
                 shown.waiting_since = time.perf_counter()
         self._client.reload(path)
 
     def forget_unused(self) -> None:
-        """Free the views that this frame did not ask for."""
+        """Free the views that this frame did not request."""
         for name in [name for name, shown in self._secondary.items() if not shown.requested_in_frame]:
             self._secondary.pop(name).close()
             self._client.forget(name)
@@ -190,23 +193,23 @@ class ViewManager:
             shown.requested_in_frame = False
 
     def poll(self) -> bool:
-        """Take what has come; whether anything changed."""
+        """Receive the renderer's answers; return whether there were any."""
         answers = self._client.poll()
         self.answer_count += len(answers)
         if any(isinstance(answer, RendererLost) for answer in answers):
-            self.interop.forget()  # before what the next renderer offers is tried
+            self.interop.forget()  # before the next renderer's offer is tested
         if (decision := self.interop.try_offer(self._client.offer)) is not None:
             self._client.share(*decision)
         for answer in answers:
             if isinstance(answer, RendererLost):
-                self._on_problem(answer)  # the client itself asks the next renderer for what is still due
+                self._on_problem(answer)  # the client resubmits the unanswered requests to the next renderer
                 self.progress = None
                 continue
             shown = self.canvas if answer.view == CANVAS else self._secondary.get(answer.view)
             if shown is None or shown.request is None:
                 continue
             if isinstance(answer, RenderProgress):
-                if shown is self.canvas:  # thumbnails load quietly
+                if shown is self.canvas:  # loading for thumbnails is not shown
                     self.progress = answer
             elif isinstance(answer, RenderFailure):
                 self._fail(shown, answer)
@@ -215,7 +218,7 @@ class ViewManager:
         return bool(answers)
 
     def close(self) -> None:
-        """Free the textures; the client is not ours."""
+        """Free the textures; the client stays open."""
         for shown in (self.canvas, *self._secondary.values()):
             shown.close()
         if (bus := self.interop.close()) is not None:
@@ -251,13 +254,13 @@ class ViewManager:
             self.meter.note({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
 
     def _copy_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
-        """Whether that worked; where not, pictures come through main memory from now on, this one too."""
+        """Return whether the copy worked; if not, images come through main memory from now on, this one too."""
         device = self.interop.device
         try:
             if device is not None:
                 texture.copy_from_gpu(place, device)
                 return True
-        except Exception as error:  # noqa: BLE001 - whatever it was, there is the other way
+        except Exception as error:  # noqa: BLE001 - after any error images go through main memory
             self._client.share(place.bus, False)
             self.interop.fail(error)
         self._client.again()
@@ -265,13 +268,13 @@ class ViewManager:
 
     def _fail(self, shown: ViewState, failure: RenderFailure) -> None:
         self._mark_answered(shown, failure.id, time.perf_counter())
-        if shown.waiting_since is None:  # an older request's trouble is no news
+        if shown.waiting_since is None:  # the failure of an outdated request does not matter
             shown.problem = failure
         if shown is self.canvas:
             self.progress = None
             self._on_problem(failure)
 
     def _mark_answered(self, shown: ViewState, answered: int, at: float) -> None:
-        """Note that a request is answered: nothing is waited for, or only since now."""
+        """Note that a request is answered."""
         newest = shown.request is not None and answered >= shown.request.id
         shown.waiting_since = None if newest else at

@@ -1,4 +1,4 @@
-"""What a folder holds, as the file browser shows it: folders first, then the files that can be opened."""
+"""The content of a folder for the file dialog: folders first, then the files that can be opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?\.(?:pkl|safetensors)
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a listing."""
+    """One line of the listing."""
 
     name: str
     path: Path
@@ -26,7 +26,7 @@ class Entry:
 
 
 def list_entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
-    """Folders and files with one of the suffixes, by name. Raises OSError where the folder cannot be read."""
+    """List folders and files with one of the suffixes, by name. Raises OSError where the folder cannot be read."""
     entries: list[Entry] = []
     with os.scandir(folder) as scan:
         for item in scan:
@@ -35,19 +35,19 @@ def list_entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
             if item.name.startswith("."):
                 continue
             try:
-                item.name.encode()  # a name that is no text cannot be shown
+                item.name.encode()  # names that are not valid Unicode cannot be shown
                 is_folder = item.is_dir()
                 if not is_folder and not item.name.lower().endswith(tuple(suffixes)):
                     continue
                 stat = item.stat()
-            except (OSError, UnicodeEncodeError):  # a dangling link, or gone meanwhile
+            except (OSError, UnicodeEncodeError):  # a dangling link, or deleted meanwhile
                 continue
             entries.append(Entry(item.name, Path(item.path), is_folder, stat.st_size, stat.st_mtime))
     return tuple(sorted(entries, key=lambda entry: (not entry.is_folder, _natural_key(entry.name))))
 
 
 def newest_snapshot(folder: Path) -> str:
-    """Name of the snapshot with the highest number in a run folder; "" where it is no run folder."""
+    """The file name of the newest snapshot in a run folder; "" where there is none."""
     best, name = (-1, 0), ""
     for place in (folder, folder / "snapshots"):
         try:
@@ -62,7 +62,7 @@ def newest_snapshot(folder: Path) -> str:
 
 
 def format_size(size: int) -> str:
-    """Bytes as people read them: "1.2 GB"."""
+    """Bytes as text: "1.2 GB"."""
     if size < 1000:
         return f"{size} B"
     power = min(math.floor(math.log10(size) / 3 + 1e-4), 4)  # 999.8 kB reads as 1.0 MB
@@ -71,6 +71,6 @@ def format_size(size: int) -> str:
 
 
 def _natural_key(name: str) -> tuple[tuple[int, str], ...]:
-    """A sort key in which snapshot-9 stands before snapshot-10."""
+    """A sort key in which snapshot-9 comes before snapshot-10."""
     parts = re.findall(r"\d+|\D+", name.lower())
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)

@@ -1,6 +1,6 @@
-"""Where the panels stand: sections of a left and a right column, tabs at the bottom, or windows of their own.
+"""The layout of panels: sections of a left and a right column, tabs of a drawer at the bottom, floating windows.
 
-The columns and every floating panel can be docked anywhere; what is folded, floating or open is remembered.
+Columns and floating panels can be docked anywhere; which panels are folded, floating or open is saved.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gui.style import fonts, theme
 WINDOWS = {"left": "Controls###left", "right": "Look inside###right"}
 CANVAS = "Picture###canvas"
 LEFT, RIGHT = 21.5, 21.5  # em: widths of the columns at the first start
-HANDLE = 4.0  # pixels of the line that sizes the drawer
+HANDLE = 4.0  # pixels of the line that resizes the drawer
 
 DrawPanel = Callable[[Panel], None]
 
 
 def draw_dock_space(size: tuple[float, float], rebuild: bool) -> None:
-    """The space that columns and canvas are docked in; `anew` puts them where they are at the first start."""
+    """Draw the dock space of columns and canvas; `rebuild` restores the first layout."""
     flags = imgui.DockNodeFlags_.auto_hide_tab_bar
     name = imgui.get_id("space")
     if rebuild or imgui.internal.dock_builder_get_node(name) is None:
@@ -34,7 +34,7 @@ def draw_dock_space(size: tuple[float, float], rebuild: bool) -> None:
 
 
 def rescale(ratio: float) -> None:
-    """Make the columns wider or narrower along with the text in them."""
+    """Scale the width of the columns with the text."""
     for title in WINDOWS.values():
         window = imgui.internal.find_window_by_name(title)
         node = window.dock_node if window is not None else None
@@ -45,7 +45,7 @@ def rescale(ratio: float) -> None:
 def draw_column(
     side: str, panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel, is_modified: Callable[[Panel], bool]
 ) -> Preferences:
-    """One column of sections that fold; returns the preferences as the person left them."""
+    """Draw one column of foldable sections; return the changed preferences."""
     imgui.begin(WINDOWS[side], None, imgui.WindowFlags_.no_collapse)
     for panel in panels:
         if panel.dock == side and panel.title not in prefs.floating:
@@ -61,7 +61,7 @@ def draw_column(
 
 
 def draw_floating(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel) -> Preferences:
-    """Panels in windows of their own; closing one puts it back into its column."""
+    """Draw the floating panels; closing one returns it to its column."""
     for panel in panels:
         if panel.title in prefs.floating:
             imgui.set_next_window_size((ui.em(22), ui.em(24)), imgui.Cond_.first_use_ever)
@@ -77,13 +77,13 @@ def draw_floating(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel) 
 
 
 def drawer_height(panels: Sequence[Panel], prefs: Preferences) -> float:
-    """How many pixels the bottom takes: one line, and the panel that stands open."""
+    """The drawer's height in pixels: the line of tabs, and the open panel."""
     line = imgui.get_frame_height() + HANDLE
     return line + (ui.em(prefs.drawer_height) if _open_panel(panels, prefs) else 0)
 
 
 def draw_drawer(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel, height: float) -> Preferences:
-    """The bottom, `height` pixels of it: a line of tabs; a click opens one upwards, another click folds it."""
+    """Draw the drawer, `height` pixels high: a click on a tab opens its panel, another click closes it."""
     open_panel = _open_panel(panels, prefs)
     corner, width = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
     imgui.get_window_draw_list().add_line(corner, (corner.x + width, corner.y), theme.color("line"))
@@ -116,13 +116,13 @@ def draw_drawer(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel, he
 
 @contextmanager
 def canvas_window() -> Iterator[None]:
-    """The docked window that the picture is drawn in; it has no tab of its own."""
+    """The docked window of the canvas; it has no tab."""
     kind = imgui.WindowClass()
     kind.dock_node_flags_override_set = int(imgui.internal.DockNodeFlagsPrivate_.no_tab_bar)
     imgui.set_next_window_class(kind)
     imgui.push_style_var(imgui.StyleVar_.window_padding, (0, 0))
     flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse | imgui.WindowFlags_.no_collapse
-    imgui.begin(CANVAS, None, flags | imgui.WindowFlags_.no_background)  # the canvas paints its own, once
+    imgui.begin(CANVAS, None, flags | imgui.WindowFlags_.no_background)  # the canvas paints its own background, once
     imgui.pop_style_var()
     try:
         yield
@@ -146,7 +146,7 @@ def _tab(panel: Panel, active: bool) -> bool:
 
 
 def _header(panel: Panel, open_now: bool, is_modified: bool, prefs: Preferences) -> tuple[bool, Preferences]:
-    """The line that heads a section: whether it was clicked, and the preferences after its menu."""
+    """Draw the header of a section; return whether it was clicked, and the preferences after its context menu."""
     imgui.push_id(f"header {panel.title}")
     width, height = imgui.get_content_region_avail().x, imgui.get_frame_height()
     corner, draw = imgui.get_cursor_screen_pos(), imgui.get_window_draw_list()
@@ -192,6 +192,6 @@ def _build(name: int, size: tuple[float, float]) -> None:
 
 
 def _split(node: int, side: imgui.Dir, share: float) -> tuple[int, int]:
-    """Cut a part off a node: the part, and what is left."""
+    """Split a part off a node; return the part and the remainder."""
     result = imgui.internal.dock_builder_split_node(node, side, share)
     return result.id_at_dir, result.id_at_opposite_dir

@@ -1,4 +1,4 @@
-"""Keeps a panel that raises from taking the window with it: its place shows the error, all others go on."""
+"""Shows the error of a panel that raises in the panel's place, so that the rest of the window goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def draw_guarded(title: str, draw: Callable[[], T], fallback: T) -> T:
-    """What `draw()` returns; where it raises, its error in its place, and `otherwise`."""
+    """Return what `draw()` returns; if it raises, show the error and return `fallback`."""
     result = fallback
 
     def call() -> None:
@@ -31,7 +31,7 @@ def draw_guarded(title: str, draw: Callable[[], T], fallback: T) -> T:
 
 
 def run_guarded(draw: Callable[[], None]) -> Exception | None:
-    """What `draw()` raises, if anything; what it left open (groups, colours, tables) is closed for it."""
+    """Call `draw()` and return what it raises, if anything; imgui's stacks (groups, colors, tables) are restored."""
     state = imgui.internal.ErrorRecoveryState()
     imgui.internal.error_recovery_store_state(state)
     try:
@@ -45,5 +45,5 @@ def run_guarded(draw: Callable[[], None]) -> Exception | None:
 
 
 def format_traceback(error: Exception) -> str:
-    """For a bug report."""
+    """The traceback as text, for a bug report."""
     return "".join(traceback.format_exception(error))

@@ -1,4 +1,4 @@
-"""The file browser: opens networks, run folders and sessions, and names the file that a session is saved to."""
+"""The file dialog: opens networks, run folders and sessions, and names the file that a session is saved to."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SESSIONS = (".yaml", ".yml", ".png")
 
 @dataclass(frozen=True)
 class DialogKind:
-    """One use of the browser."""
+    """One use of the dialog."""
 
     title: str
     suffixes: tuple[str, ...]
-    verb: str  # on its button
-    hint: str  # in the empty path field
+    verb: str  # label of its button
+    hint: str  # shown in the empty path field
     saves: bool = False
-    runs: bool = False  # a folder may be chosen as a run
+    runs: bool = False  # a run folder may be chosen
 
 
 OPEN_NETWORK = DialogKind("Open network", NETWORKS, "Open", "Path, URL or run folder", runs=True)
@@ -36,7 +36,7 @@ SAVE_SESSION = DialogKind("Save session", (".yaml", ".yml"), "Save", "Name of th
 
 
 class FileDialog:
-    """A dialog in the middle of the window; calls back with what was chosen."""
+    """A modal dialog that calls back with the chosen path."""
 
     def __init__(self) -> None:
         self.kind: DialogKind | None = None
@@ -49,19 +49,19 @@ class FileDialog:
         self._confirm_replace = self._focus_path = False
 
     def open(self, kind: DialogKind, folder: str, recents: Sequence[str], choose: Callable[[str], None]) -> None:
-        """Show the browser; `choose(path)` is called once if the person decides."""
+        """Show the dialog; `choose(path)` is called once if a path is chosen."""
         self.kind, self._on_choice, self._recents = kind, choose, recents if kind.runs else ()
         self._path_text = "session.yaml" if kind.saves else ""
         start = platform_dirs.expand_home(folder)
         self._open_folder(start if folder and platform_dirs.is_folder(start) else platform_dirs.working_folder())
 
     def cancel(self) -> None:
-        """Close it without a choice, also where it could not be drawn to its end."""
+        """Close it without a choice, also after an error while it was drawn."""
         self.kind = None
         imgui.internal.close_popup_to_level(0, True)
 
     def draw(self) -> None:
-        """Draw it while it is open."""
+        """Draw the dialog while it is open."""
         kind = self.kind
         if kind is None:
             return
@@ -89,7 +89,7 @@ class FileDialog:
             self._on_choice(chosen)
 
     def _contents(self, kind: DialogKind) -> str | None:
-        """All of the dialog: what was chosen, "" where it was left, None while it goes on."""
+        """Draw the contents; return the chosen path, "" after Cancel, None while it stays open."""
         entered = self._path_row(kind)
         foot = imgui.get_frame_height() + ui.em(0.9)
         imgui.begin_child("places", (ui.em(13), -foot))
@@ -103,7 +103,7 @@ class FileDialog:
         imgui.pop_style_color()
         imgui.dummy((0, ui.em(0.1)))
         chosen = self._buttons(kind, entered or picked)
-        self._focus_path = self._focus_path or (entered and chosen is None)  # the hands stay on the keys
+        self._focus_path = self._focus_path or (entered and chosen is None)  # keep the focus in the path field
         return chosen
 
     def _path_row(self, kind: DialogKind) -> bool:
@@ -144,7 +144,7 @@ class FileDialog:
             ui.tooltip(path)
 
     def _files(self, kind: DialogKind) -> bool:
-        """The listing; whether a file was chosen outright by a double click or Enter."""
+        """Draw the listing; return whether a file was chosen by double click."""
         if self._problem:
             ui.problem(self._problem)
         wanted = self._filter.lower()
@@ -196,7 +196,7 @@ class FileDialog:
         return self._resolve(kind, pressed) if pressed or decided else None
 
     def _resolve(self, kind: DialogKind, pressed: bool) -> str | None:
-        """What the person means: a path to take, or None and the browser goes on (into a folder, or with a word)."""
+        """Return the typed path, or None where the dialog stays open: a folder was entered, or there is a problem."""
         typed = self._path_text.strip()
         if "://" in typed and kind.runs:
             return typed
@@ -228,8 +228,8 @@ class FileDialog:
             self._path_text = str(entry.path)
 
     def _open_folder(self, folder: Path) -> None:
-        """Show another folder; where it cannot be read, say so and stay."""
-        self._confirm_replace = False  # that was about a file of another folder, or of another time
+        """Show another folder; where it cannot be read, show the problem and stay."""
+        self._confirm_replace = False  # the warning was about a file of the other folder
         suffixes = self.kind.suffixes if self.kind else ()
         try:
             self._entries = directory_listing.list_entries(folder.resolve(), suffixes)
@@ -251,7 +251,7 @@ def _heading(text: str) -> None:
 
 
 def _right_aligned(text: str, back: float) -> None:
-    """Quiet text in the line of the last item, right-aligned `back` em from the edge."""
+    """Draw dim text on the line of the last item, right-aligned `back` em from the edge."""
     right = imgui.get_window_width() - imgui.get_style().window_padding.x - ui.em(back)
     imgui.same_line(right - imgui.calc_text_size(text).x)
     imgui.text_colored(theme.color_vec("faint"), text)

@@ -1,4 +1,4 @@
-"""The menu bar: every command, and at the right what is being looked at."""
+"""The menu bar: every command, and at the right what the canvas shows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SCALES = (0.85, 1.0, 1.25, 1.5, 2.0)
 
 
 def draw(context: PanelContext, titles: Sequence[str], checked: dict[str, bool], disabled: set[str]) -> float:
-    """Draw the bar and return its height.
+    """Draw the menu bar and return its height.
 
-    `titles` are those of the panels, `ticked` says which commands are switches, `off` which cannot be used.
+    `titles` are those of the panels, `checked` maps toggling commands to their state, `disabled` are command names.
     """
     if not imgui.begin_main_menu_bar():
         return 0.0
@@ -51,7 +51,7 @@ def draw(context: PanelContext, titles: Sequence[str], checked: dict[str, bool],
 
 
 def title_text(context: PanelContext) -> str:
-    """What is being looked at: "demo · lava · 128 × 128", or "class 2" where the classes have no names."""
+    """What the canvas shows: "demo · lava · 128 × 128", or "class 2" where the classes have no names."""
     model, result = context.model, context.result
     if model is None or result is None:
         return ""
@@ -112,7 +112,7 @@ def _recents_menu(context: PanelContext) -> None:
 
 
 def _floating_menu(context: PanelContext, titles: Sequence[str]) -> None:
-    """Each panel may leave its column; then it can be docked wherever there is room."""
+    """Draw the submenu that floats panels and docks them again."""
     floating = tuple(context.settings.get("floating") or ())
     if imgui.begin_menu("Panels in windows of their own"):
         for title in titles:

@@ -1,4 +1,4 @@
-"""Keys of the commands: "ctrl+shift+s" as imgui knows it, and which command was pressed in this frame."""
+"""Keyboard shortcuts: "ctrl+shift+s" as an imgui key chord, and which commands were pressed in this frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imgui_bundle import imgui
 from gui.commands import COMMANDS
 
 NAMES = {
-    "+": imgui.Key.equal,  # where plus needs Shift, the unshifted key serves too
+    "+": imgui.Key.equal,  # where plus needs Shift, the key without Shift works too
     "-": imgui.Key.minus,
     "esc": imgui.Key.escape,
     **{str(digit): imgui.Key(int(imgui.Key._0) + digit) for digit in range(10)},
@@ -25,13 +25,13 @@ EXTRA_KEYS = {
 CLAIMED_KEYS = (
     imgui.Key.tab,
     imgui.Key.space,
-)  # else imgui walks through the fields with one, and presses with the other
+)  # otherwise imgui navigates with Tab and presses buttons with Space
 REPEATING_COMMANDS = ("edit.undo", "edit.redo", "view.zoom_in", "view.zoom_out")  # while the key is held
 
 
 @cache
 def chord(keys: str) -> int:
-    """The imgui key chord of a text such as "ctrl+shift+s", "space", "+" or "f1". Raises KeyError for no key."""
+    """The imgui key chord of a text such as "ctrl+shift+s", "space", "+" or "f1". Raises KeyError."""
     *modifiers, last = _split_keys(keys)
     value = int(NAMES[last] if last in NAMES else imgui.Key[last])
     for modifier in modifiers:
@@ -40,13 +40,13 @@ def chord(keys: str) -> int:
 
 
 def key_label(keys: str) -> str:
-    """The keys as a person reads them: "Ctrl+Shift+S"; on a Mac with Cmd, which imgui takes for Ctrl there."""
+    """A shortcut as shown to the user: "Ctrl+Shift+S"; with Cmd on a Mac, where imgui treats Cmd as Ctrl."""
     control = "Cmd" if sys.platform == "darwin" else "Ctrl"
     return "+".join(control if part == "ctrl" else part.capitalize() for part in _split_keys(keys))
 
 
 def pressed_commands() -> Iterator[str]:
-    """Names of the commands whose keys went down in this frame; none while something is typed, dragged or asked."""
+    """Names of the commands whose keys were pressed in this frame; none while typing, dragging or in a popup."""
     if not _accepts_shortcuts():
         return
     for key in CLAIMED_KEYS:
@@ -61,7 +61,7 @@ def pressed_commands() -> Iterator[str]:
 
 
 def escape_pressed() -> bool:
-    """Whether Esc went down for nobody else: a field that is typed into or a dialog takes it first."""
+    """Whether Esc was pressed and no text field or dialog takes it."""
     return _accepts_shortcuts() and not imgui.is_any_item_active() and imgui.is_key_pressed(imgui.Key.escape, False)
 
 

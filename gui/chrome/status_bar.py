@@ -1,4 +1,4 @@
-"""The line at the bottom: where it runs, how fast, and where the time goes."""
+"""The status bar at the bottom: device, image rate, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAGES = ("mapping", "synthesis", "picture", "upload")
 
 
 def draw(context: PanelContext) -> None:
-    """Draw the line at the cursor; numbers stand in fixed columns so that nothing jumps."""
+    """Draw the bar at the cursor; numbers are in fixed columns so that nothing shifts."""
     imgui.set_cursor_pos((imgui.get_cursor_pos_x() + ui.em(0.6), imgui.get_cursor_pos_y() + ui.em(0.2)))
     model, result = context.model, context.result
     if model is None or result is None:
@@ -39,7 +39,7 @@ def _text(text: str) -> None:
 
 
 def _column(text: str, width: float) -> None:
-    """A cell as wide as the largest number it may hold."""
+    """Draw a cell as wide as its largest number."""
     imgui.same_line(0, ui.em(1.2))
     start = imgui.get_cursor_pos_x()
     _text(text)

@@ -1,4 +1,4 @@
-"""Short messages in the corner of the canvas that go away by themselves; errors stay longer and can be copied."""
+"""Toasts: short messages in the corner of the canvas that disappear by themselves; errors stay longer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FADE = 0.4  # seconds
 
 @dataclass(frozen=True)
 class Toast:
-    """One message; `details` can be copied, `left` is how many seconds it stays."""
+    """One message; `details` can be copied, `left` is the number of seconds it stays."""
 
     text: str
     kind: str = "note"
@@ -27,18 +27,18 @@ class Toast:
 
 
 class Toasts:
-    """What is to be read now, oldest first."""
+    """The visible toasts, oldest first."""
 
     def __init__(self) -> None:
         self.shown: tuple[Toast, ...] = ()
 
     def show(self, text: str, kind: str = "note", details: str = "") -> None:
-        """Show a sentence; saying it again only lets it stay longer."""
+        """Show a message; a message that is shown already stays longer."""
         others = tuple(toast for toast in self.shown if toast.text != text)
         self.shown = (*others, Toast(text, kind, details, SECONDS[kind]))[-MAX_TOASTS:]
 
     def draw(self, low: tuple[float, float], high: tuple[float, float], seconds: float) -> None:
-        """Draw within the rectangle from `low` to `high`, upwards from its lower right corner."""
+        """Draw the toasts within the rectangle from `low` to `high`, upwards from its lower right corner."""
         gap, bottom = ui.em(0.75), high[1] - ui.em(0.75)
         remaining: list[Toast] = []
         for index, toast in reversed(list(enumerate(self.shown))):
@@ -50,7 +50,7 @@ class Toasts:
         self.shown = tuple(reversed(remaining))
 
     def _draw_toast(self, index: int, toast: Toast, corner: tuple[float, float]) -> tuple[float, bool, bool]:
-        """One box with its lower right corner there: its height, whether the mouse is on it, whether it was closed."""
+        """Draw one toast with its lower right corner at `corner`; return its height, hovered, closed."""
         imgui.set_next_window_pos(corner, imgui.Cond_.always, (1, 1))
         imgui.set_next_window_size((ui.em(WIDTH), 0))
         imgui.push_style_var(imgui.StyleVar_.alpha, min(1.0, toast.left / FADE))

@@ -1,1 +1,1 @@
-"""Sliders, rows, buttons and plots of the panels."""
+"""Controls of the panels: sliders, rows, buttons and plots."""

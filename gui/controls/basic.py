@@ -1,4 +1,4 @@
-"""What stands in a panel besides controls of fields: sections, buttons, facts, hints, warnings."""
+"""Parts of panels that edit no field: sections, buttons, key-value rows, hints, warnings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gui.controls import item_rects, property_row
 from gui.panel import PanelContext
 from gui.style import theme
 
-MAX_BUTTON_WIDTH = 14.0  # em: no button of a row is wider
+MAX_BUTTON_WIDTH = 14.0  # em
 
 
 @dataclass
 class _Row:
-    width: float = 0.0  # of each button; 0 is as wide as its word
+    width: float = 0.0  # of each button; 0: as wide as its label
     first: bool = True
 
 
@@ -28,7 +28,7 @@ _row: list[_Row] = []
 
 @contextmanager
 def buttons(count: int, wide: bool = False) -> Iterator[None]:
-    """Buttons of equal width side by side, from the controls' left edge; from the panel's own where `wide`."""
+    """Place buttons of equal width side by side, below the controls; below labels and controls where `wide`."""
     if not wide:
         property_row.indent()
     gap = imgui.get_style().item_inner_spacing.x
@@ -41,7 +41,7 @@ def buttons(count: int, wide: bool = False) -> Iterator[None]:
 
 
 def button(label: str, meaning: str = "", *, enabled: bool = True, why: str = "", active: bool = False) -> bool:
-    """A button; `active` shows that what it stands for is going on. Whether it was pressed."""
+    """A button; return whether it was pressed. `active` highlights it while its action is on."""
     width = 0.0
     if _row:
         if not _row[-1].first:
@@ -70,7 +70,7 @@ def command_button(
     why: str = "",
     active: bool = False,
 ) -> None:
-    """A button that asks for a command of gui/commands.py; its tooltip says the key."""
+    """A button that posts a command of gui/commands.py; its tooltip shows the key."""
     command = BY_NAME[name]
     keys = f"  ({command.keys.title()})" if command.keys else ""
     if button(label or command.title, command.meaning + keys, enabled=enabled, why=why, active=active):
@@ -78,7 +78,7 @@ def command_button(
 
 
 def section(title: str, open: bool = True, meaning: str = "") -> bool:
-    """A heading that folds what stands below it; whether it is open."""
+    """A heading that folds the section below it; return whether the section is open."""
     store, key = imgui.get_state_storage(), imgui.get_id(title)
     shown = store.get_bool(key, open)
     imgui.dummy((0, property_row.em(0.1)))
@@ -100,7 +100,7 @@ def section(title: str, open: bool = True, meaning: str = "") -> bool:
 
 
 def key_value(name: str, value: str, full: str = "") -> None:
-    """One line of a table of facts; a click copies it, the tooltip shows `full`."""
+    """One row of a table of names and values; a click copies the value, the tooltip shows `full`."""
     property_row.label(name, framed=False)
     max_width = imgui.get_content_region_avail().x
     shown = elide_middle(value, max_width) or "–"
@@ -113,12 +113,12 @@ def key_value(name: str, value: str, full: str = "") -> None:
 
 
 def elide_middle(text: str, max_width: float, measure: Callable[[str], float] | None = None) -> str:
-    """The text, its middle left out where it is wider than `room` pixels."""
+    """Replace the middle of a text by an ellipsis where it is wider than `max_width` pixels."""
     measure = measure or (lambda words: imgui.calc_text_size(words).x)
     if measure(text) <= max_width:
         return text
     low, high = 0, len(text)
-    while low < high:  # most characters that fit
+    while low < high:  # binary search for the most characters that fit
         middle = (low + high + 1) // 2
         low, high = (middle, high) if measure(_cut(text, middle)) <= max_width else (low, middle - 1)
     return _cut(text, low)
@@ -130,17 +130,17 @@ def _cut(text: str, count: int) -> str:
 
 
 def hint(text: str) -> None:
-    """A quiet sentence."""
+    """A dim sentence."""
     _wrapped_text(text, "faint")
 
 
 def warning(text: str) -> None:
-    """A sentence that should be noticed."""
+    """A sentence in the warning color."""
     _wrapped_text(text, "amber")
 
 
 def problem(text: str) -> None:
-    """A sentence about what went wrong."""
+    """A sentence in the error color."""
     _wrapped_text(text, "red")
 
 

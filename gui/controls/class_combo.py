@@ -1,4 +1,4 @@
-"""The class of a network: by its name from a list, or by its number where the classes have no names."""
+"""The row of a network's class: a list of names, or a number where the classes have no names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from session import Latent, Mixing
 from session.fields import Field, describe
 
 P = TypeVar("P", Latent, Mixing)
-MAX_VISIBLE = 12  # names; a longer list has a line to search in, and shows so many at a time
-MAX_LIST_WIDTH = 26.0  # em, of the list
+MAX_VISIBLE = 12  # names without scrolling; a longer list has a search field
+MAX_LIST_WIDTH = 26.0  # em
 
 
 @dataclass
@@ -26,11 +26,11 @@ class _Search:
     text: str = ""
 
 
-_search = _Search()  # in the list that is open: there is one at a time
+_search = _Search()  # of the open list; only one can be open
 
 
 def class_row(part: P, model: ModelInfo | None, class_of_seed: int | None = None) -> P:
-    """The row of `class_index`; `drawn` is the class that the seed has, where it is known."""
+    """The row of `class_index`; `class_of_seed` is the class drawn from the seed, where it is known."""
     count, names = (model.c_dim, model.classes) if model else (0, ())
     chosen, word = part.class_index, "" if class_of_seed is None else f" ({_name(names, class_of_seed)})"
     row: dict[str, Any] = {
@@ -48,9 +48,9 @@ def class_row(part: P, model: ModelInfo | None, class_of_seed: int | None = None
 
 
 def _name_combo(part: P, name: str, names: Sequence[str], empty: str, short: str, **row: Any) -> P:
-    """One of some names by its number, or None: reads as `short`, and stands before the first, as `empty`.
+    """Choose one of some names by index, or None: shown as `short` when closed, and as `empty` at the head of the list.
 
-    Arrow keys step what lies under the mouse, and so do - and + behind it.
+    The arrow keys step while the mouse is over it, as do the buttons - and + after it.
     """
 
     def control(field: Field, value: int | None) -> tuple[bool, int | None]:
@@ -79,7 +79,7 @@ def _name_combo(part: P, name: str, names: Sequence[str], empty: str, short: str
 
 
 def _set_list_size(text: Sequence[str], width: float) -> None:
-    """Room for the longest name, within bounds, and for some names at a time."""
+    """Make the list as wide as the longest name and MAX_VISIBLE rows high, within bounds."""
     style = imgui.get_style()
     wanted = imgui.calc_text_size(max(text, key=len)).x + 2 * style.window_padding.x + style.scrollbar_size
     width = max(min(wanted, em(MAX_LIST_WIDTH)), width)
@@ -92,7 +92,7 @@ def _list_height() -> float:
 
 
 def _draw_list(item_name: str, names: Sequence[str], empty: str, current: int) -> int:
-    """The open list; the number that is chosen in it."""
+    """Draw the open list; return the chosen index."""
     rows = [-1, *range(len(names))]
     if len(names) > MAX_VISIBLE:
         if imgui.is_window_appearing():
@@ -118,7 +118,7 @@ def _draw_list(item_name: str, names: Sequence[str], empty: str, current: int) -
 
 
 def _draw_rows(item_name: str, rows: Sequence[int], names: Sequence[str], empty: str, current: int) -> int:
-    """Those of the list that are in sight; the number that is chosen among them."""
+    """Draw the visible rows of the list; return the chosen index."""
     max_width, chosen = imgui.get_content_region_avail().x, current
     clipper = imgui.ListClipper()
     clipper.begin(len(rows))
@@ -133,7 +133,7 @@ def _draw_rows(item_name: str, rows: Sequence[int], names: Sequence[str], empty:
 
 
 def _draw_choice(item_name: str, index: int, name: str, selected: bool, max_width: float) -> bool:
-    """One line of the list; its name is no label of imgui's, which would leave out what follows ##."""
+    """Draw one row of the list; return whether it was pressed. The name is drawn apart, since labels end at ##."""
     corner = imgui.get_cursor_screen_pos()
     pressed = imgui.selectable(f"##{index}", selected)[0]
     register_item(f"{item_name} {name}")

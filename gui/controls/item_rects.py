@@ -1,6 +1,6 @@
-"""Where every control is on the screen in this frame, by name: "Truncation/psi", "Latent/Snap".
+"""The rectangle of every item on screen in this frame, by path: "Truncation/psi", "Latent/Snap".
 
-The tests' mouse aims by it, and whoever wants to bring a control into sight asks for it by the same name.
+The UI driver finds items by it, and `scroll_to` takes the same paths.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _frame = _Frame()
 
 
 def begin_frame() -> None:
-    """Forget the last frame's places; the app calls it before the first panel draws."""
+    """Forget the rectangles of the last frame; called before the first panel is drawn."""
     ITEM_RECTS.clear()
 
 
 @contextmanager
 def panel(title: str) -> Iterator[None]:
-    """Everything drawn inside belongs to the panel of that title."""
+    """Prefix the paths of the items drawn inside with the panel's title."""
     before, _frame.panel = _frame.panel, title
     imgui.push_id(title)
     try:
@@ -43,12 +43,12 @@ def panel(title: str) -> Iterator[None]:
 
 
 def item_path(name: str) -> str:
-    """The full name of a control of the panel being drawn."""
+    """The path of an item of the panel that is being drawn."""
     return f"{_frame.panel}/{name}" if _frame.panel else name
 
 
 def register_item(name: str, rectangle: Rect | None = None) -> None:
-    """Note where a control of the present panel is: by default, where the last item is."""
+    """Register the rectangle of an item of the current panel, by default that of imgui's last item."""
     if rectangle is None:
         low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
         rectangle = (low.x, low.y, high.x, high.y)
@@ -60,5 +60,5 @@ def register_item(name: str, rectangle: Rect | None = None) -> None:
 
 
 def scroll_to(full: str) -> None:
-    """Scroll its panel so that a control ("Truncation/psi") comes into sight in the next frame."""
+    """Scroll to an item ("Truncation/psi") in the next frame."""
     _frame.scroll_target = full

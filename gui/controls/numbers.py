@@ -1,6 +1,6 @@
-"""Controls for numbers: a filled bar, a field that is pulled sideways, a counter, a seed.
+"""Controls for numbers: slider, drag field, counter, seed.
 
-Every one is clamped to the field's bounds; Ctrl+click types, arrow keys nudge what lies under the mouse.
+All are clamped to the field's bounds. Ctrl+click types a value; arrow keys step the control under the mouse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DRAG_FLAGS = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_twea
 
 
 def slider(part: P, name: str, **row: Any) -> P:
-    """A number by how far a bar is filled. Ctrl+click types; arrow keys nudge under the mouse, with Shift tenfold."""
+    """A slider with a filled track. Ctrl+click types; arrow keys step, with Shift by ten."""
 
     def control(field: Field, value: float) -> tuple[bool, float]:
         bounds, step = _bounds(field), _step(field)
@@ -35,7 +35,7 @@ def slider(part: P, name: str, **row: Any) -> P:
 
 
 def drag(part: P, name: str, **row: Any) -> P:
-    """A number that is pulled sideways in fine steps. Shift is ten times finer; Ctrl+click types."""
+    """A number that is dragged sideways in fine steps. Shift is ten times finer; Ctrl+click types."""
 
     def control(field: Field, value: float) -> tuple[bool, float]:
         return _drag_float(field, value)
@@ -44,7 +44,7 @@ def drag(part: P, name: str, **row: Any) -> P:
 
 
 def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, str] = ("x", "y"), **row: Any) -> P:
-    """Two numbers that belong together on one row, each pulled sideways like `drag`; named where there is room."""
+    """Two numbers on one row, each as in `drag`; `prefixes` are shown where there is space."""
 
     def control(field: Field, value: float) -> tuple[bool, float]:
         units = max((format_value(describe(type(part))[name], -0.0) for name in names), key=len)
@@ -55,7 +55,7 @@ def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, st
 
 
 def integer(part: P, name: str, *, high: int | None = None, steps: bool = True, **row: Any) -> P:
-    """A whole number with - and + beside it; dragging sideways counts, Ctrl+click types. `high` narrows the bound."""
+    """A whole number with buttons - and +; dragging counts, Ctrl+click types. `high` lowers the upper bound."""
 
     def control(field: Field, value: int) -> tuple[bool, int]:
         low, top = (int(bound) for bound in _bounds(field))
@@ -65,7 +65,7 @@ def integer(part: P, name: str, *, high: int | None = None, steps: bool = True, 
 
 
 def optional(part: P, name: str, *, low: int, high: int, empty: str, last: bool = False, **row: Any) -> P:
-    """A whole number from low to high, or None: reads as `empty`, stands at the low end, or at the high if `last`."""
+    """A whole number from low to high, or None: shown as `empty`, and placed below low, or above high if `last`."""
 
     def control(field: Field, value: int | None) -> tuple[bool, int | None]:
         none_value = high + 1 if last else low - 1
@@ -79,7 +79,7 @@ def optional(part: P, name: str, *, low: int, high: int, empty: str, last: bool 
 
 
 def seed(part: P, name: str = "seed", **row: Any) -> P:
-    """A seed: a large whole number, typed, or stepped with - and +; it wraps round at 2^32."""
+    """A seed: typed, or stepped with - and +; wraps around at 2^32."""
 
     def control(field: Field, value: int) -> tuple[bool, int]:
         _, high = _bounds(field)
@@ -95,7 +95,7 @@ def seed(part: P, name: str = "seed", **row: Any) -> P:
 
 
 def format_value(field: Field, value: Any) -> str:
-    """A value as people read it: "0.70", "12.0°", "empty" has no words."""
+    """A value with its unit as shown to the user: "0.70", "12.0°"."""
     if value is None or isinstance(value, (bool, str)):
         return str(value or "")
     number = f"{value:.{_decimals(field)}f}" if field.kind is float else str(value)
@@ -118,7 +118,7 @@ def _bounds(field: Field) -> tuple[float, float]:
 
 
 def _step(field: Field) -> float:
-    """One nudge: the field's own fine step, or about a two-hundredth of its span; on a log scale, the low bound."""
+    """One step: the field's own fine step, or about 1/200 of its range; on a log scale, from the lower bound."""
     if field.range and field.range.fine:
         return field.range.fine
     low, high = _bounds(field)
@@ -135,15 +135,15 @@ def _format(field: Field) -> str:
 
 
 def _round_to_display(field: Field, value: float) -> float:
-    """A number from the binding's 32 bits as the one that is read on the screen."""
+    """Round a 32-bit float from imgui to the decimals on screen."""
     return round(value, _decimals(field)) + 0.0
 
 
 def arrow_key_step(changed: bool, new: Any, value: float, step: float) -> tuple[bool, Any]:
-    """Arrow keys while the mouse rests on the last item: one step, or ten with Shift."""
+    """Step by the arrow keys while the mouse is over the last item: one step, or ten with Shift."""
     if changed or not imgui.is_item_hovered() or imgui.is_item_active():
         return changed, new
-    imgui.set_item_key_owner(imgui.Key.left_arrow)  # or the keyboard focus would walk on
+    imgui.set_item_key_owner(imgui.Key.left_arrow)  # otherwise the keyboard focus moves on
     imgui.set_item_key_owner(imgui.Key.right_arrow)
     left, right = imgui.is_key_pressed(imgui.Key.left_arrow), imgui.is_key_pressed(imgui.Key.right_arrow)
     if left == right:
@@ -153,9 +153,9 @@ def arrow_key_step(changed: bool, new: Any, value: float, step: float) -> tuple[
 
 
 def _draw_track(field: Field, value: float) -> float:
-    """The ground of a slider and how far it is filled: from zero where the range holds zero inside, else from below.
+    """Draw a slider's track, filled from zero where zero lies within the range, else from its low end.
 
-    Returns where the value stands, in pixels from the left of the screen.
+    Returns the x coordinate of the value in pixels.
     """
     low, high = _bounds(field)
     corner, width, height = imgui.get_cursor_screen_pos(), imgui.calc_item_width(), imgui.get_frame_height()
@@ -185,7 +185,7 @@ def _draw_track(field: Field, value: float) -> float:
 
 
 def _draw_value_mark(edge: float) -> None:
-    """Mark where the value stands, in the accent while the hand is on it."""
+    """Draw a mark at the value, in the accent color while it is dragged."""
     imgui.pop_style_color(5)
     high = imgui.get_item_rect_max()
     name = "accent" if imgui.is_item_active() else "text" if imgui.is_item_hovered() else "dim"
@@ -199,7 +199,7 @@ def _set_drag_cursor() -> None:
 
 
 def _counter(value: int, low: int, high: int, unit: str, steps: bool, text: str = "") -> tuple[bool, int]:
-    """A whole number to drag, with - and + behind it."""
+    """A whole number that is dragged, with buttons - and + after it."""
     side, gap = imgui.get_frame_height(), imgui.get_style().item_inner_spacing.x
     if steps:
         imgui.set_next_item_width(imgui.calc_item_width() - 2 * (side + gap))
@@ -215,7 +215,7 @@ def _counter(value: int, low: int, high: int, unit: str, steps: bool, text: str 
 
 
 def step_buttons(side: float, gap: float) -> int:
-    """The buttons - and +, which repeat while held: -1, 0 or 1."""
+    """The buttons - and +, which repeat while held: return -1, 0 or 1."""
     step = 0
     imgui.push_item_flag(imgui.ItemFlags_.button_repeat, True)
     for sign, text in ((-1, "\N{MINUS SIGN}"), (1, "+")):

@@ -1,7 +1,7 @@
-"""Plots with real axes: every one has its units, a legend where there is more than one line, and colours told apart.
+"""Plots with axes and units; a legend where there is more than one line.
 
-with ui.figure("Stages", x="pictures", y="ms", height=9, ...) as shown:
-    if shown:
+with ui.figure("Stages", x="pictures", y="ms", height=9, ...) as visible:
+    if visible:
         ui.plot_line("synthesis", times)
 """
 
@@ -41,9 +41,9 @@ def figure(
     legend: bool = True,
     equal: bool = False,
 ) -> Iterator[bool]:
-    """Axes of `height` em and `width` em (0 fills the panel); limits are fixed, so that nothing jumps.
+    """Axes of `height` em and `width` em (0 fills the panel); limits are fixed, so that nothing shifts.
 
-    Yields whether the figure can be seen: draw only then.
+    Yields whether the figure is visible: draw only then.
     """
     flags = FLAGS | (0 if legend else implot.Flags_.no_legend) | (implot.Flags_.equal if equal else 0)
     size = (property_row.em(width) if width else -1.0, property_row.em(height))
@@ -64,7 +64,7 @@ def figure(
 
 
 def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, color: int = 0) -> None:
-    """A line through the points (xs, ys); without xs, one point for each whole number from 0."""
+    """A line through the points (xs, ys); xs defaults to 0, 1, 2, ..."""
     ys = np.ascontiguousarray(ys, np.float64)
     xs = np.arange(len(ys), dtype=np.float64) if xs is None else np.ascontiguousarray(xs, np.float64)
     count = min(len(xs), len(ys))
@@ -72,14 +72,14 @@ def plot_line(name: str, ys: np.ndarray, xs: np.ndarray | None = None, *, color:
 
 
 def plot_band(name: str, low: np.ndarray, high: np.ndarray, *, start: int = 0, color: int = 0) -> None:
-    """The area between two lines over the whole numbers from `start`."""
+    """The area between two lines, at x = start, start + 1, ..."""
     xs = np.arange(start, start + len(low), dtype=np.float64)
     spec = implot.Spec(fill_color=theme.series(color), fill_alpha=0.85, line_color=theme.series(color))
     implot.plot_shaded(name, xs, np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64), spec)
 
 
 def plot_vertical(name: str, x: float, *, color: int = 0) -> None:
-    """A vertical line across the whole plot, with its name in the legend."""
+    """A vertical line across the plot, named in the legend."""
     spec = implot.Spec(line_color=theme.series(color), line_weight=1.0)
     implot.plot_inf_lines(name, np.array([x]), spec)
 
@@ -91,7 +91,7 @@ def plot_image(name: str, texture: int, x_limits: Limits, y_limits: Limits) -> N
 
 
 def nice_limit(largest: float) -> float:
-    """The next of 1, 2, 5, 10, 20 ... above a number: a limit that stands still while values wander."""
+    """Round up to 1, 2, 5, 10, 20 ...: an axis limit that stays the same while values vary."""
     if not np.isfinite(largest) or largest <= 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(largest))

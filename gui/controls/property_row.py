@@ -1,7 +1,7 @@
-"""One row of a panel: a label, a dot where the value differs from its default, a control, and all they share.
+"""One row of a property grid: a label, a dot where the value differs from its default, and a control.
 
-Reset (by the dot, or the right button on label or control), tooltip, grey-out with its reason and the noted place
-stand here once, for every control.
+Reset (by the dot, or the right button on label or control), tooltip, disabling with a reason and the registered
+rectangle are done here for every control.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gui.style import theme
 from session.fields import Field, Part, clamp, describe
 
 P = TypeVar("P", bound=Part)
-LABEL_WIDTH = 6.0  # width of the label column, em
-DOT_WIDTH = 1.0  # width of the dot's column, em
+LABEL_WIDTH = 6.0  # em
+DOT_WIDTH = 1.0  # em; the column of the dot
 
 Control = Callable[[Field, Any], tuple[bool, Any]]
 
 
 def em(count: float = 1.0) -> float:
-    """That many font heights in pixels, on whole pixels."""
+    """A number of font heights in pixels, rounded."""
     return round(count * imgui.get_font_size())
 
 
@@ -40,10 +40,10 @@ def edit(
     show: Callable[[Field, Any], str] = lambda field, value: str(value),
     item_name: str = "",
 ) -> P:
-    """Draw one row that edits a field and return the part, the same object where nothing was edited.
+    """Draw one row that edits a field; return the part, the same object where nothing was edited.
 
-    `control` draws at the cursor in the width that is set and returns (changed, value). A disabled row stays in its
-    place and says `why` in its tooltip. `place` names the row for the driver, by default the field.
+    `control(field, value)` draws at the cursor in the width that is set and returns (changed, value). A disabled row
+    stays in place and shows `why` in its tooltip. `item_name` is the row's path in its panel, by default the field.
     """
     default_text = label_of(name) if label is None else label
     return edit_many(
@@ -71,7 +71,7 @@ def edit_many(
     show: Callable[[Field, Any], str] = lambda field, value: str(value),
     item_name: str = "",
 ) -> P:
-    """Draw one row with the same control for several fields; the dot, or the right button on the label, resets all."""
+    """Draw one row with the same control for several fields; a reset by dot or label resets all of them."""
     fields = [describe(type(part))[name] for name in names]
     defaults = {field.name: field.default for field in fields}
     is_modified = any(getattr(part, name) != default for name, default in defaults.items())
@@ -109,22 +109,22 @@ def label_of(name: str) -> str:
 
 
 def label(text: str, enabled: bool = True, framed: bool = True) -> None:
-    """Write in the label column and put the cursor where the controls begin; not `framed`: what follows is text."""
+    """Draw a label and move the cursor to the controls' column; not `framed`: plain text follows, no framed control."""
     left = imgui.get_cursor_pos_x()
     if framed:
         imgui.align_text_to_frame_padding()
     imgui.text_colored(theme.color_vec("dim" if enabled else "faint"), text)
-    imgui.same_line(0, 0)  # its offset counts from the window, not from a table's column
+    imgui.same_line(0, 0)  # the offset of same_line counts from the window, not from a table's column
     imgui.set_cursor_pos_x(left + em(LABEL_WIDTH) + em(DOT_WIDTH))
 
 
 def indent() -> None:
-    """Put the cursor on the controls' left edge, without a label."""
+    """Move the cursor to the controls' column, without a label."""
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + em(LABEL_WIDTH) + em(DOT_WIDTH))
 
 
 def disclosure_triangle(center: tuple[float, float], open: bool = True, color: str = "dim") -> None:
-    """Draw a small triangle that points down, or right where what it stands for is folded."""
+    """Draw a small triangle that points down, or right where a section is folded."""
     x, y, r = center[0], center[1], 0.22 * em()
     points = ((x - r, y - 0.6 * r), (x + r, y - 0.6 * r), (x, y + 0.8 * r))
     if not open:
@@ -138,7 +138,7 @@ def right_clicked() -> bool:
 
 
 def tooltip(text: str, note: str = "") -> None:
-    """Explain the last item after a moment's rest of the mouse; also where it is disabled."""
+    """Show a tooltip for the last item, also where it is disabled; `note` is dim."""
     flags = imgui.HoveredFlags_.for_tooltip | imgui.HoveredFlags_.allow_when_disabled
     if not (text or note) or not imgui.is_item_hovered(flags):
         return
@@ -153,7 +153,7 @@ def tooltip(text: str, note: str = "") -> None:
 
 
 def _label(text: str, item_name: str, is_modified: bool, enabled: bool, default_text: str) -> bool:
-    """The label and the dot; whether one of them asked for the default."""
+    """Draw the label and the dot; return whether a reset was requested by one of them."""
     left, reset = imgui.get_cursor_pos_x(), False
     label(text, enabled)
     right = imgui.get_cursor_pos_x()

@@ -1,9 +1,9 @@
-"""The vocabulary of controls: what every panel is drawn with.
+"""All controls that panels are drawn with.
 
-    value = ui.slider(value, "psi")                          a frozen part in, the same or a changed one out
+    value = ui.slider(value, "psi")                          frozen part in, the same or a changed one out
     value = ui.integer(value, "channel", enabled=..., why="...")
 
-Bounds, unit, meaning and default come from session.fields; what a hand does is clamped to the bounds. The app calls
+Bounds, unit, meaning and default come from session.fields; values are clamped to the bounds. The app calls
 `ui.begin_frame()` before the panels of a frame and draws each one inside `with ui.panel(title):`.
 """
 
@@ -71,7 +71,7 @@ P = TypeVar("P", bound=Part)
 
 
 def checkbox(part: P, name: str, *, text: str = "", **row: Any) -> P:
-    """On or off; `text` stands behind the box, where the label column is too narrow for it."""
+    """A checkbox; `text` stands behind it, where the label column is too narrow."""
 
     def control(field: Field, value: bool) -> tuple[bool, bool]:
         return imgui.checkbox(text + "##checkbox", value)
@@ -88,7 +88,7 @@ def combo(
     typed: bool = False,
     **row: Any,
 ) -> P:
-    """One of a few words; `words` says what each is called, `choices` gives other ones, `typed` takes any text too."""
+    """One of a few words; `words` maps values to labels, `choices` replaces the field's, `typed` allows any text."""
 
     def control(field: Field, value: str) -> tuple[bool, str]:
         options = tuple(choices if choices is not None else field.choice.values if field.choice else (value,))
@@ -110,7 +110,7 @@ def combo(
 
 
 def _other_choice(name: str, value: str) -> str:
-    """A line in a list of choices where another word is typed."""
+    """A text field at the end of the choices, for any other value."""
     imgui.separator()
     imgui.set_next_item_width(em(10))
     entered, word = imgui.input_text_with_hint("##other", "other", "", imgui.InputTextFlags_.enter_returns_true)
@@ -122,9 +122,9 @@ def _other_choice(name: str, value: str) -> str:
 
 
 def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | None = None, **row: Any) -> P:
-    """A line of text, taken on Enter or when the field is left; `empty` stands there in its absence.
+    """A line of text, applied on Enter or when the field loses the focus; `empty` is its placeholder.
 
-    With `done`, Enter hands the text over instead of editing the part, and leaving the field drops it.
+    With `done`, Enter passes the text to `done` instead of editing the part, and losing the focus drops it.
     """
 
     def control(field: Field, value: str) -> tuple[bool, str]:
@@ -143,7 +143,7 @@ def text(part: P, name: str, *, empty: str = "", done: Callable[[str], None] | N
 
 
 def field_row(part: P, name: str, **row: Any) -> P:
-    """The control that fits a field as it is declared: for settings that no panel knows by name.
+    """Draw the control that fits a field's declaration, for settings that no panel knows by name.
 
     A choice is a combo, a bool a checkbox, a whole number a counter, a bounded float a slider, else text is typed.
     Raises ValueError for a field that no single row can edit: a tuple, a group of fields, a number without bounds.
