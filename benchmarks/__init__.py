@@ -1,1 +1,1 @@
-"""Speed measured side by side in one run: `python -m benchmarks` prints the ratios and writes docs/benchmarks.md."""
+"""Benchmarks: `python -m benchmarks` measures ours against a plain path side by side and writes docs/benchmarks.md."""

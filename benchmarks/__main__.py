@@ -1,4 +1,4 @@
-"""Measures everything and writes the page: python -m benchmarks [--quick] [--large] [--only generators,live ...]."""
+"""Measure everything and write the page: python -m benchmarks [--quick] [--large] [--only generators,live ...]."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import sections
-from benchmarks.measure import ROOT, apart
-from benchmarks.report import Section, page
+from benchmarks.measure import ROOT, run_in_process
+from benchmarks.report import Section, render_page
 from benchmarks.sections import Scope
 
 SECTIONS: dict[str, Callable[[Scope], Section]] = {
@@ -35,16 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = options.out or ROOT / ("out" if options.quick or options.only else "docs")
     (out / "images").mkdir(parents=True, exist_ok=True)
     began = time.time()
-    before = apart("measure:surroundings", seconds=0.5 if options.quick else 2)
+    before = run_in_process("measure:describe_environment", seconds=0.5 if options.quick else 2)
     scope = Scope(options.quick, options.large, options.seconds, out / "images")
-    file, made = out / "benchmarks.md", []
-    for name in wanted:  # the page is whole after each, so that what was measured is kept if it is cut short
-        made.append(show(SECTIONS[name](scope)))
-        missing = [other for other in SECTIONS if other not in wanted[: len(made)]]
+    file, sections_done = out / "benchmarks.md", []
+    for name in wanted:  # the page is written after each, so that an interrupted run keeps what it measured
+        sections_done.append(print_section(SECTIONS[name](scope)))
+        missing = [other for other in SECTIONS if other not in wanted[: len(sections_done)]]
         rest = [Section("Not run", f"Left out: {', '.join(missing)}.")] if missing else []
-        after = apart("measure:surroundings", seconds=0.5 if options.quick else 2)
+        after = run_in_process("measure:describe_environment", seconds=0.5 if options.quick else 2)
         minutes = (time.time() - began) / 60
-        text = page(head(before, after, options.quick, minutes), [*made, *rest, gpu(out)])
+        text = render_page(page_head(before, after, options.quick, minutes), [*sections_done, *rest, gpu_section(out)])
         file.write_text(text, encoding="utf-8")
     print(f"{file} ({(time.time() - began) / 60:.1f} minutes)")
     return 0
@@ -64,14 +64,14 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def show(section: Section) -> Section:
-    """Print a section as soon as it is done."""
+def print_section(section: Section) -> Section:
+    """Print a section as soon as it is measured."""
     print(section.markdown(), flush=True)
     return section
 
 
-def gpu(out: Path) -> Section:
-    """What benchmarks/gpu.py has written, or that it has not run."""
+def gpu_section(out: Path) -> Section:
+    """Link the page of benchmarks/gpu.py, or say that it has not run."""
     if (out / "benchmarks-gpu.md").exists():
         return Section(
             "NVIDIA GPU", "Measured apart, in one call on a machine that has one: [see here](benchmarks-gpu.md)."
@@ -79,7 +79,7 @@ def gpu(out: Path) -> Section:
     return Section("NVIDIA GPU", "`python -m benchmarks.gpu` measures all of it in one call; it has not run.")
 
 
-def head(before: dict, after: dict, quick: bool, minutes: float) -> str:
+def page_head(before: dict, after: dict, quick: bool, minutes: float) -> str:
     best = {name: max(before[name], after[name]) for name in ("convolution", "copy")}
     lines = [
         f"Written by `python -m benchmarks{' --quick' if quick else ''}` on {time.strftime('%Y-%m-%d')}, "

@@ -1,9 +1,9 @@
-"""The plain way to run StyleGAN3, as a yardstick: zeros are really inserted, every filter is a grouped convolution.
+"""The baseline for StyleGAN3's speed: zeros are really inserted, and every filter is a grouped convolution.
 
-This is what the operators' definitions say, step by step, and how the published code's fallback works where its CUDA
-kernels cannot run: pictures in [N,C,H,W] order; one grouped convolution per filter and axis at the raised rate; every
-picture of a batch with weights of its own, in one grouped convolution. It is FROZEN: what is compared with it stays
-comparable only as long as nobody makes it faster. tests/benchmarks holds it equal to our networks.
+It follows the ops' definitions step by step, as the published code's fallback does where its CUDA kernels cannot run:
+images in NCHW memory; one grouped convolution per filter and axis at the upsampled rate; all images of a batch, each
+with its own weights, in one grouped convolution. It is FROZEN: results are comparable over time only while nobody makes
+it faster. tests/benchmarks checks that it computes the same as our networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from networks.architectures.stylegan3 import SynthesisLayer, SynthesisNetwork
 
 
 def generate(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:
-    """ws [N, num_ws, w_dim] -> pictures [N, C, H, W] float32: our network's own weights, run the plain way."""
+    """Synthesize with our network's weights: ws [N, num_ws, w_dim] -> images [N, C, H, W] float32."""
     x = synthesis.input(ws[:, 0]).contiguous()
     for row, name in enumerate(synthesis.layer_names, start=1):
         x = run_layer(synthesis.layer(name), x, ws[:, row])
@@ -26,7 +26,7 @@ def generate(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:
 
 
 def run_layer(layer: SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
-    """x [N, in, H, W], w [N, w_dim] -> [N, out, H', W'].
+    """Run one layer: x [N, in, H, W], w [N, w_dim] -> [N, out, H', W'].
 
     Karras et al. 2021, Section 3.2 and Appendix B.
     """
@@ -59,7 +59,7 @@ def run_layer(layer: SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
 def modulated_conv(
     x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, padding: int, input_gain: Tensor
 ) -> Tensor:
-    """x [N,I,H,W], weight [O,I,k,k], styles [N,I] -> [N,O,H',W']: N sets of weights, one convolution of N groups."""
+    """x [N,I,H,W], weight [O,I,k,k], styles [N,I] -> [N,O,H',W'], as one convolution of N groups."""
     samples, channels, height, width = x.shape
     if demodulate:
         weight = weight * weight.square().mean([1, 2, 3], keepdim=True).rsqrt()
@@ -68,8 +68,8 @@ def modulated_conv(
     if demodulate:
         weights = weights * (weights.square().sum([2, 3, 4], keepdim=True) + 1e-8).rsqrt()
     weights = weights * input_gain
-    together = x.reshape(1, samples * channels, height, width)
-    y = F.conv2d(together, weights.flatten(0, 1), padding=padding, groups=samples)
+    grouped = x.reshape(1, samples * channels, height, width)
+    y = F.conv2d(grouped, weights.flatten(0, 1), padding=padding, groups=samples)
     return y.reshape(samples, -1, *y.shape[2:])
 
 
@@ -85,7 +85,7 @@ def filtered_lrelu(
     slope: float,
     clamp: float | None,
 ) -> Tensor:
-    """Bias, upsample, leaky ReLU, clamp, downsample: [N,C,H,W] -> [N,C,H',W'], one whole signal after another."""
+    """Bias, upsample, leaky ReLU, clamp, downsample: [N,C,H,W] -> [N,C,H',W'], step by step on whole signals."""
     x = x + b[None, :, None, None]
     x = upfirdn2d(x, fu, up=up, padding=padding, gain=up**2)
     x = F.leaky_relu(x, slope)

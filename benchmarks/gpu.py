@@ -1,8 +1,8 @@
-"""Every measurement on an NVIDIA GPU in one call: python -m benchmarks.gpu [--quick] [--only SECTIONS] [--out FILE].
+"""All measurements on an NVIDIA GPU in one call: python -m benchmarks.gpu [--quick] [--only SECTIONS] [--out FILE].
 
-It writes docs/benchmarks-gpu.md. First each kernel is compared with plain torch in float64 on the device, and whole
-generators with the CPU; if one is wrong, that is the page, and nothing is timed. A section that fails says so, and the
-others go on. Where there is no NVIDIA GPU, one line says so, nothing is written, and the status is 2.
+Writes docs/benchmarks-gpu.md. First each kernel is compared with plain torch in float64 on the device, and whole
+generators with the CPU; if one is wrong, the page reports that, and nothing is timed. A section that fails reports its
+error, and the others go on. Without an NVIDIA GPU it prints one line, writes nothing and exits with status 2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 
 import ops
 from benchmarks import gpu_frames, gpu_kernels, gpu_networks
-from benchmarks.gpu_timing import DEVICE, Wrong, copy_speed
+from benchmarks.gpu_timing import DEVICE, CheckFailed, copy_bandwidth
 from benchmarks.measure import ROOT
 from benchmarks.report import Section
 from ops.kernels.cuda import nvrtc
@@ -32,21 +32,21 @@ class Scope:
     """How much is measured."""
 
     repeats: int = 15
-    pictures: int = 120
-    copy: float = 0.0  # bytes read and written per second by a large copy
+    images: int = 120
+    copy_bandwidth: float = 0.0  # bytes read and written per second by a large copy
 
 
-Make = Callable[[Scope], Section]
-CHECKS: dict[str, Make] = {
-    "kernels-right": lambda scope: gpu_kernels.comparisons(),
-    "generators-right": lambda scope: gpu_networks.against_cpu(),
+MakeSection = Callable[[Scope], Section]
+CHECKS: dict[str, MakeSection] = {
+    "kernels-right": lambda scope: gpu_kernels.check_kernels(),
+    "generators-right": lambda scope: gpu_networks.check_against_cpu(),
 }
-TIMES: dict[str, Make] = {
+TIMES: dict[str, MakeSection] = {
     "generators": lambda scope: gpu_networks.generators(scope.repeats),
-    "frames": lambda scope: gpu_frames.frames(scope.pictures),
-    "kernels": lambda scope: gpu_kernels.kernel_times(scope.repeats, scope.copy),
+    "frames": lambda scope: gpu_frames.frames(scope.images),
+    "kernels": lambda scope: gpu_kernels.kernel_times(scope.repeats, scope.copy_bandwidth),
     "training": lambda scope: gpu_networks.training(scope.repeats),
-    "tiles": lambda scope: gpu_kernels.tiles(scope.repeats),
+    "tiles": lambda scope: gpu_kernels.compare_tiles(scope.repeats),
 }
 
 
@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     began = time.time()
-    scope = Scope(5 if options.quick else 15, 30 if options.quick else 120, copy_speed())
-    right, sections = gather(CHECKS, scope)
+    scope = Scope(5 if options.quick else 15, 30 if options.quick else 120, copy_bandwidth())
+    right, sections = run_sections(CHECKS, scope)
     if right:
-        good, timed = gather({name: TIMES[name] for name in wanted}, scope)
+        good, timed = run_sections({name: TIMES[name] for name in wanted}, scope)
         right, sections = good, sections + timed
     else:
         sections.append(
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     out: Path = options.out or ROOT / "docs" / "benchmarks-gpu.md"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(machine(scope.copy), sections, (time.time() - began) / 60), encoding="utf-8")
+    out.write_text(
+        render_page(describe_machine(scope.copy_bandwidth), sections, (time.time() - began) / 60), encoding="utf-8"
+    )
     print(f"{out} ({(time.time() - began) / 60:.1f} minutes)")
     return 0 if right else 1
 
@@ -87,13 +89,13 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def gather(parts: Mapping[str, Make], scope: Scope) -> tuple[bool, list[Section]]:
-    """Make the sections one by one, and whether all were right; one that fails becomes a section that says so."""
+def run_sections(parts: Mapping[str, MakeSection], scope: Scope) -> tuple[bool, list[Section]]:
+    """Run the sections one by one and return whether all passed; one that fails becomes a section with its error."""
     good, made = True, []
     for name, make in parts.items():
         try:
             section = make(scope)
-        except Wrong as wrong:
+        except CheckFailed as wrong:
             good, section = False, wrong.section
         except Exception as error:  # noqa: BLE001 - the other sections are worth having
             good = False
@@ -105,14 +107,14 @@ def gather(parts: Mapping[str, Make], scope: Scope) -> tuple[bool, list[Section]
     return good, made
 
 
-def page(about: str, sections: Sequence[Section], minutes: float) -> str:
-    """The whole of docs/benchmarks-gpu.md."""
+def render_page(about: str, sections: Sequence[Section], minutes: float) -> str:
+    """Render docs/benchmarks-gpu.md."""
     head = f"Written by `python -m benchmarks.gpu` on {time.strftime('%Y-%m-%d')}, in {minutes:.0f} minutes.\n\n{about}"
     return "\n".join(["# Benchmarks on an NVIDIA GPU", "", head, "", *(section.markdown() for section in sections)])
 
 
-def machine(copy: float) -> str:
-    """What it ran on."""
+def describe_machine(copy: float) -> str:
+    """Describe the GPU, its driver and the versions in use."""
     properties = torch.cuda.get_device_properties(0)
     try:
         compiler = nvrtc.library().version

@@ -1,4 +1,4 @@
-"""From the network to the texture: pictures that stay on the GPU beside the same through main memory, in turns."""
+"""Time from the network to the texture: images that stay on the GPU against images through main memory."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.gpu_timing import DEVICE
-from benchmarks.networks import CASES, make
+from benchmarks.networks import CASES, make_generator
 from benchmarks.report import Section
 from networks import save_networks
 from networks.config import StyleGAN3Config
 from renderer.messages import RendererLost, RenderFailure
 from session import Compute, Latent, Model, Scene
 
-PATIENCE = 300.0  # seconds for one picture, the first kernel's compilation included
-TURN = 10  # pictures by one way before it is the other's turn
+TIMEOUT = 300.0  # seconds for one image, including the compilation of kernels
+IMAGES_PER_TURN = 10  # images by one path before the other path has its turn
 GPU, HOST = "on the GPU", "through main memory"
 
 
 @dataclass
-class _Way:
-    latency: list[float] = field(default_factory=list)  # seconds from the request to the picture in the texture
-    upload: list[float] = field(default_factory=list)  # of these, what the window itself needed
-    rendering: list[float] = field(default_factory=list)  # and what the renderer says that it computed
+class _PathTimes:
+    latency: list[float] = field(default_factory=list)  # seconds from the request to the image in the texture
+    upload: list[float] = field(default_factory=list)  # the part of it that the window needed
+    rendering: list[float] = field(default_factory=list)  # the part of it that the renderer reports
 
 
-def frames(views: int, cases: dict[str, StyleGAN3Config] | None = None, patience: float = PATIENCE) -> Section:
-    """A renderer's process and a window's pictures, off-screen. Where there is no OpenGL, the section says so."""
+def frames(images: int, cases: dict[str, StyleGAN3Config] | None = None, timeout: float = TIMEOUT) -> Section:
+    """Run a renderer process with an off-screen window. Without OpenGL, the section says so."""
     from gui.backend.base import ScreenError
 
     title = "From network to texture"
@@ -48,41 +48,45 @@ def frames(views: int, cases: dict[str, StyleGAN3Config] | None = None, patience
 
         drawn = (GL.glGetString(GL.GL_RENDERER) or b"").decode(errors="replace")
         for name, config in (cases or {name: CASES[name].config for name in ("T 1024", "R 1024")}).items():
-            file = save_networks(Path(folder) / "network.safetensors", {"G_ema": make(config)})
-            ways, line = _measure(file, views, patience)
+            file = save_networks(Path(folder) / "network.safetensors", {"G_ema": make_generator(config)})
+            ways, line = _measure(file, images, timeout)
             notes.append(f"{name}: pictures came {line}.")
             for way, seen in ways.items():
                 values = (seen.latency, seen.rendering, seen.upload)
                 rows.append([name, way, *(f"{median(value) * 1e3:.2f}" if value else "not used" for value in values)])
     columns = "network", "pictures", "ms from request to texture", "ms rendering", "ms of the window's own"
     return Section(
-        title, f"OpenGL off-screen on {drawn}; medians, {TURN} pictures each way in turns.", columns, rows, notes
+        title,
+        f"OpenGL off-screen on {drawn}; medians, {IMAGES_PER_TURN} pictures each way in turns.",
+        columns,
+        rows,
+        notes,
     )
 
 
-def _measure(file: Path, views: int, patience: float) -> tuple[dict[str, _Way], str]:
-    """Both ways, and what the window said of the way that it took."""
+def _measure(file: Path, images: int, timeout: float) -> tuple[dict[str, _PathTimes], str]:
+    """Time both paths, and return what the window reports about the path that it uses."""
     from gui.canvas.views import ViewManager
     from renderer.client import OtherProcess
 
-    told: list[str] = []
+    problems: list[str] = []
 
-    def hear(answer: RenderFailure | RendererLost) -> None:
-        told.append(answer.why if isinstance(answer, RendererLost) else answer.problem)
+    def on_problem(answer: RenderFailure | RendererLost) -> None:
+        problems.append(answer.why if isinstance(answer, RendererLost) else answer.problem)
 
     scene = Scene(model=Model(path=str(file)), compute=Compute(device=DEVICE))
-    ways, seeds = {GPU: _Way(), HOST: _Way()}, itertools.count()
+    paths, seeds = {GPU: _PathTimes(), HOST: _PathTimes()}, itertools.count()
     with OtherProcess() as client:
-        window = ViewManager(client, hear)
+        window = ViewManager(client, on_problem)
 
         def until(true: Callable[[], object]) -> None:
-            end = time.monotonic() + patience
+            end = time.monotonic() + timeout
             while not true():
-                if told or time.monotonic() > end:
-                    raise RuntimeError(told[0] if told else f"No picture came within {patience:.0f} s.")
+                if problems or time.monotonic() > end:
+                    raise RuntimeError(problems[0] if problems else f"No picture came within {timeout:.0f} s.")
                 window.poll()
 
-        def picture(seed: int, way: _Way | None) -> None:
+        def render(seed: int, way: _PathTimes | None) -> None:
             wanted = replace(scene, latent=Latent(seed=seed))
             began = time.perf_counter()
             window.request_canvas(wanted)
@@ -93,20 +97,20 @@ def _measure(file: Path, views: int, patience: float) -> tuple[dict[str, _Way], 
             way.latency.append(time.perf_counter() - began)
             way.upload.append(window.meter.timings[-1]["upload"] / 1e3)
             way.rendering.append(result.timing["total"] / 1e3)
-            if (result.place is not None) != (way is ways[GPU]):
+            if (result.place is not None) != (way is paths[GPU]):
                 raise RuntimeError("A picture took the other way than it was told to.")
 
         try:
-            for _ in range(8):  # kernels are compiled, the way is decided, a graph is recorded
-                picture(next(seeds), None)
+            for _ in range(8):  # warm up: compile kernels, choose the path, record a graph
+                render(next(seeds), None)
             line, device = window.interop.transport, window.interop.device
-            for name in list(ways) * -(-views // TURN):
+            for name in list(paths) * -(-images // IMAGES_PER_TURN):
                 if device is None and name == GPU:
                     continue
                 if device is not None and client.offer is not None and client.offer.place is not None:
                     client.share(client.offer.place.bus, name == GPU)
-                for _ in range(TURN):
-                    picture(next(seeds), ways[name])
+                for _ in range(IMAGES_PER_TURN):
+                    render(next(seeds), paths[name])
         finally:
             window.close()
-    return ways, line
+    return paths, line

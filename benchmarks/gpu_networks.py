@@ -1,4 +1,4 @@
-"""Whole generators on a GPU: right against the CPU, pictures a second with and without graphs, a training step."""
+"""Check whole generators on a GPU against the CPU; time synthesis with and without CUDA graphs, and a training step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_timing import DEVICE, Wrong, forget_peak, peak_gib, seconds
-from benchmarks.networks import CASES, TRAINING, make, ws_for
+from benchmarks.gpu_timing import DEVICE, CheckFailed, median_seconds, peak_gib, reset_peak
+from benchmarks.networks import CASES, TRAINING, make_generator, random_ws
 from benchmarks.report import Section
 from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
@@ -19,33 +19,33 @@ from networks.inference.cuda_graphs import WARMUP_RUNS, CudaGraphCache, Record
 from ops.kernels.cuda import dispatch
 
 NETWORKS = "T 1024", "R 1024"
-FORMS = "ours", "plain torch"
-CHECKED = {"T 64": TRAINING, "R 64": replace(TRAINING, conv_kernel=1, use_radial_filters=True)}
-EXACT = 0.05  # grey levels that float32 may be from the CPU's float32 on average
-HALF = 1.0  # and half precision
+IMPLEMENTATIONS = "ours", "plain torch"
+CHECK_CONFIGS = {"T 64": TRAINING, "R 64": replace(TRAINING, conv_kernel=1, use_radial_filters=True)}
+MAX_ERROR_FP32 = 0.05  # mean error allowed against the CPU's float32, in gray levels (of 256), for float32
+MAX_ERROR_FP16 = 1.0  # and for half precision
 
 
-def grey_levels(made: Tensor, expected: Tensor) -> float:
-    """How far pictures are apart on average, were the expected to fill the range from -1 to 1."""
-    off = (made.cpu().float() - expected.cpu().float()).abs().mean() / expected.abs().quantile(0.99).cpu()
+def gray_levels(actual: Tensor, expected: Tensor) -> float:
+    """Return the mean absolute error in gray levels (of 256), with `expected` scaled to the range [-1, 1]."""
+    off = (actual.cpu().float() - expected.cpu().float()).abs().mean() / expected.abs().quantile(0.99).cpu()
     return float(off) * 127.5
 
 
-def against_cpu() -> Section:
-    """Small generators against the CPU in float32. Raises Wrong."""
+def check_against_cpu() -> Section:
+    """Compare small generators with the CPU in float32. Raises CheckFailed."""
     rows, wrong = [], []
-    for name, config in CHECKED.items():
-        network = make(config)
-        ws = ws_for(network)
+    for name, config in CHECK_CONFIGS.items():
+        network = make_generator(config)
+        ws = random_ws(network)
         with torch.inference_mode():
             expected = network.synthesis(ws)
-        network = make(config).to(DEVICE)
-        for precision, force_fp32, most in (("float32", True, EXACT), ("fp16", False, HALF)):
+        network = make_generator(config).to(DEVICE)
+        for precision, force_fp32, most in (("float32", True, MAX_ERROR_FP32), ("fp16", False, MAX_ERROR_FP16)):
             for graph in (False, True):
                 with torch.no_grad():
-                    made = _repeated(network, ws.to(DEVICE), force_fp32) if graph else None
+                    made = _run_as_graph(network, ws.to(DEVICE), force_fp32) if graph else None
                     made = network.synthesis(ws.to(DEVICE), force_fp32=force_fp32) if made is None else made
-                off = grey_levels(made, expected)
+                off = gray_levels(made, expected)
                 label = f"{precision}, {'as a graph' if graph else 'layer by layer'}"
                 wrong += [] if off <= most else [f"{name} {label}"]
                 rows.append([name, label, f"{off:.4f}", f"{most:g}", "yes" if off <= most else "NO"])
@@ -54,12 +54,12 @@ def against_cpu() -> Section:
         text = f"**Not right:** {', '.join(wrong)}."
     section = Section("Generators are right", text, ("network", "how", "grey levels", "allowed", "right"), rows)
     if wrong:
-        raise Wrong(section)
+        raise CheckFailed(section)
     return section
 
 
-def _repeated(network: Generator, ws: Tensor, force_fp32: bool) -> Tensor | None:
-    """The picture as a graph gives it; None where there are no graphs."""
+def _run_as_graph(network: Generator, ws: Tensor, force_fp32: bool) -> Tensor | None:
+    """Return the image from a CUDA graph; None where graphs are unavailable."""
     graphs, other = CudaGraphCache(network.synthesis), torch.zeros_like(ws)
     for _ in range(WARMUP_RUNS + 1):
         graphs.run(other, force_fp32=force_fp32)
@@ -68,32 +68,32 @@ def _repeated(network: Generator, ws: Tensor, force_fp32: bool) -> Tensor | None
 
 
 def generators(repeats: int, cases: dict[str, StyleGAN3Config] | None = None, record: Record | None = None) -> Section:
-    """Synthesis, batch 1, as the program does it. `cases`: other networks than those of the page."""
+    """Time synthesis at batch 1 as the renderer runs it; `cases` replaces the networks of the page."""
     rows: list[list[str]] = []
     notes = ["In a graph: as live pictures are made, the result copied out of the graph's memory."]
     for name, config in (cases or {name: CASES[name].config for name in NETWORKS}).items():
-        network = make(config).to(DEVICE)
-        ws = ws_for(network).to(DEVICE)
-        pictures: dict[str, Tensor] = {}
+        network = make_generator(config).to(DEVICE)
+        ws = random_ws(network).to(DEVICE)
+        images: dict[str, Tensor] = {}
         for precision, force_fp32 in (("fp16", False), ("float32", True)):
             row = [name, precision]
-            for form in FORMS:
-                with only(form), torch.no_grad():
-                    forget_peak()
+            for form in IMPLEMENTATIONS:
+                with use_implementation(form), torch.no_grad():
+                    reset_peak()
                     draw = partial(network.synthesis, ws, force_fp32=force_fp32)
-                    pictures[f"{form} {precision}"] = draw().clone()
+                    images[f"{form} {precision}"] = draw().clone()
                     row += [
-                        f"{1 / seconds(draw, repeats):.1f}",
+                        f"{1 / median_seconds(draw, repeats):.1f}",
                         _graph_speed(network, ws, force_fp32, repeats, record, notes),
                     ]
                     row.append(f"{peak_gib():.2f}")
-            off = grey_levels(pictures[f"ours {precision}"], pictures["plain torch " + precision])
+            off = gray_levels(images[f"ours {precision}"], images["plain torch " + precision])
             rows.append([*row, f"{off:.3f}"])
-        half = grey_levels(pictures["ours fp16"], pictures["ours float32"])
+        half = gray_levels(images["ours fp16"], images["ours float32"])
         notes.append(f"{name}: fp16 is {half:.3f} grey levels from float32.")
         del network
     columns = ["network", "precision"]
-    for form in FORMS:
+    for form in IMPLEMENTATIONS:
         columns += [f"fps, {form}", f"fps, {form}, in a graph", f"GiB at most, {form}"]
     text = "Frames per second of whole synthesis, batch 1, a new w each time; nothing is kept from the last picture."
     return Section("Generators", text, [*columns, "grey levels apart"], rows, notes)
@@ -109,14 +109,14 @@ def _graph_speed(
     if not graphs.recorded:
         notes.append(f"Not repeated as a graph: {graphs.reason or 'there are no graphs here'}.")
         return "none"
-    return f"{1 / seconds(draw, repeats):.1f}"
+    return f"{1 / median_seconds(draw, repeats):.1f}"
 
 
-def training(repeats: int, names: Iterable[str] = CHECKED, batch: int = 8) -> Section:
-    """Generator forward and backward at 64 pixels."""
+def training(repeats: int, names: Iterable[str] = CHECK_CONFIGS, batch: int = 8) -> Section:
+    """Time the generator's forward and backward pass at 64 pixels."""
     rows: list[list[str]] = []
     for name in names:
-        network = make(CHECKED[name]).to(DEVICE).train().requires_grad_(True)
+        network = make_generator(CHECK_CONFIGS[name]).to(DEVICE).train().requires_grad_(True)
         z = torch.randn([batch, network.z_dim], device=DEVICE)
 
         def step(network: Generator = network, z: Tensor = z) -> None:
@@ -124,9 +124,9 @@ def training(repeats: int, names: Iterable[str] = CHECKED, batch: int = 8) -> Se
             network(z).square().mean().backward()
 
         times = {}
-        for form in FORMS:
-            with only(form):
-                times[form] = seconds(step, repeats)
+        for form in IMPLEMENTATIONS:
+            with use_implementation(form):
+                times[form] = median_seconds(step, repeats)
         ours, plain = times["ours"], times["plain torch"]
         rows.append([name, f"{ours * 1e3:.1f}", f"{plain * 1e3:.1f}", f"{plain / ours:.2f}"])
     text = f"Generator forward and backward, batch {batch}."
@@ -134,8 +134,8 @@ def training(repeats: int, names: Iterable[str] = CHECKED, batch: int = 8) -> Se
 
 
 @contextmanager
-def only(form: str) -> Iterator[None]:
-    """Our kernels, or plain torch."""
+def use_implementation(form: str) -> Iterator[None]:
+    """Use our kernels ('ours') or plain torch while the `with` block runs."""
     dispatch.serve(form == "ours")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Time on a GPU; the same on a CPU, so that all that is around it can be tried where there is none."""
+"""Timing and memory on a GPU, with a CPU fallback so that the benchmarks can be tested without one."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from benchmarks.report import Section
 DEVICE = "cuda" if torch.cuda.is_available() and torch.version.cuda else "cpu"
 
 
-class Wrong(RuntimeError):
-    """What was compared is not right; the section shows what."""
+class CheckFailed(RuntimeError):
+    """A comparison failed; the section shows which."""
 
     def __init__(self, section: Section) -> None:
         super().__init__(section.title)
         self.section = section
 
 
-def copy_speed(size: int = 1 << 28) -> float:
-    """Bytes read and written per second by a large copy of `size` numbers."""
+def copy_bandwidth(size: int = 1 << 28) -> float:
+    """Return the bytes read and written per second when copying `size` floats."""
     source = torch.empty(size, device=DEVICE)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / seconds(lambda: target.copy_(source), 9)
+    return 2 * source.nbytes / median_seconds(lambda: target.copy_(source), 9)
 
 
-def seconds(work: Callable[[], object], repeats: int, inside: int = 1) -> float:
-    """Median time of work; with `inside`, of a graph of so many, in which the CPU does not count."""
+def median_seconds(work: Callable[[], object], repeats: int, per_graph: int = 1) -> float:
+    """Return the median seconds of work(); `per_graph` > 1 times that many in one CUDA graph, without CPU overhead."""
     work()
     if DEVICE == "cpu":
-        return _on_cpu(work, repeats)
-    run = work if inside == 1 else record(lambda: [work() for _ in range(inside)])
+        return _median_seconds_on_cpu(work, repeats)
+    run = work if per_graph == 1 else record_graph(lambda: [work() for _ in range(per_graph)])
     times = []
     for _ in range(repeats):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -42,11 +42,11 @@ def seconds(work: Callable[[], object], repeats: int, inside: int = 1) -> float:
         run()
         end.record()
         end.synchronize()
-        times.append(start.elapsed_time(end) / 1e3 / inside)
+        times.append(start.elapsed_time(end) / 1e3 / per_graph)
     return median(times)
 
 
-def _on_cpu(work: Callable[[], object], repeats: int) -> float:
+def _median_seconds_on_cpu(work: Callable[[], object], repeats: int) -> float:
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -55,8 +55,8 @@ def _on_cpu(work: Callable[[], object], repeats: int) -> float:
     return median(times)
 
 
-def record(work: Callable[[], object]) -> Callable[[], None]:
-    """A CUDA graph of work, which is run first on a stream of its own, as recording wants it."""
+def record_graph(work: Callable[[], object]) -> Callable[[], None]:
+    """Record work() as a CUDA graph, after running it on a side stream as recording requires."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -75,11 +75,11 @@ def synchronize() -> None:
 
 
 def peak_gib() -> float:
-    """Most memory in use since `forget_peak`, in GiB; 0 without a GPU."""
+    """Return the peak memory since `reset_peak` in GiB; 0 without a GPU."""
     return torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else 0.0
 
 
-def forget_peak() -> None:
+def reset_peak() -> None:
     if DEVICE == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -1,4 +1,4 @@
-"""The whole program off-screen: from a changed slider to the new picture in the texture, and pictures per second."""
+"""Measure the whole program off-screen: latency from a changed slider to the new texture, and images per second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
-from benchmarks.measure import apart, since_start
+from benchmarks.measure import run_in_process, seconds_since_start
 from gui.app import App
 from gui.backend.headless import Headless
 from renderer.client import OtherProcess
@@ -18,41 +18,41 @@ from renderer.messages import RenderRequest, RenderResult
 from session import Model, Scene, Session
 from widgets import PANELS
 
-HAND = 1 / 60  # seconds between two moves of a hand, and between two frames of a usual display
-PAUSE = 0.05  # seconds between two clicks: what they cause is all painted by then
+MOVE_INTERVAL = 1 / 60  # seconds between two moves of the mouse, and two frames of a 60 Hz display
+PAUSE = 0.05  # seconds between two edits, enough for all frames of the first to be drawn
 
 
 class Program:
-    """The program with a network of `benchmarks.networks`, or the demo network where the name is empty."""
+    """The program with a network of `benchmarks.networks`, or the demo network if the name is empty."""
 
     def __init__(self, case: str, width: int, height: int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bandlimit-bench-")
         folder = Path(self._folder.name)
         path = str(folder / "network.safetensors") if case else ""
-        if case:  # in another process: torch has no place in the window's
-            apart("speed:write", case=case, path=path)
+        if case:  # in another process: the window's process does not load torch
+            run_in_process("speed:write_network", case=case, path=path)
         self.news = threading.Event()
         self.client = OtherProcess(wake=self.news.set)
         self.screen = Headless(width, height)
         session = Session((Scene(model=Model(path=path)),))
         self.app = App(PANELS, self.client, session, folder=folder / "settings")
 
-    def change(self, number: int) -> None:
-        """What dragging across the latent map does: everything from the mapping on is computed anew."""
+    def edit(self, number: int) -> None:
+        """Move the latent as a drag across the latent map does; all from the mapping network on is recomputed."""
         scene = self.app.scene
         latent = replace(scene.latent, x=(number % 997) * 0.013)
         self.app.document.edit(replace(scene, latent=latent), "bench")
         self.screen.scheduler.on_input()
 
-    def rest(self, until: float) -> None:
-        """Wait as the window's loop does, for news or the next frame, but no longer than until then."""
+    def wait(self, until: float) -> None:
+        """Wait as the window's loop does, for news or the next frame, until the time `until` at most."""
         seconds = min(self.screen.scheduler.seconds_until_due(self.app), until - time.perf_counter())
         if seconds > 0:
             self.news.wait(seconds)
         self.news.clear()
 
-    def settle(self, seconds: float = 120.0) -> float:
-        """Until what is to be drawn is asked for and its picture in the texture; when it was. Raises TimeoutError."""
+    def wait_for_image(self, seconds: float = 120.0) -> float:
+        """Run the window's loop until the edit's image is in the texture; return when. Raises TimeoutError."""
         end = time.perf_counter() + seconds
         asked = self.app.views.canvas.request
         while True:
@@ -61,18 +61,18 @@ class Program:
                 return self.app.views.meter.arrivals[-1]
             if time.perf_counter() > end:
                 raise TimeoutError("no picture came")
-            self.rest(end)
+            self.wait(end)
 
     def pause(self) -> None:
-        """Whatever is to be painted still is, and the hand rests for a moment."""
+        """Draw what is still to be drawn, and do nothing for a moment."""
         end = time.perf_counter() + PAUSE
         while time.perf_counter() < end:
             self.screen.run_once(self.app)
-            self.rest(end)
+            self.wait(end)
 
     @property
-    def views(self) -> int:
-        """The id of the picture in the texture."""
+    def image_id(self) -> int:
+        """The id of the image in the texture."""
         result = self.app.views.canvas.result
         return result.id if result is not None else -1
 
@@ -87,37 +87,37 @@ class Program:
 
 
 def latency(case: str, width: int, height: int, seconds: float) -> dict[str, Any]:
-    """Change to texture one by one, and the renderer alone with the same changes, in blocks that alternate."""
+    """Time edit to texture one by one, and the renderer alone with the same edits, in alternating blocks."""
     with Program(case, width, height) as program:
-        program.settle()
-        numbers = iter(range(1, 10**9))
-        through: list[float] = []
+        program.wait_for_image()
+        positions = iter(range(1, 10**9))
+        end_to_end: list[float] = []
         alone: list[float] = []
-        inside: list[float] = []
+        rendering: list[float] = []
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end or len(through) < 10:
+        while time.perf_counter() < end or len(end_to_end) < 10:
             for _ in range(5):
                 program.pause()
                 began = time.perf_counter()
-                program.change(next(numbers))
-                through.append(program.settle() - began)
+                program.edit(next(positions))
+                end_to_end.append(program.wait_for_image() - began)
                 result = program.app.views.canvas.result
                 assert result is not None
-                inside.append(result.timing["total"] / 1000)
+                rendering.append(result.timing["total"] / 1000)
             program.pause()
             for _ in range(5):
-                alone.append(_ask(program, next(numbers)))
+                alone.append(_time_renderer_alone(program, next(positions)))
         return {
-            "latency": median(through),
+            "latency": median(end_to_end),
             "alone": median(alone),
-            "inside": median(inside),
-            "ratio": median(through) / median(alone),
-            "count": len(through),
+            "inside": median(rendering),
+            "ratio": median(end_to_end) / median(alone),
+            "count": len(end_to_end),
         }
 
 
-def _ask(program: Program, number: int) -> float:
-    """Seconds that the renderer takes for one picture when nothing is drawn."""
+def _time_renderer_alone(program: Program, number: int) -> float:
+    """Return the renderer's seconds for one image, without drawing."""
     scene = program.app.scene
     request = RenderRequest("alone", number, replace(scene, latent=replace(scene.latent, x=(number % 997) * 0.013)))
     began = time.perf_counter()
@@ -131,32 +131,32 @@ def _ask(program: Program, number: int) -> float:
 
 
 def rate(case: str, width: int, height: int, seconds: float) -> dict[str, Any]:
-    """New pictures per second while a hand moves all the time, sixty times a second; frames are the painted ones."""
+    """Count new images per second, and frames drawn, while a slider is dragged sixty times a second."""
     with Program(case, width, height) as program:
-        program.settle()
-        seen, painted, number = set(), 0, 0
+        program.wait_for_image()
+        image_ids, painted, number = set(), 0, 0
         began = next_move = time.perf_counter()
         while (now := time.perf_counter()) < began + seconds:
             if now >= next_move:
                 number += 1
-                program.change(number)
-                next_move = max(next_move + HAND, now)
+                program.edit(number)
+                next_move = max(next_move + MOVE_INTERVAL, now)
             painted += program.screen.run_once(program.app)
-            seen.add(program.views)
-            program.rest(next_move)
-        took = time.perf_counter() - began
-        return {"pictures": len(seen) / took, "frames": painted / took}
+            image_ids.add(program.image_id)
+            program.wait(next_move)
+        elapsed = time.perf_counter() - began
+        return {"images": len(image_ids) / elapsed, "frames": painted / elapsed}
 
 
 def start_up(case: str = "") -> dict[str, float]:
-    """Seconds from the start of the interpreter to the first picture in the texture of an off-screen window."""
+    """Return the seconds from the interpreter's start to the first image in an off-screen window's texture."""
     with Program(case, 640, 400) as program:
-        program.settle()
-        return {"seconds": since_start()}
+        program.wait_for_image()
+        return {"seconds": seconds_since_start()}
 
 
 def torch_alone() -> dict[str, float]:
-    """Seconds in which an interpreter starts and imports torch: the least that a renderer takes."""
+    """Return the seconds in which an interpreter starts and imports torch: a lower bound for a renderer."""
     import torch  # noqa: F401
 
-    return {"seconds": since_start()}
+    return {"seconds": seconds_since_start()}

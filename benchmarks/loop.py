@@ -1,4 +1,4 @@
-"""The whole loop of training: both networks, augmentation, regularisation, Adam and the average."""
+"""Time whole training steps: both networks, augmentation, regularization, Adam and the moving average."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from benchmarks import baseline
-from benchmarks.measure import load, timed
+from benchmarks.measure import load_average, time_once
 from benchmarks.networks import TRAINING
-from benchmarks.speed import form
+from benchmarks.speed import implementation_name
 from networks.architectures.discriminator import Discriminator
 from networks.architectures.stylegan3 import Generator
 from networks.config import DiscriminatorConfig
@@ -23,11 +23,11 @@ from training.engine.keyed_rng import KeyedRng
 from training.objectives.losses import Batch, LossSettings
 from training.step import Phase, StepSettings, Trainer
 
-D_EVERY = 16  # steps between two regularisations of D
+D_REG_INTERVAL = 16  # steps between two regularizations of D
 
 
-class Loop:
-    """A T network and its discriminator on random pictures, base 32 channels times the resolution."""
+class TrainingLoop:
+    """A T network and its discriminator on random images; the channel base is 32 times the resolution."""
 
     def __init__(self, resolution: int, batch: int, plain: bool = False) -> None:
         kernels.ready(wait=True)
@@ -39,51 +39,53 @@ class Loop:
             self.G,
             D,
             LossSettings(r1_gamma=1.0),
-            StepSettings(batch=batch, g_lr=1e-4, d_lr=1e-4, d_reg_interval=D_EVERY, g_reg_interval=None),
+            StepSettings(batch=batch, g_lr=1e-4, d_lr=1e-4, d_reg_interval=D_REG_INTERVAL, g_reg_interval=None),
             augment=Augmentation(pipeline("bgc"), 0.2),
         )
         if plain:
             synthesis = self.G.synthesis
             synthesis.forward = lambda ws, **_: baseline.generate(synthesis, ws)
-        self.pictures = torch.randn(batch, 3, resolution, resolution)
-        self.z, self.none = torch.randn(batch, self.G.z_dim), torch.empty(batch, 0)
+        self.images = torch.randn(batch, 3, resolution, resolution)
+        self.z, self.no_labels = torch.randn(batch, self.G.z_dim), torch.empty(batch, 0)
         self.batch = batch
 
     def step(self, index: int) -> None:
-        """Steps whose index is a multiple of 16 regularise D, too."""
+        """Run one step; those whose index is a multiple of 16 regularize D too."""
         self.trainer.step(index, 0, self._rounds)
 
     def _rounds(self, phase: Phase) -> list[Batch]:
         draws = KeyedRng(0, phase.name, range(self.batch))
-        return [Batch(self.pictures, self.none, self.z, self.none, draws)]
+        return [Batch(self.images, self.no_labels, self.z, self.no_labels, draws)]
 
-    def seconds(self) -> float:
-        """Of a step on average."""
-        return (timed(lambda: self.step(1)) * (D_EVERY - 1) + timed(lambda: self.step(0))) / D_EVERY
+    def mean_step_seconds(self) -> float:
+        """Return the seconds of a step, averaged over a regularization interval."""
+        return (
+            time_once(lambda: self.step(1)) * (D_REG_INTERVAL - 1) + time_once(lambda: self.step(0))
+        ) / D_REG_INTERVAL
 
 
-def loop(seconds: float, least: int, resolution: int = 64, batch: int = 8) -> dict[str, Any]:
-    """Pictures a second, ours and the plain path's, in turns."""
-    loops = {"ours": Loop(resolution, batch), "plain": Loop(resolution, batch, plain=True)}
-    taken: dict[str, list[float]] = {name: [] for name in loops}
-    for one in loops.values():
-        one.step(0)
+def rate(seconds: float, min_count: int, resolution: int = 64, batch: int = 8) -> dict[str, Any]:
+    """Measure images per second, ours and the plain path's, alternating."""
+    loops = {"ours": TrainingLoop(resolution, batch), "plain": TrainingLoop(resolution, batch, plain=True)}
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for training_loop in loops.values():
+        training_loop.step(0)
     end = time.perf_counter() + seconds
-    while len(taken["ours"]) < least or time.perf_counter() < end:
-        for name in list(loops)[:: -1 if len(taken["ours"]) % 2 else 1]:
+    while len(times["ours"]) < min_count or time.perf_counter() < end:
+        for name in list(loops)[:: -1 if len(times["ours"]) % 2 else 1]:
             with backends.force_torch() if name == "plain" else nullcontext():
-                taken[name].append(loops[name].seconds())
-    rates = {f"{name}_rate": batch / min(times) for name, times in taken.items()}
-    ratio = median(b / a for a, b in zip(taken["ours"], taken["plain"], strict=True))
-    return {"form": form(), "load": load(), "ratio": ratio, "count": len(taken["ours"]), **rates}
+                times[name].append(loops[name].mean_step_seconds())
+    rates = {f"{name}_rate": batch / min(times) for name, times in times.items()}
+    ratio = median(b / a for a, b in zip(times["ours"], times["plain"], strict=True))
+    return {"form": implementation_name(), "load": load_average(), "ratio": ratio, "count": len(times["ours"]), **rates}
 
 
 def cost(resolution: int, batch: int, seconds: float) -> dict[str, float]:
-    """Seconds that a thousand pictures take."""
-    ours = Loop(resolution, batch)
+    """Measure the seconds that a thousand images take."""
+    ours = TrainingLoop(resolution, batch)
     ours.step(0)
     end = time.perf_counter() + seconds
-    times = [ours.seconds(), ours.seconds()]
+    times = [ours.mean_step_seconds(), ours.mean_step_seconds()]
     while time.perf_counter() < end:
-        times.append(ours.seconds())
+        times.append(ours.mean_step_seconds())
     return {"per_kimg": min(times) / batch * 1000}

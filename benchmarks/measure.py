@@ -1,4 +1,4 @@
-"""How speed is measured here: in pairs that alternate, in a process of its own, with the machine's limits beside it."""
+"""Measure speed in alternating pairs, in a fresh process, together with the machine's limits."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from typing import Any
 from renderer.openmp_env import waiting
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = "RESULT "
-TURN = 0.02  # seconds that a turn lasts at least
+RESULT_PREFIX = "RESULT "
+MIN_SECONDS = 0.02  # of one measurement: what takes less is repeated
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Two ways of doing the same thing, one after the other again and again. Times in seconds."""
+class PairedTimes:
+    """Times in seconds of two ways of computing the same, measured alternately."""
 
     ours: float  # best
     ours_median: float
@@ -39,55 +39,57 @@ class Pairs:
     count: int
 
 
-def pairs(ours: Work, plain: Work, seconds: float, *, least: int = 3, most: int = 60, warm: bool = True) -> Pairs:
-    """Alternate the two for about so many seconds, `least` to `most` times each; what runs first alternates, too.
+def time_pairs(
+    ours: Work, plain: Work, seconds: float, *, min_count: int = 3, max_count: int = 60, warm_up: bool = True
+) -> PairedTimes:
+    """Time both alternately for about `seconds`, `min_count` to `max_count` times each; which is first alternates too.
 
-    What takes less than a turn is repeated in it, as layers follow each other in a network, and its mean counts. Both
-    run once before that, to warm up, unless `warm` is False.
+    Work that takes less than MIN_SECONDS is repeated, as layers follow each other in a network, and its mean counts.
+    `warm_up` runs both once before.
     """
-    if warm:
+    if warm_up:
         ours()
         plain()
-    mine: list[float] = []
-    theirs: list[float] = []
+    our_times: list[float] = []
+    plain_times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(mine) < least or (time.perf_counter() < end and len(mine) < most):
-        for work, times in ((ours, mine), (plain, theirs))[:: -1 if len(mine) % 2 else 1]:
-            times.append(turn(work))
-    ratio = median(b / a for a, b in zip(mine, theirs, strict=True))
-    return Pairs(min(mine), median(mine), min(theirs), median(theirs), ratio, len(mine))
+    while len(our_times) < min_count or (time.perf_counter() < end and len(our_times) < max_count):
+        for work, times in ((ours, our_times), (plain, plain_times))[:: -1 if len(our_times) % 2 else 1]:
+            times.append(mean_time(work))
+    ratio = median(b / a for a, b in zip(our_times, plain_times, strict=True))
+    return PairedTimes(min(our_times), median(our_times), min(plain_times), median(plain_times), ratio, len(our_times))
 
 
-def timed(work: Work) -> float:
-    """Seconds that it takes once."""
+def time_once(work: Work) -> float:
+    """Return the seconds of one run."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def turn(work: Work) -> float:
-    """Seconds that it takes, on average over one turn."""
+def mean_time(work: Work) -> float:
+    """Return the mean seconds of a run, over runs of MIN_SECONDS together."""
     count, began = 0, time.perf_counter()
-    while not count or time.perf_counter() < began + TURN:
+    while not count or time.perf_counter() < began + MIN_SECONDS:
         work()
         count += 1
     return (time.perf_counter() - began) / count
 
 
-def repeated(work: Work, seconds: float, least: int = 3) -> list[float]:
-    """Seconds of each run, after one to warm up."""
+def time_repeatedly(work: Work, seconds: float, min_count: int = 3) -> list[float]:
+    """Return the seconds of each run, after one to warm up."""
     work()
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < least or time.perf_counter() < end:
-        times.append(timed(work))
+    while len(times) < min_count or time.perf_counter() < end:
+        times.append(time_once(work))
     return times
 
 
-def keep_memory() -> bool:
-    """Have the C library keep and reuse what was freed; whether it could be told so (glibc only).
+def disable_malloc_trim() -> bool:
+    """Make malloc keep and reuse freed memory; return whether that is possible (glibc only).
 
-    This favours the plain path: it allocates far more than ours, and fresh pages are slow in a virtual machine.
+    This favors the plain path, which allocates far more than ours: fresh pages are slow in a virtual machine.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -97,24 +99,24 @@ def keep_memory() -> bool:
 
 
 def peak_memory(work: Work) -> int:
-    """Bytes that this process grew by, at most, while the work was done; for a fresh process."""
+    """Return the peak growth of this process in bytes while work() runs; for a fresh process."""
     before = _resident()
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     work()
     return max(0, _peak() - before)
 
 
 def _resident() -> int:
-    return _from_status("VmRSS:") or _peak()
+    return _read_status("VmRSS:") or _peak()
 
 
 def _peak() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
-    return _from_status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return _read_status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _from_status(name: str) -> int:
+def _read_status(name: str) -> int:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -122,49 +124,51 @@ def _from_status(name: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
-def apart(where: str, *, keep: bool = False, torch_only: bool = False, timeout: float = 3600, **arguments: Any) -> Any:
-    """What `module:function` of this package returns in a process of its own.
+def run_in_process(
+    function: str, *, keep_memory: bool = False, torch_only: bool = False, timeout: float = 3600, **arguments: Any
+) -> Any:
+    """Call `module:function` of this package in a fresh process and return its result.
 
-    `keep`: it keeps its memory; `torch_only`: it uses no compiled kernel.
-    Raises RuntimeError with the last words of a process that failed or took longer than `timeout` seconds.
+    `keep_memory` makes malloc keep freed memory; `torch_only` uses no compiled kernel. Raises RuntimeError with the
+    last line of output if the process fails, or if it takes longer than `timeout` seconds.
     """
-    command = [sys.executable, "-m", "benchmarks.measure", where, json.dumps(arguments), str(int(keep))]
+    command = [sys.executable, "-m", "benchmarks.measure", function, json.dumps(arguments), str(int(keep_memory))]
     env = {**waiting(os.environ), **os.environ, "STARTED": str(time.time())}
     if torch_only:
         env["BANDLIMIT_KERNELS"] = "torch"
     try:
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(f"{where} took longer than {timeout:.0f} s") from error
+        raise RuntimeError(f"{function} took longer than {timeout:.0f} s") from error
     for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line.removeprefix(MARK))
-    words = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-    raise RuntimeError(f"{where} ended with status {done.returncode}: {words}")
+        if line.startswith(RESULT_PREFIX):
+            return json.loads(line.removeprefix(RESULT_PREFIX))
+    last_line = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+    raise RuntimeError(f"{function} ended with status {done.returncode}: {last_line}")
 
 
-def since_start() -> float:
-    """Seconds since `apart` started this process, the interpreter's own start included."""
+def seconds_since_start() -> float:
+    """Return the seconds since `run_in_process` started this process, including the interpreter's start."""
     return time.time() - float(os.environ["STARTED"])
 
 
-def limits(seconds: float = 2.0) -> dict[str, float]:
-    """What this machine can do now: float32 convolution (NHWC) in GFLOP/s, copying in GB/s read and written."""
+def measure_limits(seconds: float = 2.0) -> dict[str, float]:
+    """Measure what this machine can do now: float32 convolution (NHWC) in GFLOP/s, copying in GB/s read and written."""
     import torch
 
     with torch.inference_mode():
         x = torch.randn(1, 256, 128, 128).contiguous(memory_format=torch.channels_last)
         w = torch.randn(256, 256, 3, 3).contiguous(memory_format=torch.channels_last)
         operations = 2 * 9 * 256 * 256 * 128 * 128
-        convolution = min(repeated(lambda: torch.conv2d(x, w, padding=1), seconds / 2))
+        convolution = min(time_repeatedly(lambda: torch.conv2d(x, w, padding=1), seconds / 2))
         source = torch.ones(32 << 20)
         target = torch.empty_like(source)
-        copy = min(repeated(lambda: target.copy_(source), seconds / 2))
+        copy = min(time_repeatedly(lambda: target.copy_(source), seconds / 2))
     return {"convolution": operations / convolution / 1e9, "copy": 2 * source.nbytes / copy / 1e9}
 
 
-def machine() -> str:
-    """The processor and what is used of it, in words."""
+def describe_machine() -> str:
+    """Describe the processor, threads and versions in words."""
     import torch
 
     name = platform.processor() or platform.machine()
@@ -184,24 +188,24 @@ def machine() -> str:
     )
 
 
-def load() -> float:
-    """How many processes want a core, over the last minute."""
+def load_average() -> float:
+    """Return the load average of the last minute."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def surroundings(seconds: float = 2.0) -> dict[str, Any]:
-    """For `apart`: the machine and its limits."""
-    return {"machine": machine(), "load": load(), **limits(seconds)}
+def describe_environment(seconds: float = 2.0) -> dict[str, Any]:
+    """Return the machine's description, load and limits, for `run_in_process`."""
+    return {"machine": describe_machine(), "load": load_average(), **measure_limits(seconds)}
 
 
 def main() -> None:
-    """The other end of `apart`."""
-    where, arguments, keep = sys.argv[1:]
-    module, _, function = where.partition(":")
-    if keep == "1" and not keep_memory():
+    """Run what `run_in_process` asks for and print its result."""
+    target, arguments, keep = sys.argv[1:]
+    module, _, function = target.partition(":")
+    if keep == "1" and not disable_malloc_trim():
         raise SystemExit("the C library of this system cannot be told to keep memory")
     result = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**json.loads(arguments))
-    print(MARK + json.dumps(asdict(result) if hasattr(result, "__dataclass_fields__") else result), flush=True)
+    print(RESULT_PREFIX + json.dumps(asdict(result) if hasattr(result, "__dataclass_fields__") else result), flush=True)
 
 
 if __name__ == "__main__":

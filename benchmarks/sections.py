@@ -1,4 +1,4 @@
-"""The sections of the page: which measurements are made, and how their rows read."""
+"""The sections of the page: which measurements to run, and how to format their rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import apart
+from benchmarks.measure import run_in_process
 from benchmarks.networks import DEMO, LARGE, MEDIUM, SMALL, Case
-from benchmarks.report import Section, bars, curves, milliseconds, ratio
+from benchmarks.report import Section, format_milliseconds, format_ratio, plot_bars, plot_curves
 from benchmarks.speed import OPS
 
 
@@ -23,23 +23,23 @@ class Scope:
     images: Path
 
     @property
-    def time(self) -> dict[str, Any]:
-        """Seconds and least number of pairs of a measurement."""
-        return {"seconds": 1.5, "least": 2} if self.quick else {"seconds": self.seconds, "least": 9}
+    def timing(self) -> dict[str, Any]:
+        """Seconds and minimum number of pairs of a measurement."""
+        return {"seconds": 1.5, "min_count": 2} if self.quick else {"seconds": self.seconds, "min_count": 9}
 
 
-def attempt(section: Section, what: str, where: str, **arguments: Any) -> Any | None:
-    """A measurement, or None with a note of why there is none."""
+def attempt(section: Section, what: str, function: str, **arguments: Any) -> Any | None:
+    """Run a measurement; if it fails, add a note to the section and return None."""
     print(f"... {what}", file=sys.stderr, flush=True)
     try:
-        return apart(where, **arguments)
+        return run_in_process(function, **arguments)
     except RuntimeError as error:
         section.notes.append(f"{what} was not measured: {error}.")
         return None
 
 
 def generators(scope: Scope) -> Section:
-    """Whole synthesis networks against the plain path."""
+    """Time whole synthesis networks against the plain path."""
     columns = [
         "network",
         "batch",
@@ -60,35 +60,35 @@ def generators(scope: Scope) -> Section:
     )
     section = Section("Generators", text, columns, image="generators.png")
     cases = DEMO if scope.quick else (*DEMO, *SMALL, *MEDIUM)
-    plan = [(case, 1, form, keep) for case in cases for form in ("best",) for keep in (True, False)]
+    runs = [(case, 1, form, keep) for case in cases for form in ("best",) for keep in (True, False)]
     if not scope.quick:
-        plan += [(case, 1, "torch", True) for case in (*SMALL, *MEDIUM)]
-        plan += [(case, 8, "best", True) for case in (*DEMO, *SMALL)]
+        runs += [(case, 1, "torch", True) for case in (*SMALL, *MEDIUM)]
+        runs += [(case, 8, "best", True) for case in (*DEMO, *SMALL)]
     groups: dict[str, dict[str, float]] = {}
-    for case, batch, form, keep in plan:
+    for case, batch, form, keep in runs:
         what = f"{case.name}, batch {batch}, {form}, memory {'kept' if keep else 'as shipped'}"
-        options = {"keep": keep, "torch_only": form == "torch", "case": case.name, "batch": batch}
-        result = attempt(section, what, "speed:generator", **options, **scope.time)
+        options = {"keep_memory": keep, "torch_only": form == "torch", "case": case.name, "batch": batch}
+        result = attempt(section, what, "speed:generator", **options, **scope.timing)
         if result is not None:
             section.rows.append(_row(case, batch, keep, result, form))
             if batch == 1:
                 label = "plain torch, kept" if form == "torch" else "kept" if keep else "as shipped"
                 groups.setdefault(case.name, {})[label] = result["ratio"]
     if scope.large:
-        _large(section)
+        _add_large(section)
     else:
         section.notes.append("512 and 1024 pixels were not run; --large runs them.")
     if scope.quick:
         section.notes.append("--quick: 256 pixels, batch 8, plain torch and the larger networks were not run.")
     names = ["kept", "as shipped"] if scope.quick else ["kept", "as shipped", "plain torch, kept"]
     values = [(name, [found.get(label) for label in names]) for name, found in groups.items()]
-    bars(scope.images / "generators.png", "Times faster than the plain path, batch 1", values, names)
+    plot_bars(scope.images / "generators.png", "Times faster than the plain path, batch 1", values, names)
     return section
 
 
 def _row(case: Case, batch: int, keep: bool, result: dict[str, Any], form: str) -> list[str]:
     goal = case.goal
-    expected = case.kept if keep else case.stock
+    expected = case.ratio_kept if keep else case.ratio_as_shipped
     if form == "torch":
         kind = case.name[0]
         goal, expected = {"T": "2", "R": "3.8"}[kind], {"T": "2.2 to 4.6", "R": "4.2 to 4.6"}[kind]
@@ -99,9 +99,11 @@ def _row(case: Case, batch: int, keep: bool, result: dict[str, Any], form: str) 
         str(batch),
         "plain torch" if form == "torch" else result["form"],
         "kept" if keep else "as shipped",
-        f"{milliseconds(result['ours'])} ({milliseconds(result['ours_median'])})",
-        f"{milliseconds(result['plain'])} ({milliseconds(result['plain_median'])})" if "plain" in result else "not run",
-        ratio(result["ratio"]) if "ratio" in result else "",
+        f"{format_milliseconds(result['ours'])} ({format_milliseconds(result['ours_median'])})",
+        f"{format_milliseconds(result['plain'])} ({format_milliseconds(result['plain_median'])})"
+        if "plain" in result
+        else "not run",
+        format_ratio(result["ratio"]) if "ratio" in result else "",
         expected or "-",
         goal or "-",
         str(result["count"]),
@@ -109,19 +111,18 @@ def _row(case: Case, batch: int, keep: bool, result: dict[str, Any], form: str) 
     ]
 
 
-def _large(section: Section) -> None:
+def _add_large(section: Section) -> None:
     for case in LARGE:
-        both = "512" in case.name
-        keep = both
+        keep = "512" in case.name
         what = f"{case.name}, memory {'kept' if keep else 'as shipped'}"
-        time = {"seconds": 30.0, "least": 3 if both else 1}
-        result = attempt(section, what, "speed:generator", keep=keep, case=case.name, batch=1, **time)
+        time = {"seconds": 30.0, "min_count": 3 if keep else 1}
+        result = attempt(section, what, "speed:generator", keep_memory=keep, case=case.name, batch=1, **time)
         if result is not None:
             section.rows.append(_row(case, 1, keep, result, "best"))
 
 
 def memory(scope: Scope) -> Section:
-    """Peaks of one picture."""
+    """Measure the peak memory of one image."""
     text = "What one picture takes at its peak, beyond the network, the libraries and the interpreter (VmHWM)."
     section = Section("Peak memory", text, ["network", "ours", "plain"])
     cases = DEMO if scope.quick else (*SMALL, *MEDIUM, *LARGE[-2:])
@@ -139,7 +140,7 @@ def memory(scope: Scope) -> Section:
 
 
 def ops(scope: Scope) -> Section:
-    """filtered_lrelu alone."""
+    """Time filtered_lrelu alone."""
     text = "filtered_lrelu alone at the sizes of single layers, memory kept. Goal: at least 15."
     section = Section(
         "filtered_lrelu", text, ["layer", "form", "ours", "plain", "ratio", "prototype", "pairs", "error"]
@@ -149,15 +150,23 @@ def ops(scope: Scope) -> Section:
     for name in chosen:
         for torch_only in forms:
             what = f"op {name}{', plain torch' if torch_only else ''}"
-            result = attempt(section, what, "speed:op", keep=True, torch_only=torch_only, name=name, **scope.time)
+            result = attempt(
+                section,
+                what,
+                "speed:filtered_lrelu_layer",
+                keep_memory=True,
+                torch_only=torch_only,
+                name=name,
+                **scope.timing,
+            )
             if result is not None:
                 section.rows.append(
                     [
                         name,
                         result["form"],
-                        f"{milliseconds(result['ours'])} ({milliseconds(result['ours_median'])})",
-                        f"{milliseconds(result['plain'])} ({milliseconds(result['plain_median'])})",
-                        ratio(result["ratio"]),
+                        f"{format_milliseconds(result['ours'])} ({format_milliseconds(result['ours_median'])})",
+                        f"{format_milliseconds(result['plain'])} ({format_milliseconds(result['plain_median'])})",
+                        format_ratio(result["ratio"]),
                         "-" if torch_only else OPS[name][2],
                         str(result["count"]),
                         f"{result['error']:.0e}",
@@ -169,24 +178,28 @@ def ops(scope: Scope) -> Section:
 
 
 def training(scope: Scope) -> Section:
-    """A generator's step."""
+    """Time a generator's training step."""
     batch = 2 if scope.quick else 8
     text = f"Generator T of 64 pixels, base 2048, at most 64 channels, batch {batch}, memory kept."
     section = Section("Training step", text, ["what", "ours", "plain", "ratio", "prototype", "goal", "pairs"])
-    result = attempt(section, "training", "speed:training", keep=True, batch=batch, warm=not scope.quick, **scope.time)
+    result = attempt(
+        section, "training", "speed:training", keep_memory=True, batch=batch, warm_up=not scope.quick, **scope.timing
+    )
     expected = {"both": ("forward and backward", "2.8 to 3.6", "2.5"), "forward": ("forward alone", "4.4 to 5.3", "-")}
     for name, (what, figure, goal) in expected.items():
         if result is not None:
             r = result[name]
-            times = [f"{milliseconds(r[k])} ({milliseconds(r[k + '_median'])})" for k in ("ours", "plain")]
-            section.rows.append([what, *times, ratio(r["ratio"]), figure, goal, str(r["count"])])
+            times = [
+                f"{format_milliseconds(r[k])} ({format_milliseconds(r[k + '_median'])})" for k in ("ours", "plain")
+            ]
+            section.rows.append([what, *times, format_ratio(r["ratio"]), figure, goal, str(r["count"])])
     if scope.quick:
         section.notes.append("--quick: batch 2 instead of 8.")
     return section
 
 
 def loop(scope: Scope) -> Section:
-    """The whole loop."""
+    """Time whole training steps of both networks."""
     text = (
         "Both networks (T, base 32 channels times the resolution, at most 64), augmentation bgc, R1, Adam and the "
         "average, memory kept; reading pictures is left out. The plain path: the plain generator, and the ops of the "
@@ -195,10 +208,10 @@ def loop(scope: Scope) -> Section:
     section = Section("Training loop", text, ["pixels", "batch", "pictures a second", "plain", "ratio", "pairs"])
     for resolution in (16,) if scope.quick else (32, 64):
         what = f"training loop, {resolution} pixels"
-        result = attempt(section, what, "loop:loop", keep=True, resolution=resolution, **scope.time)
+        result = attempt(section, what, "loop:rate", keep_memory=True, resolution=resolution, **scope.timing)
         if result is not None:
             rates = [f"{result['ours_rate']:.1f}", f"{result['plain_rate']:.1f}"]
-            section.rows.append([str(resolution), "8", *rates, ratio(result["ratio"]), str(result["count"])])
+            section.rows.append([str(resolution), "8", *rates, format_ratio(result["ratio"]), str(result["count"])])
     if scope.quick:
         section.notes.append("--quick: 16 pixels; how cost grows with resolution and batch was not run.")
         return section
@@ -208,17 +221,17 @@ def loop(scope: Scope) -> Section:
         for value in values:
             resolution, batch = point(value)
             options = {"resolution": resolution, "batch": batch, "seconds": scope.seconds / 4}
-            result = attempt(section, f"cost, {name} {value}", "loop:cost", keep=True, **options)
+            result = attempt(section, f"cost, {name} {value}", "loop:cost", keep_memory=True, **options)
             times.append(result and result["per_kimg"])
         if any(times):
             path = scope.images / f"training_{name}.png"
-            curves(path, f"Seconds for a thousand pictures over {name}", values, [("ours", times)], "s")
+            plot_curves(path, f"Seconds for a thousand pictures over {name}", values, [("ours", times)], "s")
             section.notes.append(f"Cost over {name}: ![{name}](images/training_{name}.png)")
     return section
 
 
 def growth(scope: Scope) -> Section:
-    """How time grows with resolution, channels and batch."""
+    """Time synthesis over resolution, channels and batch."""
     text = (
         "Config T, base 32 channels times the resolution, memory kept; best times. Resolution at 64 channels at most, "
         "channels at 128 pixels, batch at 64 pixels and 32 channels."
@@ -234,17 +247,22 @@ def growth(scope: Scope) -> Section:
         ours: list[float | None] = []
         plain: list[float | None] = []
         for value in values:
-            resolution, most, batch = point(value)
-            options = {"resolution": resolution, "most": most, "batch": batch, "seconds": 0.5 if scope.quick else 5.0}
-            result = attempt(section, f"growth, {name} {value}", "speed:growth", keep=True, **options)
+            resolution, channel_max, batch = point(value)
+            options = {
+                "resolution": resolution,
+                "channel_max": channel_max,
+                "batch": batch,
+                "seconds": 0.5 if scope.quick else 5.0,
+            }
+            result = attempt(section, f"growth, {name} {value}", "speed:growth", keep_memory=True, **options)
             ours.append(result and result["ours"] * 1e3)
             plain.append(result and result["plain"] * 1e3)
             if result is not None:
-                times = [milliseconds(result[k]) for k in ("ours", "plain")]
-                section.rows.append([name, str(value), *times, ratio(result["ratio"])])
+                times = [format_milliseconds(result[k]) for k in ("ours", "plain")]
+                section.rows.append([name, str(value), *times, format_ratio(result["ratio"])])
         if any(ours):
             path = scope.images / f"growth_{name}.png"
-            curves(path, f"Time of a picture over {name}", values, [("ours", ours), ("plain path", plain)], "ms")
+            plot_curves(path, f"Time of a picture over {name}", values, [("ours", ours), ("plain path", plain)], "ms")
         if scope.quick and name == "resolution":
             section.notes.append("--quick: two resolutions only; channels and batch were not run.")
             return section
@@ -255,7 +273,7 @@ def growth(scope: Scope) -> Section:
 
 
 def live(scope: Scope) -> Section:
-    """The program itself."""
+    """Measure latency and image rate of the whole program."""
     text = (
         "The whole program off-screen under software OpenGL. *Latency*: from a changed slider to the new picture in "
         "the texture, against the renderer's answer alone (goal: at most 1.5). *Pictures*: new ones a second while a "
@@ -271,27 +289,31 @@ def live(scope: Scope) -> Section:
             delay = attempt(section, f"latency, {name}, {width}x{height}", "live:latency", **size)
             pace = attempt(section, f"pictures, {name}, {width}x{height}", "live:rate", **size)
             if delay is not None and pace is not None:
-                times = [milliseconds(delay["latency"]), milliseconds(delay["alone"]), f"{delay['ratio']:.2f}"]
-                rates = [f"{pace['views']:.1f}", f"{pace['frames']:.1f}"]
+                times = [
+                    format_milliseconds(delay["latency"]),
+                    format_milliseconds(delay["alone"]),
+                    f"{delay['ratio']:.2f}",
+                ]
+                rates = [f"{pace['images']:.1f}", f"{pace['frames']:.1f}"]
                 section.rows.append([name, f"{width}x{height}", *times, *rates])
     return section
 
 
 def transport(scope: Scope) -> Section:
-    """Finished pictures between processes."""
+    """Time the transport of rendered images between processes."""
     text = "From asking for a finished picture to having read all of it in the window's process (RGBA, 8 bits)."
     section = Section("Frame transport", text, ["picture", "shared slots", "pickled queue", "ratio", "pairs"])
     for size in (256, 1024):
         seconds = 1.0 if scope.quick else 5.0
         result = attempt(section, f"transport of {size} pixels", "transport:frames", size=size, seconds=seconds)
         if result is not None:
-            times = [milliseconds(result["ours_median"]), milliseconds(result["plain_median"])]
-            section.rows.append([f"{size}x{size}", *times, ratio(result["ratio"]), str(result["count"])])
+            times = [format_milliseconds(result["ours_median"]), format_milliseconds(result["plain_median"])]
+            section.rows.append([f"{size}x{size}", *times, format_ratio(result["ratio"]), str(result["count"])])
     return section
 
 
 def start(scope: Scope) -> Section:
-    """Starting."""
+    """Time the start of the program."""
     text = (
         "Seconds from the start of the interpreter, best of the runs; the window is off-screen, the network the demo's."
     )

@@ -1,4 +1,4 @@
-"""What is measured, each function in a process of its own (see measure.apart): generators, ops, training, growth."""
+"""The measurements, each function for a fresh process (see measure.run_in_process): generators, ops, training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from benchmarks import baseline
-from benchmarks.measure import limits, load, pairs, peak_memory, repeated
-from benchmarks.networks import CASES, TRAINING, T, make, need, ws_for
+from benchmarks.measure import load_average, measure_limits, peak_memory, time_pairs, time_repeatedly
+from benchmarks.networks import CASES, TRAINING, T, count_workload, make_generator, random_ws
 from networks import save_networks
 from ops import filtered_lrelu, kernels
 
 R_CASE, T_CASE = "R 256", "T 256"
-OPS = {  # name: network of which the layer is, layer, what the prototype reached
+OPS = {  # name: (network, layer index, ratio that the prototype reached)
     "T 128, 8192/128: L9, up 4": ("T 128, 8192/128", 9, "33"),
     "T 128, 8192/128: L12": ("T 128, 8192/128", 12, "18 to 21"),
     "T 128, 8192/128: L2": ("T 128, 8192/128", 2, "15 to 18"),
@@ -25,53 +25,57 @@ OPS = {  # name: network of which the layer is, layer, what the prototype reache
 }
 
 
-def generator(case: str, batch: int, seconds: float, least: int, with_plain: bool = True) -> dict[str, Any]:
-    """A whole synthesis against the plain one: pairs, how far apart they are, the limits in the same run."""
+def generator(case: str, batch: int, seconds: float, min_count: int, with_plain: bool = True) -> dict[str, Any]:
+    """Time a whole synthesis against the plain path, with their relative error and the machine's limits."""
     kernels.ready(wait=True)
-    network = make(CASES[case].config)
-    synthesis, ws = network.synthesis, ws_for(network, batch)
-    result: dict[str, Any] = {"form": form()}
+    network = make_generator(CASES[case].config)
+    synthesis, ws = network.synthesis, random_ws(network, batch)
+    result: dict[str, Any] = {"form": implementation_name()}
     with torch.inference_mode():
-        machine = limits(1.0)
+        machine = measure_limits(1.0)
         if with_plain:
             ours, plain = synthesis(ws), baseline.generate(synthesis, ws)
             result["error"] = float((ours - plain).abs().max() / plain.abs().max())
             del ours, plain
-            measured = pairs(
-                lambda: synthesis(ws), lambda: baseline.generate(synthesis, ws), seconds, least=least, warm=False
+            measured = time_pairs(
+                lambda: synthesis(ws),
+                lambda: baseline.generate(synthesis, ws),
+                seconds,
+                min_count=min_count,
+                warm_up=False,
             )
             result |= asdict(measured)
         else:
-            times = repeated(lambda: synthesis(ws), seconds, least)
+            times = time_repeatedly(lambda: synthesis(ws), seconds, min_count)
             result |= {"ours": min(times), "ours_median": median(times), "count": len(times)}
-    again = limits(1.0)
+    again = measure_limits(1.0)
     best = {name: max(machine[name], again[name]) for name in machine}
-    limit = batch * need(CASES[case].config).seconds(**best)
-    return result | {"limit": limit, "over_limit": result["ours"] / limit, "load": load(), **best}
+    limit = batch * count_workload(CASES[case].config).seconds(**best)
+    return result | {"limit": limit, "over_limit": result["ours"] / limit, "load": load_average(), **best}
 
 
-def form() -> str:
-    """Which form of the kernels computes, in two words at most."""
+def implementation_name() -> str:
+    """Return which implementation of the kernels is in use, in two words at most."""
     return kernels.serving().split(" kernel-")[0]
 
 
 def memory(case: str, plain: bool) -> int:
-    """Bytes that one picture takes at its peak, beyond network, libraries and interpreter."""
+    """Return the peak bytes of one image, beyond network, libraries and interpreter."""
     kernels.ready(wait=True)
-    network = make(CASES[case].config)
-    small = make(replace(T, img_resolution=16, channel_base=64, num_layers=4, margin_size=2))
+    network = make_generator(CASES[case].config)
+    small = make_generator(replace(T, img_resolution=16, channel_base=64, num_layers=4, margin_size=2))
     run = baseline.generate if plain else lambda synthesis, ws: synthesis(ws)
     with torch.inference_mode():
-        run(small.synthesis, ws_for(small))  # what torch loads late is not the picture's
-        ws = ws_for(network)
+        run(small.synthesis, random_ws(small))  # so that what torch loads lazily is not counted
+        ws = random_ws(network)
         return peak_memory(lambda: run(network.synthesis, ws))
 
 
-def op(name: str, seconds: float, least: int) -> dict[str, Any]:
-    """filtered_lrelu alone, at the size of one layer."""
+def filtered_lrelu_layer(name: str, seconds: float, min_count: int) -> dict[str, Any]:
+    """Time filtered_lrelu alone, at the size of one layer."""
     kernels.ready(wait=True)
     case, number, _ = OPS[name]
-    synthesis = make(CASES[case].config).synthesis
+    synthesis = make_generator(CASES[case].config).synthesis
     layer = synthesis.layer(synthesis.layer_names[number])
     spec = layer.spec
     size = spec.in_size + spec.conv_kernel - 1
@@ -88,14 +92,19 @@ def op(name: str, seconds: float, least: int) -> dict[str, Any]:
             return baseline.filtered_lrelu(x, *filters, bias, up, down, padding, 2**0.5, 0.2, 256)
 
         error = float((ours() - plain()).abs().max() / plain().abs().max())
-        return {"form": form(), "error": error, "load": load(), **asdict(pairs(ours, plain, seconds, least=least))}
+        return {
+            "form": implementation_name(),
+            "error": error,
+            "load": load_average(),
+            **asdict(time_pairs(ours, plain, seconds, min_count=min_count)),
+        }
 
 
-def training(seconds: float, least: int, batch: int = 8, warm: bool = True) -> dict[str, Any]:
-    """Forward and backward of a generator with all its weights' gradients."""
+def training(seconds: float, min_count: int, batch: int = 8, warm_up: bool = True) -> dict[str, Any]:
+    """Time forward and backward of a generator, with gradients of all its weights."""
     kernels.ready(wait=True)
-    network = make(TRAINING).train().requires_grad_(True)
-    synthesis, ws = network.synthesis, ws_for(network, batch)
+    network = make_generator(TRAINING).train().requires_grad_(True)
+    synthesis, ws = network.synthesis, random_ws(network, batch)
     direction = torch.randn(batch, 3, TRAINING.img_resolution, TRAINING.img_resolution)
     parameters = list(synthesis.parameters())
 
@@ -109,22 +118,28 @@ def training(seconds: float, least: int, batch: int = 8, warm: bool = True) -> d
     def plain(ws: torch.Tensor) -> torch.Tensor:
         return baseline.generate(synthesis, ws)
 
-    both = pairs(lambda: step(synthesis), lambda: step(plain), seconds * 2 / 3, least=least, warm=warm)
-    one = pairs(lambda: forward(synthesis), lambda: forward(plain), seconds / 3, least=least, warm=warm)
-    return {"form": form(), "load": load(), "both": asdict(both), "forward": asdict(one)}
+    both = time_pairs(
+        lambda: step(synthesis), lambda: step(plain), seconds * 2 / 3, min_count=min_count, warm_up=warm_up
+    )
+    one = time_pairs(
+        lambda: forward(synthesis), lambda: forward(plain), seconds / 3, min_count=min_count, warm_up=warm_up
+    )
+    return {"form": implementation_name(), "load": load_average(), "both": asdict(both), "forward": asdict(one)}
 
 
-def write(case: str, path: str) -> None:
-    """A network with random weights into a file."""
-    save_networks(path, {"G_ema": make(CASES[case].config)})
+def write_network(case: str, path: str) -> None:
+    """Save a network with random weights."""
+    save_networks(path, {"G_ema": make_generator(CASES[case].config)})
 
 
-def growth(resolution: int, most: int, batch: int, seconds: float, with_plain: bool = True) -> dict[str, Any]:
-    """One point of the growth table: a T network of base 32 * resolution."""
+def growth(resolution: int, channel_max: int, batch: int, seconds: float, with_plain: bool = True) -> dict[str, Any]:
+    """Time one point of the growth table: a T network with a channel base of 32 * resolution."""
     kernels.ready(wait=True)
-    network = make(replace(T, img_resolution=resolution, channel_base=32 * resolution, channel_max=most))
-    synthesis, ws = network.synthesis, ws_for(network, batch)
+    network = make_generator(
+        replace(T, img_resolution=resolution, channel_base=32 * resolution, channel_max=channel_max)
+    )
+    synthesis, ws = network.synthesis, random_ws(network, batch)
     with torch.inference_mode():
         if not with_plain:
-            return {"ours": min(repeated(lambda: synthesis(ws), seconds))}
-        return asdict(pairs(lambda: synthesis(ws), lambda: baseline.generate(synthesis, ws), seconds, least=2))
+            return {"ours": min(time_repeatedly(lambda: synthesis(ws), seconds))}
+        return asdict(time_pairs(lambda: synthesis(ws), lambda: baseline.generate(synthesis, ws), seconds, min_count=2))

@@ -1,4 +1,4 @@
-"""The yardstick of the benchmarks computes the very pictures and gradients that our networks do."""
+"""The baseline of the benchmarks computes the same images and gradients as our networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import baseline
-from benchmarks.loop import Loop
+from benchmarks.loop import TrainingLoop
 from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
 from ops import backends
@@ -30,7 +30,7 @@ def make(kind: str) -> Generator:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 3])
 @torch.no_grad()
-def test_the_plain_path_makes_the_same_picture(kind: str, batch: int) -> None:
+def test_the_plain_path_computes_the_same_image(kind: str, batch: int) -> None:
     network = make(kind)
     ws = torch.randn(batch, network.num_ws, 8)
     ours, plain = network.synthesis(ws), baseline.generate(network.synthesis, ws)
@@ -38,24 +38,24 @@ def test_the_plain_path_makes_the_same_picture(kind: str, batch: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_plain_path_has_the_same_gradients(kind: str) -> None:
+def test_the_plain_path_computes_the_same_gradients(kind: str) -> None:
     network = make(kind)
     ws = torch.randn(2, network.num_ws, 8)
     parameters = list(network.synthesis.parameters())
     direction = torch.randn(2, 3, 32, 32)
     ours = torch.autograd.grad((network.synthesis(ws) * direction).sum(), parameters)
     plain = torch.autograd.grad((baseline.generate(network.synthesis, ws) * direction).sum(), parameters)
-    for mine, other in zip(ours, plain, strict=True):
-        assert float((mine - other).abs().max()) <= 1e-3 * float(other.abs().max())
+    for actual, expected in zip(ours, plain, strict=True):
+        assert float((actual - expected).abs().max()) <= 1e-3 * float(expected.abs().max())
 
 
-def test_the_plain_training_loop_learns_the_same():
-    made = []
+def test_a_plain_training_step_updates_the_weights_alike():
+    weights = []
     for plain in (False, True):
-        loop = Loop(16, 4, plain)
+        loop = TrainingLoop(16, 4, plain)
         with backends.force_torch() if plain else nullcontext():
             loop.step(0)
-        made.append([p.detach() for network in (loop.G, loop.trainer.losses.D) for p in network.parameters()])
-    for ours, theirs in zip(*made, strict=True):
+        weights.append([p.detach() for network in (loop.G, loop.trainer.losses.D) for p in network.parameters()])
+    for ours, theirs in zip(*weights, strict=True):
         # Adam's first step has the size of the learning rate, whichever sign rounding gives a vanishing gradient.
         assert float((ours - theirs).abs().mean()) < 5e-6
