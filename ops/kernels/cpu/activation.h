@@ -1,30 +1,33 @@
-// What is between raising and lowering: leaky ReLU and clamp, and their derivative.
+// Leaky ReLU with clamp, applied between upsampling and downsampling, and its derivative.
 #pragma once
 #include "simd.h"
 
-// The pointwise part: t -> clamp(leaky(t)).
-struct Kink {
+struct LeakyReluClamp {
     float slope, clamp;
-    bool bends, clamps;
+    bool has_slope, has_clamp; // whether slope != 1; whether there is a clamp
 };
 
-// GENTLY is BENT for slopes from 0 to 1, which takes one step less.
-enum { PLAIN, GENTLY, BENT, CLAMPED, HOWS };
+// How `activate` computes clamp(leaky_relu(t)).
+// IDENTITY: no activation. LRELU_AS_MAX: for 0 <= slope <= 1, leaky ReLU is max(t, slope * t), one instruction less.
+// LRELU: any slope. LRELU_CLAMP: any slope, with clamp.
+enum { IDENTITY, LRELU_AS_MAX, LRELU, LRELU_CLAMP, NUM_MODES };
 
-template <int HOW> INLINE Vec bend(Vec t, Vec slope, Vec high) {
-    if (HOW == PLAIN) return t;
-    if (HOW == GENTLY) return larger(t * slope, t);
+template <int MODE> INLINE Vec activate(Vec t, Vec slope, Vec clamp) {
+    if (MODE == IDENTITY) return t;
+    if (MODE == LRELU_AS_MAX) return max(t * slope, t);
     t = t > 0.0f ? t : t * slope;
-    if (HOW == CLAMPED) t = t > high ? high : (t < -high ? -high : t);
+    if (MODE == LRELU_CLAMP) t = t > clamp ? clamp : (t < -clamp ? -clamp : t);
     return t;
 }
 
-// t becomes v times the derivative of the pointwise part at t.
-inline void multiply_slope(Vec *t, const Vec *v, int count, const Kink &kink, bool may_clamp) {
-    Vec slope = splat(kink.slope), high = splat(kink.clamp);
+// t[i] = grad[i] * (derivative of the activation at t[i]), for `count` vectors. `may_clamp` false: |t| is known to stay
+// below the clamp.
+inline void multiply_activation_grad(Vec *t, const Vec *grad, int count, const LeakyReluClamp &activation,
+                                     bool may_clamp) {
+    Vec slope = splat(activation.slope), clamp = splat(activation.clamp);
     for (int i = 0; i < count; i++) {
-        Vec rate = t[i] > 0.0f ? splat(1.0f) : slope;
-        if (kink.clamps && may_clamp) rate = magnitude(t[i] * rate) > high ? Vec{} : rate;
-        t[i] = rate * v[i];
+        Vec derivative = t[i] > 0.0f ? splat(1.0f) : slope;
+        if (activation.has_clamp && may_clamp) derivative = abs(t[i] * derivative) > clamp ? Vec{} : derivative;
+        t[i] = derivative * grad[i];
     }
 }

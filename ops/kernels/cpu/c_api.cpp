@@ -1,4 +1,7 @@
-// What Python calls: the CPU kernel's parts, with a plain C interface.
+// The CPU kernels' C interface, which Python calls through ctypes.
+//
+// The structs' fields are those of the ctypes.Structures in ops/kernels/cpu/*.py, in the same order. Functions that return int
+// return 0, or 1 if there was not enough memory.
 #include "channel_ops.h"
 #include "synthesis_layer.h"
 
@@ -8,16 +11,15 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
-// 0, or 1 if there was not enough memory.
-EXPORT int bandlimit_filtered_lrelu(const Job *job) { return filtered_lrelu(*job); }
+EXPORT int bandlimit_filtered_lrelu(const FilteredLreluArgs *args) { return filtered_lrelu(*args); }
 
-// A layer of StyleGAN3, see synthesis_layer.h. 0, or 1 if there was not enough memory.
-EXPORT int bandlimit_layer(const Layer *layer) { return run_layer(*layer); }
+EXPORT int bandlimit_layer(const SynthesisLayerArgs *args) { return run_synthesis_layer(*args); }
 
-// Pictures [N,pixels,C] times scales [N,C]; and the sums [N,C] of the products of two pictures (1: no memory).
+// size [3]: N, pixels, C. x [N,pixels,C], scale [N,C], out [N,pixels,C].
 EXPORT void bandlimit_scale_channels(const float *x, const float *scale, float *out, const int64_t *size, int threads) {
     scale_channels({x, scale, out, size[0], size[1], size[2], 0, nullptr}, threads);
 }
+// size as above. x, y [N,pixels,C], out [N,C].
 EXPORT int bandlimit_dot_channels(const float *x, const float *y, float *out, const int64_t *size, int threads) {
     try {
         dot_channels({x, y, out, size[0], size[1], size[2], 0, nullptr}, threads);
@@ -27,19 +29,18 @@ EXPORT int bandlimit_dot_channels(const float *x, const float *y, float *out, co
     }
 }
 
-// A convolution with kernels of 1x1 or 3x3, and its weights as it wants them: see conv1x1.h and conv3x3_winograd.h. 0, or 1 if
-// there was not enough memory.
-EXPORT int bandlimit_convolve(const Convolution *job, int64_t kernel) {
-    return (kernel == 1 ? pointwise::run(*job) : winograd::run(*job)) ? 0 : 1;
+// kernel: 1 or 3. bandlimit_pack: weight [out_channels, kernel, kernel, in_channels] to packed [bandlimit_packed_size].
+EXPORT int bandlimit_convolve(const ConvArgs *args, int64_t kernel) {
+    return (kernel == 1 ? conv1x1::run(*args) : winograd::run(*args)) ? 0 : 1;
 }
-EXPORT int64_t bandlimit_packed_size(int64_t results, int64_t channels, int64_t kernel) {
-    return kernel == 1 ? pointwise::packed_size(results, channels) : winograd::packed_size(results, channels);
+EXPORT int64_t bandlimit_packed_size(int64_t out_channels, int64_t in_channels, int64_t kernel) {
+    return kernel == 1 ? conv1x1::packed_size(out_channels, in_channels) : winograd::packed_size(out_channels, in_channels);
 }
-EXPORT void bandlimit_pack(const float *weight, int64_t results, int64_t channels, int64_t kernel, float *packed) {
-    if (kernel == 1) pointwise::pack(weight, results, channels, packed);
-    else winograd::pack(weight, results, channels, packed);
+EXPORT void bandlimit_pack(const float *weight, int64_t out_channels, int64_t in_channels, int64_t kernel, float *packed) {
+    if (kernel == 1) conv1x1::pack_weights(weight, out_channels, in_channels, packed);
+    else winograd::filter_transform(weight, out_channels, in_channels, packed);
 }
 
-// The version of `Job`, and how many channels a vector holds.
+// The version of this interface, which loader.py compares; channels per vector.
 EXPORT int bandlimit_version() { return 5; }
 EXPORT int bandlimit_lanes() { return LANES; }

@@ -1,9 +1,17 @@
-// 3x3 convolution of a picture in channels_last memory by Winograd's F(4x4, 3x3): 36 products instead of 144 for 4x4
-// results (Lavin and Gray 2016). Tiles of the picture are taken apart, each of the 36 components is multiplied with its
-// own matrix of weights, and the results are put together, for some tiles at a time, so that little is in memory.
+// 3x3 convolution in channels_last memory by Winograd's F(4x4, 3x3) (Lavin and Gray 2016): 36 products instead of 144 for a
+// tile of 4x4 outputs.
 //
-// The points are 0, +-3/4, +-3/2 and infinity: with the usual 0, +-1, +-2 rounding errors are four times as large. Each
-// sum is over the channels in their order, so that neither threads nor blocks change a bit.
+//     6x6 inputs, overlapping by 2      V = B'd B            36 GEMMs          A'M A = 4x4 outputs
+//     +--------+                        [36][tiles][in]  *  [36][in][out]  =  [36][tiles][out]
+//     | 4x4 ...|   input_transform                           gemm_panel         output_transform
+//     +--------+   -------------->                           ---------->        --------------->
+//
+// Input tiles are transformed, multiplied element-wise over the channels (36 GEMMs), and transformed back, a block of tiles at a
+// time, so that V and M stay in the caches. 36/144 = 1/4 of the direct convolution's multiply-adds, plus
+// O(tiles * (in + out)) additions.
+//
+// The interpolation points are 0, +-3/4, +-3/2 and infinity: with the usual 0, +-1, +-2 rounding errors are four times as
+// large. Each sum runs over the channels in order, so that results depend on neither threads nor blocks.
 #pragma once
 #include "thread_pool.h"
 #include "gemm.h"
@@ -12,226 +20,236 @@
 
 namespace winograd {
 
-constexpr int SIDE = 6, KEPT = 4, PARTS = SIDE * SIDE; // a tile, the results of it, its components
-constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B;
-constexpr int64_t NEAR = 1 << 20;    // bytes that one thread works on
-constexpr int64_t SHARED = 16 << 20; // bytes that all threads work on together
-constexpr int64_t MANY = 12 << 20;   // weights in bytes from which all threads share what is read of them
+constexpr int TILE_IN = 6, TILE_OUT = 4, TILE_ELEMENTS = TILE_IN * TILE_IN; // sides of a tile, its transformed elements
+constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B;                  // interpolation points 0, +-A, +-B, infinity
+// Packed weights above SHARE_WEIGHTS_BYTES: all threads work on one block of tiles, so that weights are read once for all.
+// Otherwise each thread works on blocks of its own.
+constexpr int64_t SHARE_WEIGHTS_BYTES = 12 << 20;
+constexpr int64_t THREAD_BLOCK_BYTES = 1 << 20;  // V and M of a thread's own block
+constexpr int64_t SHARED_BLOCK_BYTES = 16 << 20; // V and M of a block of all threads
+constexpr int64_t TILES_PER_TASK = 8;            // transformed by one task of a shared block
 
-// How many numbers `pack` writes.
-inline int64_t packed_size(int64_t results, int64_t channels) { return PARTS * channels * up_to(results, LANES); }
+// Number of elements that `filter_transform` writes.
+inline int64_t packed_size(int64_t out_channels, int64_t in_channels) {
+    return TILE_ELEMENTS * in_channels * round_up(out_channels, LANES);
+}
 
-// weight [results, 3, 3, channels] to [PARTS, panels, channels, a panel's results]; the last panel may be narrower.
-inline void pack(const float *weight, int64_t results, int64_t channels, float *packed) {
+// U = G g G': weight [out_channels, 3, 3, in_channels] to packed [TILE_ELEMENTS][panels][in_channels][NR]; the last panel may be
+// narrower. Computed in float64.
+inline void filter_transform(const float *weight, int64_t out_channels, int64_t in_channels, float *packed) {
     const double points[5] = {0, A, -A, B, -B};
-    double g[SIDE][3] = {{}, {}, {}, {}, {}, {0, 0, 1}};
+    double g[TILE_IN][3] = {{}, {}, {}, {}, {}, {0, 0, 1}};
     for (int i = 0; i < 5; i++) {
-        double others = 1;
-        for (int j = 0; j < 5; j++) others *= i == j ? 1 : points[i] - points[j];
-        for (int k = 0; k < 3; k++) g[i][k] = (k == 0 ? 1 : k == 1 ? points[i] : points[i] * points[i]) / others;
+        double denominator = 1;
+        for (int j = 0; j < 5; j++) denominator *= i == j ? 1 : points[i] - points[j];
+        for (int k = 0; k < 3; k++) g[i][k] = (k == 0 ? 1 : k == 1 ? points[i] : points[i] * points[i]) / denominator;
     }
-    const int64_t wide = up_to(results, LANES);
-    for (int64_t o = 0; o < wide; o++) {
-        int64_t first = o / PANEL * PANEL, width = std::min(PANEL, wide - first);
-        for (int64_t c = 0; c < channels; c++) {
-            double half[SIDE][3] = {};
-            for (int i = 0; i < SIDE; i++)
+    const int64_t columns = round_up(out_channels, LANES);
+    for (int64_t o = 0; o < columns; o++) {
+        int64_t first = o / NR * NR, panel_width = std::min(NR, columns - first);
+        for (int64_t c = 0; c < in_channels; c++) {
+            double half[TILE_IN][3] = {}; // G g
+            for (int i = 0; i < TILE_IN; i++)
                 for (int x = 0; x < 3; x++)
-                    for (int y = 0; y < 3 && o < results; y++)
-                        half[i][x] += g[i][y] * weight[((o * 3 + y) * 3 + x) * channels + c];
-            for (int p = 0; p < PARTS; p++) {
+                    for (int y = 0; y < 3 && o < out_channels; y++)
+                        half[i][x] += g[i][y] * weight[((o * 3 + y) * 3 + x) * in_channels + c];
+            for (int p = 0; p < TILE_ELEMENTS; p++) {
                 double sum = 0;
-                for (int x = 0; x < 3; x++) sum += g[p % SIDE][x] * half[p / SIDE][x];
-                packed[(p * wide + first) * channels + c * width + o - first] = (float)sum;
+                for (int x = 0; x < 3; x++) sum += g[p % TILE_IN][x] * half[p / TILE_IN][x];
+                packed[(p * columns + first) * in_channels + c * panel_width + o - first] = (float)sum;
             }
         }
     }
 }
 
-// Six samples to six components.
-INLINE void apart(const Vec *d, int step, Vec *to) {
+// B' along one axis: six samples d[0], d[step], ... to six elements.
+INLINE void input_transform(const Vec *d, int step, Vec *out) {
     Vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
     Vec even = d4 - B2 * d2, odd = d3 - B2 * d1;
-    to[0] = A2 * B2 * d0 - (A2 + B2) * d2 + d4;
-    to[1] = even + A * odd;
-    to[2] = even - A * odd;
+    out[0] = A2 * B2 * d0 - (A2 + B2) * d2 + d4;
+    out[1] = even + A * odd;
+    out[2] = even - A * odd;
     even = d4 - A2 * d2;
     odd = d3 - A2 * d1;
-    to[3] = even + B * odd;
-    to[4] = even - B * odd;
-    to[5] = A2 * B2 * d1 - (A2 + B2) * d3 + d5;
+    out[3] = even + B * odd;
+    out[4] = even - B * odd;
+    out[5] = A2 * B2 * d1 - (A2 + B2) * d3 + d5;
 }
 
-// Six components to four results.
-INLINE void together(const Vec *m, int step, Vec *to) {
-    Vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step];
-    Vec more = m[3 * step] + m[4 * step], apart = m[3 * step] - m[4 * step];
-    to[0] = m[0] + sum + more;
-    to[1] = A * difference + B * apart;
-    to[2] = A2 * sum + B2 * more;
-    to[3] = A2 * A * difference + B2 * B * apart + m[5 * step];
+// A' along one axis: six elements m[0], m[step], ... to four outputs.
+INLINE void output_transform(const Vec *m, int step, Vec *out) {
+    Vec sum_a = m[step] + m[2 * step], difference_a = m[step] - m[2 * step];
+    Vec sum_b = m[3 * step] + m[4 * step], difference_b = m[3 * step] - m[4 * step];
+    out[0] = m[0] + sum_a + sum_b;
+    out[1] = A * difference_a + B * difference_b;
+    out[2] = A2 * sum_a + B2 * sum_b;
+    out[3] = A2 * A * difference_a + B2 * B * difference_b + m[5 * step];
 }
 
-// Some tiles on their way: v [PARTS, tiles, channels] and m [PARTS, tiles, results], with some room between rows, which
-// keeps them from falling on the same places of a cache.
-struct Block {
-    const Convolution &job;
-    int64_t first, tiles; // the tiles from `first` on
-    float *v, *m;
-    int64_t across, v_row, m_row, wide;
+// A block of tiles: v [TILE_ELEMENTS][capacity][v_stride] and m [TILE_ELEMENTS][capacity][m_stride]. The strides have padding,
+// which keeps rows from falling into the same sets of a cache.
+struct TileBlock {
+    const ConvArgs &args;
+    int64_t first, capacity; // index of the first tile in the image; tiles that there is memory for
+    float *v, *m;            // transformed inputs; products
+    int64_t tiles_x, v_stride, m_stride, out_columns; // tiles per row of the image; out_channels rounded up to LANES
+    int64_t used = 0;                                 // tiles of this block
 
-    Block(const Convolution &job, int64_t room, float *memory) : job(job), first(0), tiles(room) {
-        across = (job.width + 2 * job.padding - 2 + KEPT - 1) / KEPT;
-        wide = up_to(job.results, LANES);
-        v_row = spaced(job.channels);
-        m_row = spaced(wide);
+    TileBlock(const ConvArgs &args, int64_t capacity, float *memory) : args(args), first(0), capacity(capacity) {
+        tiles_x = (args.width + 2 * args.padding - 2 + TILE_OUT - 1) / TILE_OUT;
+        out_columns = round_up(args.out_channels, LANES);
+        v_stride = padded_stride(args.in_channels);
+        m_stride = padded_stride(out_columns);
         v = memory;
-        m = v + PARTS * room * v_row;
+        m = v + TILE_ELEMENTS * capacity * v_stride;
     }
 
-    // Numbers of memory for one tile.
-    static int64_t room(const Convolution &job) { return PARTS * (spaced(job.channels) + spaced(up_to(job.results, LANES))); }
+    // Elements of workspace for one tile.
+    static int64_t elements_per_tile(const ConvArgs &args) {
+        return TILE_ELEMENTS * (padded_stride(args.in_channels) + padded_stride(round_up(args.out_channels, LANES)));
+    }
 
-    // Tiles [from, to) of the picture into v.
-    void take(int64_t from, int64_t to) {
-        const int64_t step = tiles * v_row;
-        for (int64_t tile = from; tile < to; tile++) {
-            int64_t y0 = (first + tile) / across * KEPT - job.padding, x0 = (first + tile) % across * KEPT - job.padding;
-            for (int64_t c = 0; c < job.channels; c += LANES) {
-                int count = (int)std::min<int64_t>(LANES, job.channels - c);
-                Vec d[PARTS], half[PARTS], part[SIDE], scale = factors(job.scale, c, count);
-                bool inside = y0 >= 0 && x0 >= 0 && y0 + SIDE <= job.height && x0 + SIDE <= job.width;
-                const float *corner = job.x + (y0 * job.width + x0) * job.x_stride + c;
-                for (int y = 0; y < SIDE; y++)
-                    for (int x = 0; x < SIDE; x++) {
-                        bool real = inside || (y0 + y >= 0 && y0 + y < job.height && x0 + x >= 0 && x0 + x < job.width);
-                        const float *from = corner + (y * job.width + x) * job.x_stride;
-                        if (!real) d[y * SIDE + x] = Vec{};
-                        else d[y * SIDE + x] = (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
+    int64_t panels() const { return (out_columns + NR - 1) / NR; }
+
+    // Begin at a tile of the image; there are `end` in all.
+    void start_at_tile(int64_t tile, int64_t end) { first = tile; used = std::min(capacity, end - tile); }
+
+    // Transform tiles [begin, end) of the block into v.
+    void transform_inputs(int64_t begin, int64_t end) {
+        const int64_t step = capacity * v_stride;
+        for (int64_t tile = begin; tile < end; tile++) {
+            int64_t y0 = (first + tile) / tiles_x * TILE_OUT - args.padding, x0 = (first + tile) % tiles_x * TILE_OUT - args.padding;
+            for (int64_t c = 0; c < args.in_channels; c += LANES) {
+                int count = (int)std::min<int64_t>(LANES, args.in_channels - c);
+                Vec d[TILE_ELEMENTS], half[TILE_ELEMENTS], elements[TILE_IN], scale = load_scales(args.input_scale, c, count);
+                bool tile_inside = y0 >= 0 && x0 >= 0 && y0 + TILE_IN <= args.height && x0 + TILE_IN <= args.width;
+                const float *corner = args.x + (y0 * args.width + x0) * args.x_stride + c;
+                for (int y = 0; y < TILE_IN; y++)
+                    for (int x = 0; x < TILE_IN; x++) {
+                        bool inside = tile_inside || (y0 + y >= 0 && y0 + y < args.height && x0 + x >= 0 && x0 + x < args.width);
+                        const float *from = corner + (y * args.width + x) * args.x_stride;
+                        if (!inside) d[y * TILE_IN + x] = Vec{};
+                        else d[y * TILE_IN + x] = (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
                     }
-                for (int x = 0; x < SIDE; x++) apart(d + x, SIDE, half + x * SIDE); // [x][part of y]
-                float *to_v = v + tile * v_row + c;
-                for (int p = 0; p < SIDE; p++) {
-                    apart(half + p, SIDE, part);
-                    for (int q = 0; q < SIDE; q++) store<true>(to_v + (p * SIDE + q) * step, part[q], LANES);
+                for (int x = 0; x < TILE_IN; x++) input_transform(d + x, TILE_IN, half + x * TILE_IN); // half [x][element of y]
+                float *to = v + tile * v_stride + c;
+                for (int p = 0; p < TILE_IN; p++) {
+                    input_transform(half + p, TILE_IN, elements);
+                    for (int q = 0; q < TILE_IN; q++) store<true>(to + (p * TILE_IN + q) * step, elements[q], LANES);
                 }
             }
         }
     }
 
-    // One component's panels [from, to) of all tiles into m.
-    void multiply_panels(int64_t p, int64_t from, int64_t to) {
-        for (int64_t panel = from; panel < to; panel++) {
-            int64_t o = panel * PANEL;
-            Ahead none;
-            Sums sums{m + p * tiles * m_row + o, m_row};
-            multiply_panel(v + p * tiles * v_row, v_row, job.weights + (p * wide + o) * job.channels, job.channels, sums,
-                           sums, used, std::min(PANEL, wide - o), none);
+    // GEMM of element p for all tiles: panels [begin, end) of m.
+    void multiply_panels(int64_t p, int64_t begin, int64_t end) {
+        for (int64_t panel = begin; panel < end; panel++) {
+            int64_t o = panel * NR;
+            Prefetcher none;
+            Tile c{m + p * capacity * m_stride + o, m_stride};
+            gemm_panel(v + p * capacity * v_stride, v_stride, args.weights + (p * out_columns + o) * args.in_channels,
+                       args.in_channels, c, c, used, std::min(NR, out_columns - o), none);
         }
     }
 
-    // Tiles [from, to) of m into the result.
-    void give(int64_t from, int64_t to) {
-        const bool streams = job.streams();
-        const int64_t step = tiles * m_row, height = job.height + 2 * job.padding - 2, width = job.width + 2 * job.padding - 2;
-        for (int64_t tile = from; tile < to; tile++) {
-            int64_t y0 = (first + tile) / across * KEPT, x0 = (first + tile) % across * KEPT;
-            int rows = (int)std::min<int64_t>(KEPT, height - y0), columns = (int)std::min<int64_t>(KEPT, width - x0);
-            for (int64_t o = 0; o < job.results; o += LANES) {
-                int count = (int)std::min<int64_t>(LANES, job.written() - o);
-                const float *from_m = m + tile * m_row + o;
-                Vec half[KEPT * SIDE], part[SIDE], made[KEPT];
-                Vec gain = factors(job.gain, o, (int)std::min<int64_t>(LANES, job.results - o));
-                for (int q = 0; q < SIDE; q++) {
-                    for (int p = 0; p < SIDE; p++) part[p] = load<true>(from_m + (p * SIDE + q) * step, LANES);
-                    together(part, 1, made);
-                    for (int y = 0; y < KEPT; y++) half[y * SIDE + q] = made[y];
+    // Transform tiles [begin, end) of m into the output.
+    void transform_outputs(int64_t begin, int64_t end) {
+        const bool nontemporal = args.nontemporal();
+        const int64_t step = capacity * m_stride, height = args.height + 2 * args.padding - 2, width = args.width + 2 * args.padding - 2;
+        for (int64_t tile = begin; tile < end; tile++) {
+            int64_t y0 = (first + tile) / tiles_x * TILE_OUT, x0 = (first + tile) % tiles_x * TILE_OUT;
+            int rows = (int)std::min<int64_t>(TILE_OUT, height - y0), columns = (int)std::min<int64_t>(TILE_OUT, width - x0);
+            for (int64_t o = 0; o < args.out_channels; o += LANES) {
+                int count = (int)std::min<int64_t>(LANES, args.out_channels_padded() - o);
+                const float *from = m + tile * m_stride + o;
+                Vec half[TILE_OUT * TILE_IN], elements[TILE_IN], outputs[TILE_OUT];
+                Vec scale = load_scales(args.output_scale, o, (int)std::min<int64_t>(LANES, args.out_channels - o));
+                for (int q = 0; q < TILE_IN; q++) {
+                    for (int p = 0; p < TILE_IN; p++) elements[p] = load<true>(from + (p * TILE_IN + q) * step, LANES);
+                    output_transform(elements, 1, outputs);
+                    for (int y = 0; y < TILE_OUT; y++) half[y * TILE_IN + q] = outputs[y];
                 }
                 for (int y = 0; y < rows; y++) {
-                    together(half + y * SIDE, 1, made);
-                    float *to_out = job.out + ((y0 + y) * width + x0) * job.out_stride + o;
-                    for (int x = 0; x < columns; x++, to_out += job.out_stride) {
-                        if (streams) stream(to_out, made[x] * gain);
-                        else if (count == LANES) store<true>(to_out, made[x] * gain, count);
-                        else store<false>(to_out, made[x] * gain, count);
+                    output_transform(half + y * TILE_IN, 1, outputs);
+                    float *to = args.out + ((y0 + y) * width + x0) * args.out_stride + o;
+                    for (int x = 0; x < columns; x++, to += args.out_stride) {
+                        if (nontemporal) store_nontemporal(to, outputs[x] * scale);
+                        else if (count == LANES) store<true>(to, outputs[x] * scale, count);
+                        else store<false>(to, outputs[x] * scale, count);
                     }
                 }
             }
         }
-        if (streams) finish_streams();
+        if (nontemporal) nontemporal_fence();
     }
-
-    int64_t used = 0; // of the tiles there is room for
-    int64_t panels() const { return (wide + PANEL - 1) / PANEL; }
-    void begin(int64_t tile, int64_t end) { first = tile; used = std::min(tiles, end - tile); }
 };
 
 // What the tasks of one call share.
-struct Shared {
-    const Convolution &job;
-    int64_t all, room;
-    Block *block = nullptr; // where all threads work on one
-    std::atomic<bool> failed{false};
+struct Context {
+    const ConvArgs &args;
+    int64_t tiles, tiles_per_block;
+    TileBlock *shared_block = nullptr; // where all threads work on one
+    std::atomic<bool> out_of_memory{false};
 };
 
-constexpr int64_t PIECE = 8; // tiles taken or given by one task
-
-inline void whole_block(void *context, int64_t task) {
-    Shared &shared = *(Shared *)context;
-    Vec *memory = scratch.get(shared.room * Block::room(shared.job) / LANES);
+// A block of tiles on one thread.
+inline void block_task(void *opaque, int64_t task) {
+    Context &context = *(Context *)opaque;
+    Vec *memory = workspace.get(context.tiles_per_block * TileBlock::elements_per_tile(context.args) / LANES);
     if (!memory) {
-        shared.failed = true;
+        context.out_of_memory = true;
         return;
     }
-    Block block(shared.job, shared.room, (float *)memory);
-    block.begin(task * shared.room, shared.all);
-    block.take(0, block.used);
-    for (int64_t p = 0; p < PARTS; p++) block.multiply_panels(p, 0, block.panels());
-    block.give(0, block.used);
+    TileBlock block(context.args, context.tiles_per_block, (float *)memory);
+    block.start_at_tile(task * context.tiles_per_block, context.tiles);
+    block.transform_inputs(0, block.used);
+    for (int64_t p = 0; p < TILE_ELEMENTS; p++) block.multiply_panels(p, 0, block.panels());
+    block.transform_outputs(0, block.used);
 }
 
-inline void take_piece(void *context, int64_t task) {
-    Block &block = *((Shared *)context)->block;
-    block.take(task * PIECE, std::min((task + 1) * PIECE, block.used));
+// The three steps of a shared block.
+inline void transform_inputs_task(void *opaque, int64_t task) {
+    TileBlock &block = *((Context *)opaque)->shared_block;
+    block.transform_inputs(task * TILES_PER_TASK, std::min((task + 1) * TILES_PER_TASK, block.used));
 }
 
-inline void one_panel(void *context, int64_t task) {
-    Block &block = *((Shared *)context)->block;
+inline void multiply_panel_task(void *opaque, int64_t task) {
+    TileBlock &block = *((Context *)opaque)->shared_block;
     block.multiply_panels(task / block.panels(), task % block.panels(), task % block.panels() + 1);
 }
 
-inline void give_piece(void *context, int64_t task) {
-    Block &block = *((Shared *)context)->block;
-    block.give(task * PIECE, std::min((task + 1) * PIECE, block.used));
+inline void transform_outputs_task(void *opaque, int64_t task) {
+    TileBlock &block = *((Context *)opaque)->shared_block;
+    block.transform_outputs(task * TILES_PER_TASK, std::min((task + 1) * TILES_PER_TASK, block.used));
 }
 
-// Whether there was enough memory.
-inline bool run(const Convolution &job) {
-    const int64_t height = job.height + 2 * job.padding - 2, width = job.width + 2 * job.padding - 2;
-    const int64_t each = Block::room(job) * 4, threads = std::max<int64_t>(1, job.threads);
-    Shared shared{job, (height + KEPT - 1) / KEPT * ((width + KEPT - 1) / KEPT), 0};
-    // As many tiles as there is room for, in blocks of like size, of whole ROWS_AT_ONCE.
-    bool shares = packed_size(job.results, job.channels) * 4 > MANY;
-    int64_t most = std::max<int64_t>(1, (shares ? SHARED : NEAR) / (each * ROWS_AT_ONCE)) * ROWS_AT_ONCE;
-    int64_t blocks = (shared.all + most - 1) / most;
-    if (!shares) blocks = up_to(blocks, threads);
-    shared.room = up_to((shared.all + blocks - 1) / blocks, ROWS_AT_ONCE);
-    blocks = (shared.all + shared.room - 1) / shared.room;
-    Pool &pool = Pool::shared();
-    if (!shares) {
-        pool.run(whole_block, &shared, blocks, (int)threads);
-        return !shared.failed;
+// Return whether there was enough memory.
+inline bool run(const ConvArgs &args) {
+    const int64_t height = args.height + 2 * args.padding - 2, width = args.width + 2 * args.padding - 2;
+    const int64_t bytes_per_tile = TileBlock::elements_per_tile(args) * 4, threads = std::max<int64_t>(1, args.threads);
+    Context context{args, (height + TILE_OUT - 1) / TILE_OUT * ((width + TILE_OUT - 1) / TILE_OUT), 0};
+    // As many tiles as fit, in blocks of nearly equal size, of whole MR rows.
+    bool share_block = packed_size(args.out_channels, args.in_channels) * 4 > SHARE_WEIGHTS_BYTES;
+    int64_t max_tiles = std::max<int64_t>(1, (share_block ? SHARED_BLOCK_BYTES : THREAD_BLOCK_BYTES) / (bytes_per_tile * MR)) * MR;
+    int64_t blocks = (context.tiles + max_tiles - 1) / max_tiles;
+    if (!share_block) blocks = round_up(blocks, threads);
+    context.tiles_per_block = round_up((context.tiles + blocks - 1) / blocks, MR);
+    blocks = (context.tiles + context.tiles_per_block - 1) / context.tiles_per_block;
+    ThreadPool &pool = ThreadPool::shared();
+    if (!share_block) {
+        pool.run(block_task, &context, blocks, (int)threads);
+        return !context.out_of_memory;
     }
-    Vec *memory = scratch.get(shared.room * Block::room(job) / LANES);
+    Vec *memory = workspace.get(context.tiles_per_block * TileBlock::elements_per_tile(args) / LANES);
     if (!memory) return false;
-    Block block(job, shared.room, (float *)memory);
-    shared.block = &block;
-    for (int64_t first = 0; first < shared.all; first += shared.room) {
-        block.begin(first, shared.all);
-        int64_t pieces = (block.used + PIECE - 1) / PIECE;
-        pool.run(take_piece, &shared, pieces, (int)threads);
-        pool.run(one_panel, &shared, PARTS * block.panels(), (int)threads);
-        pool.run(give_piece, &shared, pieces, (int)threads);
+    TileBlock block(args, context.tiles_per_block, (float *)memory);
+    context.shared_block = &block;
+    for (int64_t first = 0; first < context.tiles; first += context.tiles_per_block) {
+        block.start_at_tile(first, context.tiles);
+        int64_t transform_tasks = (block.used + TILES_PER_TASK - 1) / TILES_PER_TASK;
+        pool.run(transform_inputs_task, &context, transform_tasks, (int)threads);
+        pool.run(multiply_panel_task, &context, TILE_ELEMENTS * block.panels(), (int)threads);
+        pool.run(transform_outputs_task, &context, transform_tasks, (int)threads);
     }
     return true;
 }

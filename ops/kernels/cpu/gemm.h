@@ -1,135 +1,158 @@
-// What all forms of convolution share: what one call is told, and the multiplication of blocks of matrices.
+// Packed single-precision GEMM: the micro-kernel, its panels, and the arguments that all convolutions share.
+//
+// C [rows, out] = A [rows, in] * B [in, out]. A: pixels, row after row. B: packed weights, in panels of NR columns (the last
+// may be narrower): [panels][in][NR], so that the micro-kernel reads it in order. O(rows * in * out) multiply-adds.
+//
+//              B: packed panel, NR columns
+//              +-----------+
+//              |           | KC rows at a time: they stay in the first-level cache
+//              +-----------+
+//     A        C
+//     +----+   +-----------+
+//     | KC |   |  MR x NR  |  MR * NR / LANES accumulators, all in registers
+//     +----+   +-----------+
 #pragma once
 #include "simd.h"
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
-INLINE int64_t up_to(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+INLINE int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-constexpr int64_t STREAMED = 8 << 20; // bytes of results that will not be found in the caches, though read at once
+constexpr int64_t CONV_NONTEMPORAL_BYTES = 8 << 20; // outputs above this do not stay in the caches until they are read, at once
 
-// One convolution of a picture in channels_last memory, as convolution.py fills it in. Strides are the numbers from one
-// pixel to the next: with room for whole vectors of results, their vectors are written whole.
-struct Convolution {
-    const float *x, *scale, *gain; // x [height, width, channels]; scales of the channels and of the results, or null
-    const float *weights;          // as `pack` writes them
-    float *out;                    // [height + 2 padding - (kernel - 1), the same of the width, results]
-    int64_t height, width, channels, results, x_stride, out_stride, padding, threads;
+// One convolution of one image in channels_last memory, as ops/kernels/cpu/convolution.py fills it in. Strides are elements
+// from one pixel to the next; an out_stride with room for whole vectors lets whole vectors be stored.
+struct ConvArgs {
+    const float *x;            // [height, width, in_channels]
+    const float *input_scale;  // [in_channels] or null
+    const float *output_scale; // [out_channels] or null
+    const float *weights;      // packed by pack_weights (conv1x1.h) or filter_transform (conv3x3_winograd.h)
+    float *out;                // [height + 2 padding - kernel + 1, width + 2 padding - kernel + 1, out_channels]
+    int64_t height, width, in_channels, out_channels, x_stride, out_stride, padding, threads;
 
-    int64_t written() const { return out_stride >= up_to(results, LANES) ? up_to(results, LANES) : results; }
+    // Channels that are stored: whole vectors where out_stride has room for them.
+    int64_t out_channels_padded() const {
+        return out_stride >= round_up(out_channels, LANES) ? round_up(out_channels, LANES) : out_channels;
+    }
 
-    // Whether results are written past the caches, which takes vectors that are whole cache lines.
-    bool streams() const {
-        const bool lines = LANES * 4 == 64 && out_stride % LANES == 0 && (uintptr_t)out % 64 == 0;
-        return lines && 4 * height * width * out_stride > STREAMED;
+    // Whether outputs are stored past the caches, which takes vectors that are whole, aligned cache lines.
+    bool nontemporal() const {
+        const bool aligned = LANES * 4 == 64 && out_stride % LANES == 0 && (uintptr_t)out % 64 == 0;
+        return aligned && 4 * height * width * out_stride > CONV_NONTEMPORAL_BYTES;
     }
 };
 
-// A block of the multiplication is so many rows by so many vectors of results, all in registers.
+// Register tile: MR rows by NR_VECTORS vectors of columns.
 #if defined(__AVX512F__)
-constexpr int ROWS_AT_ONCE = 14, COLUMNS_AT_ONCE = 2;
+constexpr int MR = 14, NR_VECTORS = 2;
 #elif defined(__aarch64__)
-constexpr int ROWS_AT_ONCE = 8, COLUMNS_AT_ONCE = 3;
+constexpr int MR = 8, NR_VECTORS = 3;
 #else
-constexpr int ROWS_AT_ONCE = 6, COLUMNS_AT_ONCE = 2;
+constexpr int MR = 6, NR_VECTORS = 2;
 #endif
-constexpr int64_t PANEL = COLUMNS_AT_ONCE * LANES;
-constexpr int64_t DEPTH = 256; // channels that are summed up at a time
+constexpr int64_t NR = NR_VECTORS * LANES; // columns of a panel
+constexpr int64_t KC = 256;                // input channels that are summed up at a time
 
-// From one row to the next in memory of our own: 64 bytes of room, and for long rows as much as makes 128 numbers of
-// ROWS_AT_ONCE rows fall on different places of a cache whose ways are of 4096 bytes.
-INLINE int64_t spaced(int64_t numbers) {
-    int64_t lines = up_to(numbers, 16) / 16 + 1;
+// Row stride, in elements, for rows of `elements` in the workspace: 64 bytes of padding, and for long rows as much as makes
+// 128 elements of each of MR rows fall into different sets of a cache whose ways hold 4096 bytes.
+INLINE int64_t padded_stride(int64_t elements) {
+    int64_t lines = round_up(elements, 16) / 16 + 1;
     if (lines > 9) lines += (25 - lines % 16) % 16;
     return lines * 16;
 }
 
-// How many blocks a product of so many rows has.
-INLINE int64_t blocks_of(int64_t rows, int64_t channels, int64_t results) {
-    return up_to(rows, ROWS_AT_ONCE) / ROWS_AT_ONCE * (up_to(channels, DEPTH) / DEPTH) * (up_to(results, PANEL) / PANEL);
+// Number of micro-kernel calls of a GEMM.
+INLINE int64_t microkernel_calls(int64_t rows, int64_t in_channels, int64_t out_channels) {
+    return round_up(rows, MR) / MR * (round_up(in_channels, KC) / KC) * (round_up(out_channels, NR) / NR);
 }
 
-// Up to LANES numbers; none where `count` is not positive.
-INLINE Vec load_up_to(const float *from, int64_t count) {
+// Up to LANES elements; zeros beyond `count`, which may be negative.
+INLINE Vec load_lanes(const float *from, int64_t count) {
     if (count >= LANES) return load<true>(from, LANES);
     return count > 0 ? load<false>(from, (int)count) : Vec{};
 }
 
-// Of the channels or results from `first` on, 1 where there are none.
-INLINE Vec factors(const float *values, int64_t first, int64_t count) {
-    return values ? load_up_to(values + first, count) : splat(1.0f);
+// Scales of `count` channels from `first` on; 1 where `scales` is null.
+INLINE Vec load_scales(const float *scales, int64_t first, int64_t count) {
+    return scales ? load_lanes(scales + first, count) : splat(1.0f);
 }
 
-// Sums on their way, rows of one panel's width.
-struct Sums {
-    float *at;
-    int64_t row;
+// A matrix of one panel's width in memory.
+struct Tile {
+    float *data;
+    int64_t stride; // elements from one row to the next
 };
 
-// Memory that will be read after this multiplication, fetched some lines at a time.
-struct Ahead {
-    const char *at = nullptr, *end = nullptr;
-    int lines = 0;
+// Memory that will be read after this GEMM, prefetched a few cache lines per micro-kernel call.
+struct Prefetcher {
+    const char *next = nullptr, *end = nullptr;
+    int lines_per_call = 0;
 
-    INLINE void fetch() {
-        for (int i = 0; i < lines && at < end; i++, at += 64) __builtin_prefetch(at, 0, 2);
+    INLINE void prefetch() {
+        for (int i = 0; i < lines_per_call && next < end; i++, next += 64) __builtin_prefetch(next, 0, 2);
     }
 };
 
-// v [M rows, count] times the panel u [count, N vectors], and `so_far` if there is any, to `to`; of the last vector
-// `lanes` are wanted. The weights that come next in memory, `next`, are fetched meanwhile.
+// c = a [M, k] * b [k, N vectors] (+ accumulate_from, unless its data is null). Of the last vector of c, `tail_lanes` lanes
+// are stored. M <= MR rows, N <= NR_VECTORS. The weights that follow b in memory are prefetched.
 template <int M, int N>
-INLINE void multiply(const float *v, int64_t v_row, const float *u, int64_t count, Sums so_far, Sums to, int lanes) {
-    const float *next = u + count * N * LANES;
+INLINE void gemm_microkernel(const float *a, int64_t a_stride, const float *b, int64_t k, Tile accumulate_from, Tile c,
+                             int tail_lanes) {
+    const float *next_b = b + k * N * LANES;
     Vec sum[M][N] = {};
-    UNROLL for (int i = 0; i < M; i++) // what is written to comes to the caches meanwhile
-        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(to.at + i * to.row + j * LANES, 1, 3);
-    for (int64_t c = 0; c < count; c++) {
+    UNROLL for (int i = 0; i < M; i++) // c comes into the caches meanwhile
+        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(c.data + i * c.stride + j * LANES, 1, 3);
+    for (int64_t p = 0; p < k; p++) {
         Vec w[N];
-        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(next + (c * N + j) * LANES, 0, 2);
-        UNROLL for (int j = 0; j < N; j++) w[j] = load<true>(u + (c * N + j) * LANES, LANES);
+        UNROLL for (int j = 0; j < N; j++) __builtin_prefetch(next_b + (p * N + j) * LANES, 0, 2);
+        UNROLL for (int j = 0; j < N; j++) w[j] = load<true>(b + (p * N + j) * LANES, LANES);
         UNROLL for (int i = 0; i < M; i++) {
-            Vec x = splat(v[i * v_row + c]);
+            Vec x = splat(a[i * a_stride + p]);
             UNROLL for (int j = 0; j < N; j++) sum[i][j] += x * w[j];
         }
     }
     UNROLL for (int i = 0; i < M; i++)
         UNROLL for (int j = 0; j < N; j++) {
-            if (so_far.at) sum[i][j] += load<true>(so_far.at + i * so_far.row + j * LANES, LANES);
-            float *at = to.at + i * to.row + j * LANES;
-            if (j + 1 < N || lanes == LANES) store<true>(at, sum[i][j], LANES);
-            else store<false>(at, sum[i][j], lanes);
+            if (accumulate_from.data)
+                sum[i][j] += load<true>(accumulate_from.data + i * accumulate_from.stride + j * LANES, LANES);
+            float *to = c.data + i * c.stride + j * LANES;
+            if (j + 1 < N || tail_lanes == LANES) store<true>(to, sum[i][j], LANES);
+            else store<false>(to, sum[i][j], tail_lanes);
         }
 }
 
-// The same for all rows and channels. Some channels at a time: their weights stay in the first cache, and sums of sums
-// have smaller rounding errors. `between` holds the sums until the last channels are in; it may be where they go.
+// c [rows, N vectors] = a [rows, in_channels] * b, KC channels at a time: their weights stay in the first-level cache, and sums
+// of partial sums have smaller rounding errors. `partial` [rows, N vectors] holds the sums until the last channels are in;
+// it may be c itself.
 template <int N>
-void multiply_rows(const float *v, int64_t v_row, const float *u, int64_t channels, Sums between, Sums to, int64_t rows, int lanes, Ahead &ahead) {
-    for (int64_t c = 0; c < channels; c += DEPTH) {
-        int64_t row = 0, count = std::min(DEPTH, channels - c);
-        bool last = c + DEPTH >= channels;
-        auto some = [&](auto size) {
+void gemm_rows(const float *a, int64_t a_stride, const float *b, int64_t in_channels, Tile partial, Tile c, int64_t rows,
+               int tail_lanes, Prefetcher &prefetcher) {
+    for (int64_t p = 0; p < in_channels; p += KC) {
+        int64_t row = 0, k = std::min(KC, in_channels - p);
+        bool last = p + KC >= in_channels;
+        auto run_blocks_of = [&](auto size) {
             constexpr int M = decltype(size)::value;
             for (; row + M <= rows; row += M) {
-                Sums kept{between.at + row * between.row, between.row}, out{to.at + row * to.row, to.row};
-                ahead.fetch();
-                multiply<M, N>(v + row * v_row + c, v_row, u + c * N * LANES, count, c ? kept : Sums{}, last ? out : kept,
-                               last ? lanes : LANES);
+                Tile sums{partial.data + row * partial.stride, partial.stride}, out{c.data + row * c.stride, c.stride};
+                prefetcher.prefetch();
+                gemm_microkernel<M, N>(a + row * a_stride + p, a_stride, b + p * N * LANES, k, p ? sums : Tile{},
+                                       last ? out : sums, last ? tail_lanes : LANES);
             }
         };
-        some(std::integral_constant<int, ROWS_AT_ONCE>());
-        some(std::integral_constant<int, 4>());
-        some(std::integral_constant<int, 1>());
+        run_blocks_of(std::integral_constant<int, MR>());
+        run_blocks_of(std::integral_constant<int, 4>());
+        run_blocks_of(std::integral_constant<int, 1>());
     }
 }
 
-// v [rows, channels] times one panel u of weights, of whose results `wide` are wanted: at most PANEL.
-inline void multiply_panel(const float *v, int64_t v_row, const float *u, int64_t channels, Sums between, Sums to, int64_t rows, int64_t wide, Ahead &ahead) {
-    int64_t vectors = (wide + LANES - 1) / LANES;
-    int lanes = (int)(wide - (vectors - 1) * LANES);
-    if (COLUMNS_AT_ONCE > 2 && vectors >= 3) multiply_rows<COLUMNS_AT_ONCE>(v, v_row, u, channels, between, to, rows, lanes, ahead);
-    else if (vectors == 2) multiply_rows<2>(v, v_row, u, channels, between, to, rows, lanes, ahead);
-    else multiply_rows<1>(v, v_row, u, channels, between, to, rows, lanes, ahead);
+// c [rows, columns] = a [rows, in_channels] * one packed panel b, with columns <= NR. See gemm_rows.
+inline void gemm_panel(const float *a, int64_t a_stride, const float *b, int64_t in_channels, Tile partial, Tile c,
+                       int64_t rows, int64_t columns, Prefetcher &prefetcher) {
+    int64_t vectors = (columns + LANES - 1) / LANES;
+    int tail_lanes = (int)(columns - (vectors - 1) * LANES);
+    if (NR_VECTORS > 2 && vectors >= 3)
+        gemm_rows<NR_VECTORS>(a, a_stride, b, in_channels, partial, c, rows, tail_lanes, prefetcher);
+    else if (vectors == 2) gemm_rows<2>(a, a_stride, b, in_channels, partial, c, rows, tail_lanes, prefetcher);
+    else gemm_rows<1>(a, a_stride, b, in_channels, partial, c, rows, tail_lanes, prefetcher);
 }

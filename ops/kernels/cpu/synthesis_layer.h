@@ -1,5 +1,8 @@
-// A layer of StyleGAN3 in one call, since the way from Python takes as long as a small layer: styles of w, convolution
-// of the picture scaled with them, filtered_lrelu of the result scaled with the demodulation.
+// A StyleGAN3 synthesis layer without gradients in one call, since a call from Python takes as long as a small layer.
+//
+//     styles       = affine w + affine_bias
+//     demodulation = (demod_weights styles^2)^(-1/2)
+//     out          = filtered_lrelu(conv(x * styles) * demodulation + bias)
 #pragma once
 #include "conv1x1.h"
 #include "filtered_lrelu.h"
@@ -7,80 +10,80 @@
 #include <cmath>
 #include <vector>
 
-struct Layer {
-    const float *w, *affine, *affine_bias; // [N, w_dim], [I, w_dim], [I]
-    const float *squares;                  // [O, I], of which come 1 / demodulation^2, or null
-    float *between;                        // room for the convolution of one picture
-    int64_t w_dim, kernel;
-    Convolution convolution; // x is the first picture
-    Job filter;              // out is that of the first picture
+struct SynthesisLayerArgs {
+    const float *w, *affine, *affine_bias; // [N, w_dim], [in_channels, w_dim], [in_channels]
+    const float *demod_weights;            // [out_channels, in_channels], sums of squares of each kernel; null: no demodulation
+    float *conv_output;                    // memory for the convolution's output of one image
+    int64_t w_dim, kernel;                 // kernel: 1 or 3
+    ConvArgs conv;                         // x is the first image
+    FilteredLreluArgs filter;              // out is that of the first image
 };
 
 namespace {
 
-constexpr int64_t SMALL = 1 << 16; // products that are not worth sharing
+constexpr int64_t MIN_PARALLEL_PRODUCTS = 1 << 16; // fewer multiply-adds are not worth waking threads for
 
-// out [rows] = the rows of a matrix [rows, columns] times `with`
-struct MatrixVector {
-    const float *matrix, *with;
+// Matrix-vector product: out [rows] = matrix [rows, columns] * vector [columns].
+struct Gemv {
+    const float *matrix, *vector;
     float *out;
     int64_t rows, columns;
 
-    float row(int64_t r) const {
-        const float *at = matrix + r * columns;
+    float dot_row(int64_t r) const {
+        const float *row = matrix + r * columns;
         Vec sums[4] = {};
         int64_t c = 0;
         for (; c + 4 * LANES <= columns; c += 4 * LANES)
             UNROLL for (int i = 0; i < 4; i++)
-                sums[i] += load<true>(at + c + i * LANES, LANES) * load<true>(with + c + i * LANES, LANES);
-        for (; c + LANES <= columns; c += LANES) sums[0] += load<true>(at + c, LANES) * load<true>(with + c, LANES);
-        int rest = (int)(columns - c);
-        if (rest) sums[1] += load<false>(at + c, rest) * load<false>(with + c, rest);
-        Vec all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+                sums[i] += load<true>(row + c + i * LANES, LANES) * load<true>(vector + c + i * LANES, LANES);
+        for (; c + LANES <= columns; c += LANES) sums[0] += load<true>(row + c, LANES) * load<true>(vector + c, LANES);
+        int tail = (int)(columns - c);
+        if (tail) sums[1] += load<false>(row + c, tail) * load<false>(vector + c, tail);
+        Vec lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         float sum = 0;
-        for (int i = 0; i < LANES; i++) sum += all[i];
+        for (int i = 0; i < LANES; i++) sum += lanes[i];
         return sum;
     }
 
-    static void some_rows(void *context, int64_t task) {
-        const MatrixVector &job = *(const MatrixVector *)context;
-        for (int64_t r = task * 32; r < std::min(job.rows, task * 32 + 32); r++) job.out[r] = job.row(r);
+    static void run_rows(void *context, int64_t task) {
+        const Gemv &gemv = *(const Gemv *)context;
+        for (int64_t r = task * 32; r < std::min(gemv.rows, task * 32 + 32); r++) gemv.out[r] = gemv.dot_row(r);
     }
 
     void run(int64_t threads) {
-        Pool::shared().run(some_rows, this, (rows + 31) / 32, rows * columns < SMALL ? 1 : (int)threads);
+        ThreadPool::shared().run(run_rows, this, (rows + 31) / 32, rows * columns < MIN_PARALLEL_PRODUCTS ? 1 : (int)threads);
     }
 };
 
 // 0, or 1 if there was not enough memory.
-int run_layer(const Layer &layer) {
+int run_synthesis_layer(const SynthesisLayerArgs &layer) {
     try {
-        Convolution convolution = layer.convolution;
-        Job filter = layer.filter;
-        const int64_t inside = convolution.channels, results = convolution.results, threads = convolution.threads;
-        const int64_t taken = convolution.height * convolution.width * convolution.x_stride;
-        const int64_t given = filter.after.y.out * filter.after.x.out * filter.out_stride;
-        std::vector<float> styles(inside), squared(inside), demodulation(results);
-        convolution.scale = styles.data();
-        convolution.out = layer.between;
-        filter.x = layer.between;
-        filter.x_stride = convolution.out_stride;
+        ConvArgs conv = layer.conv;
+        FilteredLreluArgs filter = layer.filter;
+        const int64_t in_channels = conv.in_channels, out_channels = conv.out_channels, threads = conv.threads;
+        const int64_t in_elements = conv.height * conv.width * conv.x_stride; // of one image
+        const int64_t out_elements = filter.downsampler.y.size_out * filter.downsampler.x.size_out * filter.out_stride;
+        std::vector<float> styles(in_channels), styles_squared(in_channels), demodulation(out_channels);
+        conv.input_scale = styles.data();
+        conv.out = layer.conv_output;
+        filter.x = layer.conv_output;
+        filter.x_stride = conv.out_stride;
         filter.samples = 1;
-        filter.scale = layer.squares ? demodulation.data() : nullptr;
-        filter.scale_step = 0;
+        filter.input_scale = layer.demod_weights ? demodulation.data() : nullptr;
+        filter.input_scale_stride = 0;
         for (int64_t n = 0; n < layer.filter.samples; n++) {
-            MatrixVector{layer.affine, layer.w + n * layer.w_dim, styles.data(), inside, layer.w_dim}.run(threads);
-            for (int64_t i = 0; i < inside; i++) {
+            Gemv{layer.affine, layer.w + n * layer.w_dim, styles.data(), in_channels, layer.w_dim}.run(threads);
+            for (int64_t i = 0; i < in_channels; i++) {
                 styles[i] += layer.affine_bias[i];
-                squared[i] = styles[i] * styles[i];
+                styles_squared[i] = styles[i] * styles[i];
             }
-            if (layer.squares) {
-                MatrixVector{layer.squares, squared.data(), demodulation.data(), results, inside}.run(threads);
+            if (layer.demod_weights) {
+                Gemv{layer.demod_weights, styles_squared.data(), demodulation.data(), out_channels, in_channels}.run(threads);
                 for (float &d : demodulation) d = 1 / std::sqrt(d);
             }
-            convolution.x = layer.convolution.x + n * taken;
-            filter.out = (float *)layer.filter.out + n * given;
-            bool done = layer.kernel == 1 ? pointwise::run(convolution) : winograd::run(convolution);
+            conv.x = layer.conv.x + n * in_elements;
+            filter.out = (float *)layer.filter.out + n * out_elements;
+            bool done = layer.kernel == 1 ? conv1x1::run(conv) : winograd::run(conv);
             if (!done || filtered_lrelu(filter)) return 1;
         }
         return 0;

@@ -1,21 +1,24 @@
-// Memory of one thread, kept from call to call.
+// Per-thread scratch memory that grows on demand and is reused from call to call.
 #pragma once
 #include "simd.h"
 #include <cstdint>
 #include <cstdlib>
 
-struct Scratch {
+struct Workspace {
     void *memory = nullptr;
-    size_t size = 0;
-    ~Scratch() { std::free(memory); }
+    size_t size = 0; // bytes
+    ~Workspace() { std::free(memory); }
+
+    // At least `vectors` vectors, aligned to 64 bytes; null if there is not enough memory. The contents of the previous
+    // call may still be there. A pointer is valid until the next call of the same thread.
     Vec *get(size_t vectors) {
         size_t bytes = (vectors + 1) * sizeof(Vec) + 64;
         if (bytes > size) {
             std::free(memory);
-            memory = std::calloc(bytes, 1); // zeros: what is only read to be thrown away should be no slow number
+            memory = std::calloc(bytes, 1); // zeros: padding lanes are computed and discarded, and denormals are slow
             size = memory ? bytes : 0;
         }
         return memory ? (Vec *)(((uintptr_t)memory + 63) & ~(uintptr_t)63) : nullptr;
     }
 };
-inline thread_local Scratch scratch;
+inline thread_local Workspace workspace;
