@@ -1,7 +1,7 @@
 // The CPU kernels' C interface, which Python calls through ctypes.
 //
-// The structs' fields are those of the ctypes.Structures in ops/kernels/cpu/*.py, in the same order. Functions that return int
-// return 0, or 1 if there was not enough memory.
+// The structs' fields are those of the ctypes.Structures in ops/kernels/cpu/*.py, in the same order. Functions that
+// return int return 0, or 1 if there was not enough memory.
 #include "channel_ops.h"
 #include "synthesis_layer.h"
 
@@ -34,9 +34,11 @@ EXPORT int bandlimit_convolve(const ConvArgs *args, int64_t kernel) {
     return (kernel == 1 ? conv1x1::run(*args) : winograd::run(*args)) ? 0 : 1;
 }
 EXPORT int64_t bandlimit_packed_size(int64_t out_channels, int64_t in_channels, int64_t kernel) {
-    return kernel == 1 ? conv1x1::packed_size(out_channels, in_channels) : winograd::packed_size(out_channels, in_channels);
+    return kernel == 1 ? conv1x1::packed_size(out_channels, in_channels)
+                       : winograd::packed_size(out_channels, in_channels);
 }
-EXPORT void bandlimit_pack(const float *weight, int64_t out_channels, int64_t in_channels, int64_t kernel, float *packed) {
+EXPORT void bandlimit_pack(const float *weight, int64_t out_channels, int64_t in_channels, int64_t kernel,
+                           float *packed) {
     if (kernel == 1) conv1x1::pack_weights(weight, out_channels, in_channels, packed);
     else winograd::filter_transform(weight, out_channels, in_channels, packed);
 }

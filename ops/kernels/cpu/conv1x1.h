@@ -1,7 +1,7 @@
-// 1x1 convolution in channels_last memory: a GEMM of pixels by weights; by Strassen's algorithm where there are many channels.
+// 1x1 convolution in channels_last memory: a GEMM of pixels by weights, by Strassen's algorithm for many channels.
 //
-// O(pixels * in * out) multiply-adds, 7/8 or 49/64 of that with gemm_strassen.h. Each sum runs over the channels in order, so
-// that results depend on neither threads nor blocks.
+// O(pixels * in * out) multiply-adds, 7/8 or 49/64 of that with gemm_strassen.h. Each sum runs over the channels in
+// order, so that results depend on neither threads nor blocks.
 #pragma once
 #include "thread_pool.h"
 #include "gemm.h"
@@ -27,7 +27,8 @@ inline void pack_weights(const float *weight, int64_t out_channels, int64_t in_c
     for (int64_t o = 0; o < columns; o++) {
         int64_t first = o / NR * NR, panel_width = std::min(NR, columns - first);
         for (int64_t c = 0; c < in_channels; c++)
-            packed[first * in_channels + c * panel_width + o - first] = o < out_channels ? weight[o * in_channels + c] : 0.0f;
+            packed[first * in_channels + c * panel_width + o - first] =
+                o < out_channels ? weight[o * in_channels + c] : 0.0f;
     }
 }
 
@@ -57,7 +58,8 @@ inline void load_scaled_pixels(const ConvArgs &args, int64_t first, int64_t last
 inline void run_task(void *opaque, int64_t task) {
     Context &context = *(Context *)opaque;
     const ConvArgs &args = context.args;
-    const int64_t first = task * context.pixels_per_task, last = std::min(first + context.pixels_per_task, context.pixels);
+    const int64_t first = task * context.pixels_per_task;
+    const int64_t last = std::min(first + context.pixels_per_task, context.pixels);
     const int64_t a_stride = padded_stride(args.in_channels), rows = last - first;
     const int64_t workspace_elements = context.strassen_levels
                                            ? strassen::workspace_elements(args, rows, context.strassen_levels)
@@ -72,8 +74,9 @@ inline void run_task(void *opaque, int64_t task) {
     const int64_t next = std::min(first + context.pixels_per_task * context.threads, context.pixels);
     const int64_t calls = context.strassen_levels ? strassen::microkernel_calls(args, rows, context.strassen_levels)
                                                   : microkernel_calls(rows, args.in_channels, args.out_channels);
-    Prefetcher prefetcher{(const char *)(args.x + next * args.x_stride),
-                          (const char *)(args.x + std::min(next + context.pixels_per_task, context.pixels) * args.x_stride)};
+    Prefetcher prefetcher{
+        (const char *)(args.x + next * args.x_stride),
+        (const char *)(args.x + std::min(next + context.pixels_per_task, context.pixels) * args.x_stride)};
     prefetcher.lines_per_call = (int)((prefetcher.end - prefetcher.next) / 64 / calls) + 1;
     if (context.strassen_levels) {
         strassen::multiply(args, args.x + first * args.x_stride, out, rows, context.strassen_levels, a, prefetcher);
@@ -83,8 +86,8 @@ inline void run_task(void *opaque, int64_t task) {
     Tile partial{a + context.pixels_per_task * a_stride, NR};
     for (int64_t o = 0; o < args.out_channels; o += NR) {
         int64_t columns = std::min(NR, args.out_channels_padded() - o);
-        gemm_panel(a, a_stride, args.weights + o * args.in_channels, args.in_channels, partial, {out + o, args.out_stride},
-                   rows, columns, prefetcher);
+        gemm_panel(a, a_stride, args.weights + o * args.in_channels, args.in_channels, partial,
+                   {out + o, args.out_stride}, rows, columns, prefetcher);
         if (!args.output_scale) continue;
         for (int64_t p = 0; p < rows; p++)
             for (int64_t i = o; i < std::min(o + columns, args.out_channels); i++)

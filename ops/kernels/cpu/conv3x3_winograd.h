@@ -1,17 +1,16 @@
-// 3x3 convolution in channels_last memory by Winograd's F(4x4, 3x3) (Lavin and Gray 2016): 36 products instead of 144 for a
-// tile of 4x4 outputs.
+// 3x3 convolution in channels_last memory by Winograd's algorithm F(4x4, 3x3) (Lavin and Gray 2016).
 //
-//     6x6 inputs, overlapping by 2      V = B'd B            36 GEMMs          A'M A = 4x4 outputs
+//     6x6 inputs, overlapping by 2      V = B' d B           36 GEMMs          A' M A = 4x4 outputs
 //     +--------+                        [36][tiles][in]  *  [36][in][out]  =  [36][tiles][out]
 //     | 4x4 ...|   input_transform                           gemm_panel         output_transform
 //     +--------+   -------------->                           ---------->        --------------->
 //
-// Input tiles are transformed, multiplied element-wise over the channels (36 GEMMs), and transformed back, a block of tiles at a
-// time, so that V and M stay in the caches. 36/144 = 1/4 of the direct convolution's multiply-adds, plus
-// O(tiles * (in + out)) additions.
+// Input tiles are transformed, multiplied element-wise over the channels (36 GEMMs), and transformed back, a block of
+// tiles at a time, so that V and M stay in the caches. 36 instead of 144 multiply-adds for 4x4 outputs, in and out
+// channel, plus O(tiles * (in + out)) additions.
 //
-// The interpolation points are 0, +-3/4, +-3/2 and infinity: with the usual 0, +-1, +-2 rounding errors are four times as
-// large. Each sum runs over the channels in order, so that results depend on neither threads nor blocks.
+// The interpolation points are 0, +-3/4, +-3/2 and infinity: with the usual 0, +-1, +-2 rounding errors are four times
+// as large. Each sum runs over the channels in order, so that results depend on neither threads nor blocks.
 #pragma once
 #include "thread_pool.h"
 #include "gemm.h"
@@ -21,9 +20,9 @@
 namespace winograd {
 
 constexpr int TILE_IN = 6, TILE_OUT = 4, TILE_ELEMENTS = TILE_IN * TILE_IN; // sides of a tile, its transformed elements
-constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B;                  // interpolation points 0, +-A, +-B, infinity
-// Packed weights above SHARE_WEIGHTS_BYTES: all threads work on one block of tiles, so that weights are read once for all.
-// Otherwise each thread works on blocks of its own.
+constexpr float A = 0.75f, B = 1.5f, A2 = A * A, B2 = B * B; // interpolation points 0, +-A, +-B, infinity
+// Packed weights above SHARE_WEIGHTS_BYTES: all threads work on one block of tiles, so that weights are read once for
+// all. Otherwise each thread works on blocks of its own.
 constexpr int64_t SHARE_WEIGHTS_BYTES = 12 << 20;
 constexpr int64_t THREAD_BLOCK_BYTES = 1 << 20;  // V and M of a thread's own block
 constexpr int64_t SHARED_BLOCK_BYTES = 16 << 20; // V and M of a block of all threads
@@ -34,8 +33,8 @@ inline int64_t packed_size(int64_t out_channels, int64_t in_channels) {
     return TILE_ELEMENTS * in_channels * round_up(out_channels, LANES);
 }
 
-// U = G g G': weight [out_channels, 3, 3, in_channels] to packed [TILE_ELEMENTS][panels][in_channels][NR]; the last panel may be
-// narrower. Computed in float64.
+// U = G g G': weight [out_channels, 3, 3, in_channels] to packed [TILE_ELEMENTS][panels][in_channels][NR]; the last
+// panel may be narrower. Computed in float64.
 inline void filter_transform(const float *weight, int64_t out_channels, int64_t in_channels, float *packed) {
     const double points[5] = {0, A, -A, B, -B};
     double g[TILE_IN][3] = {{}, {}, {}, {}, {}, {0, 0, 1}};
@@ -86,8 +85,8 @@ INLINE void output_transform(const Vec *m, int step, Vec *out) {
     out[3] = A2 * A * difference_a + B2 * B * difference_b + m[5 * step];
 }
 
-// A block of tiles: v [TILE_ELEMENTS][capacity][v_stride] and m [TILE_ELEMENTS][capacity][m_stride]. The strides have padding,
-// which keeps rows from falling into the same sets of a cache.
+// A block of tiles: v [TILE_ELEMENTS][capacity][v_stride] and m [TILE_ELEMENTS][capacity][m_stride]. The strides have
+// padding, which keeps rows from falling into the same sets of a cache.
 struct TileBlock {
     const ConvArgs &args;
     int64_t first, capacity; // index of the first tile in the image; tiles that there is memory for
@@ -118,20 +117,26 @@ struct TileBlock {
     void transform_inputs(int64_t begin, int64_t end) {
         const int64_t step = capacity * v_stride;
         for (int64_t tile = begin; tile < end; tile++) {
-            int64_t y0 = (first + tile) / tiles_x * TILE_OUT - args.padding, x0 = (first + tile) % tiles_x * TILE_OUT - args.padding;
+            int64_t y0 = (first + tile) / tiles_x * TILE_OUT - args.padding;
+            int64_t x0 = (first + tile) % tiles_x * TILE_OUT - args.padding;
             for (int64_t c = 0; c < args.in_channels; c += LANES) {
                 int count = (int)std::min<int64_t>(LANES, args.in_channels - c);
-                Vec d[TILE_ELEMENTS], half[TILE_ELEMENTS], elements[TILE_IN], scale = load_scales(args.input_scale, c, count);
+                Vec d[TILE_ELEMENTS], half[TILE_ELEMENTS], elements[TILE_IN];
+                Vec scale = load_scales(args.input_scale, c, count);
                 bool tile_inside = y0 >= 0 && x0 >= 0 && y0 + TILE_IN <= args.height && x0 + TILE_IN <= args.width;
                 const float *corner = args.x + (y0 * args.width + x0) * args.x_stride + c;
                 for (int y = 0; y < TILE_IN; y++)
                     for (int x = 0; x < TILE_IN; x++) {
-                        bool inside = tile_inside || (y0 + y >= 0 && y0 + y < args.height && x0 + x >= 0 && x0 + x < args.width);
+                        bool inside =
+                            tile_inside || (y0 + y >= 0 && y0 + y < args.height && x0 + x >= 0 && x0 + x < args.width);
                         const float *from = corner + (y * args.width + x) * args.x_stride;
                         if (!inside) d[y * TILE_IN + x] = Vec{};
-                        else d[y * TILE_IN + x] = (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
+                        else
+                            d[y * TILE_IN + x] =
+                                (count == LANES ? load<true>(from, count) : load<false>(from, count)) * scale;
                     }
-                for (int x = 0; x < TILE_IN; x++) input_transform(d + x, TILE_IN, half + x * TILE_IN); // half [x][element of y]
+                for (int x = 0; x < TILE_IN; x++)
+                    input_transform(d + x, TILE_IN, half + x * TILE_IN); // half [x][element of y]
                 float *to = v + tile * v_stride + c;
                 for (int p = 0; p < TILE_IN; p++) {
                     input_transform(half + p, TILE_IN, elements);
@@ -155,10 +160,12 @@ struct TileBlock {
     // Transform tiles [begin, end) of m into the output.
     void transform_outputs(int64_t begin, int64_t end) {
         const bool nontemporal = args.nontemporal();
-        const int64_t step = capacity * m_stride, height = args.height + 2 * args.padding - 2, width = args.width + 2 * args.padding - 2;
+        const int64_t step = capacity * m_stride;
+        const int64_t height = args.height + 2 * args.padding - 2, width = args.width + 2 * args.padding - 2;
         for (int64_t tile = begin; tile < end; tile++) {
             int64_t y0 = (first + tile) / tiles_x * TILE_OUT, x0 = (first + tile) % tiles_x * TILE_OUT;
-            int rows = (int)std::min<int64_t>(TILE_OUT, height - y0), columns = (int)std::min<int64_t>(TILE_OUT, width - x0);
+            int rows = (int)std::min<int64_t>(TILE_OUT, height - y0);
+            int columns = (int)std::min<int64_t>(TILE_OUT, width - x0);
             for (int64_t o = 0; o < args.out_channels; o += LANES) {
                 int count = (int)std::min<int64_t>(LANES, args.out_channels_padded() - o);
                 const float *from = m + tile * m_stride + o;
@@ -230,7 +237,8 @@ inline bool run(const ConvArgs &args) {
     Context context{args, (height + TILE_OUT - 1) / TILE_OUT * ((width + TILE_OUT - 1) / TILE_OUT), 0};
     // As many tiles as fit, in blocks of nearly equal size, of whole MR rows.
     bool share_block = packed_size(args.out_channels, args.in_channels) * 4 > SHARE_WEIGHTS_BYTES;
-    int64_t max_tiles = std::max<int64_t>(1, (share_block ? SHARED_BLOCK_BYTES : THREAD_BLOCK_BYTES) / (bytes_per_tile * MR)) * MR;
+    int64_t max_tiles =
+        std::max<int64_t>(1, (share_block ? SHARED_BLOCK_BYTES : THREAD_BLOCK_BYTES) / (bytes_per_tile * MR)) * MR;
     int64_t blocks = (context.tiles + max_tiles - 1) / max_tiles;
     if (!share_block) blocks = round_up(blocks, threads);
     context.tiles_per_block = round_up((context.tiles + blocks - 1) / blocks, MR);

@@ -1,12 +1,14 @@
 // Micro-kernels that downsample rows of vectors: FIR filter and decimation, horizontally and vertically.
 //
-// Only the outputs that are kept are computed. Cost: `taps` multiply-adds per output and axis; half the products where the filter
-// is symmetric, three quarters with FFA (see upsample_fir.h).
-// Template parameters: DOWN: downsampling factor. TAPS: taps of the filter. OUTPUTS: neighboring outputs per loop iteration.
-// ROWS: output rows per call. SYMMETRIC: rows r and last - r of a 2-D filter are equal. DOWN = TAPS = 0 in downsample_vertical:
-// factors known at run time only.
+// Only the outputs that are kept are computed. Cost: `taps` multiply-adds per output and axis; half the products where
+// the filter is symmetric, three quarters with FFA (see upsample_fir.h).
 //
-// Each output is summed in the same order however the loops are cut, so that results depend on neither tiles nor threads.
+// Template parameters: DOWN: downsampling factor. TAPS: taps of the filter. OUTPUTS: neighboring outputs per loop
+// iteration. ROWS: output rows per call. SYMMETRIC: rows r and last - r of a 2-D filter are equal. DOWN = TAPS = 0 in
+// downsample_vertical: factors known at run time only.
+//
+// Each output is summed in the same order however the loops are cut, so that results depend on neither tiles nor
+// threads.
 #pragma once
 #include "upsample_fir.h"
 
@@ -21,7 +23,8 @@ struct DownsampleRowArgs {
     int out_stride;
 };
 
-// All output rows of OUTPUTS columns from x on, so that their inputs are still in the first-level cache for the next row.
+// All output rows of OUTPUTS columns from x on, so that their inputs are still in the first-level cache for the next
+// row.
 template <int DOWN, int TAPS, int OUTPUTS, bool SYMMETRIC>
 INLINE void downsample_horizontal_columns(const DownsampleRowArgs &args, int x) {
     for (int p = 0; p < args.out_rows; p++) {
@@ -41,8 +44,8 @@ INLINE void downsample_horizontal_columns(const DownsampleRowArgs &args, int x) 
     }
 }
 
-// FFA for down = 2, 12 taps and symmetric rows: even inputs meet even taps and odd inputs odd taps, which are two filters of
-// 6 taps each. taps [row_count][2][FFA_TAPS].
+// FFA for down = 2, 12 taps and symmetric rows: even inputs meet even taps and odd inputs odd taps, which are two
+// filters of 6 taps each. taps [row_count][2][FFA_TAPS].
 template <int OUTPUTS> INLINE void downsample_horizontal_ffa_columns(const DownsampleRowArgs &args, int x) {
     constexpr int PAIRS = OUTPUTS / 2;
     for (int p = 0; p < args.out_rows; p++) {
@@ -143,7 +146,8 @@ inline DownsampleRowFn select_downsample_horizontal(int down, int taps, bool sym
     return symmetric_rows ? downsample_horizontal_generic<true> : downsample_horizontal_generic<false>;
 }
 
-// Arguments of the vertical pass, which makes ROWS output rows: out[p][x] = sum over k of taps[k] * rows[p * down + k][x].
+// Arguments of the vertical pass, which makes ROWS output rows:
+// out[p][x] = sum over k of taps[k] * rows[p * down + k][x].
 struct DownsampleColumnArgs {
     const Vec *const *rows; // [(ROWS - 1) * down + tap_count] pointers to [columns] vectors
     const float *taps;      // [tap_count]

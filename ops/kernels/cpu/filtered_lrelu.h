@@ -1,13 +1,17 @@
-// Filtered leaky ReLU: bias, upsample, leaky ReLU, clamp, downsample, tile by tile in the caches. C++ form of
-// ops/filtered_lrelu.py.
+// Filtered leaky ReLU: bias, upsample, leaky ReLU, clamp, downsample; C++ form of ops/filtered_lrelu.py.
 //
-//     out = downsample(activation(upsample(x * input_scale + bias))) * output_scale
-//     with `grad`, its derivative: downsample(activation'(upsample(x * input_scale + bias)) * grad_upsample(grad)) * output_scale
+//     out = downsample(activation(u)) * output_scale,    u = upsample(x * input_scale + bias)
+//     or, with `grad`, its derivative:
+//     out = downsample(activation'(u) * grad_upsample(grad)) * output_scale
 //
-// Feature maps are [N,H,W,C] in memory, optionally with padding between pixels. A task is a rectangle of the output for a
-// few vectors of channels. For each tile: load rows into a ring buffer, upsample vertically and horizontally, activate,
-// downsample horizontally and vertically, scale and store, from the top row to the bottom row. The signal at the upsampled rate
-// is never stored: one row of it exists at a time, or as many rows as a 2-D filter sees.
+// Feature maps are [N,H,W,C] in memory, optionally with padding between pixels. A task is a rectangle of the output for
+// a few vectors of channels. For each tile: load rows into a ring buffer, upsample vertically and horizontally,
+// activate, downsample horizontally and vertically, scale and store, from the top row to the bottom row. The signal at
+// the upsampled rate is never stored: one row of it exists at a time, or as many rows as a 2-D filter sees.
+//
+// Multiply-adds per output pixel and channel, with factors u (up) and d (down), K taps per phase of the first filter
+// and T taps of the second: d^2 (1 + 1/u) K + (d + 1) T with separable filters, d^2 K^2 + T^2 with 2-D filters. Savings
+// by FFA and symmetry, and rows and columns that neighboring tiles both compute, are not counted.
 #pragma once
 #include "thread_pool.h"
 #include "line_buffer.h"
@@ -54,21 +58,24 @@ struct TilePlan {
         int64_t all_vectors = ceil_div(args.channels, LANES), max_vectors = std::min(MAX_VECTORS, 64 / LANES);
         // Tiles of less than 64 upsampled rows would recompute too many rows that neighbors share.
         int64_t max_tiles_y = std::max<int64_t>(1, y.size_out * downsampler.down_y / 64);
-        // Four tasks per thread, so that a thread that starts late delays little; small images stay in the caches anyway.
+        // Four tasks per thread, so that a thread that starts late delays little. Small images stay in the caches.
         int64_t wanted_tasks = args.threads > 1 ? 4 * args.threads : 1;
         int64_t min_tasks = max_tiles_y > 1 ? args.threads : wanted_tasks;
-        while (max_vectors > 1 && args.samples * max_tiles_y * ceil_div(all_vectors, max_vectors) < min_tasks) max_vectors /= 2;
+        while (max_vectors > 1 && args.samples * max_tiles_y * ceil_div(all_vectors, max_vectors) < min_tasks)
+            max_vectors /= 2;
         vectors = (int)std::min(all_vectors, max_vectors);
         channel_groups = ceil_div(all_vectors, vectors);
         vectors = (int)ceil_div(all_vectors, channel_groups);
         // An upsampled row should stay in the first-level cache, the ring of rows in the second-level cache.
         int64_t max_upsampled_width = (downsampler.separable ? 304 : 172) * 16 / LANES;
-        int64_t max_width = std::max<int64_t>(8, (max_upsampled_width - downsampler.tap_count_x) / downsampler.down_x + 1) / 8 * 8;
+        int64_t max_width =
+            std::max<int64_t>(8, (max_upsampled_width - downsampler.tap_count_x) / downsampler.down_x + 1) / 8 * 8;
         tiles_x = ceil_div(x.size_out, max_width);
         tile_width = std::min<int64_t>(x.size_out, round_up_int(ceil_div(x.size_out, tiles_x), 8));
         tiles_x = ceil_div(x.size_out, tile_width);
         int64_t element_bytes = args.dtype_out == 0 ? 4 : 2;
-        nontemporal = args.out_stride % LANES == 0 && round_up_int(args.channels, LANES) % 16 == 0 && (uintptr_t)args.out % 64 == 0 &&
+        nontemporal = args.out_stride % LANES == 0 && round_up_int(args.channels, LANES) % 16 == 0 &&
+                      (uintptr_t)args.out % 64 == 0 &&
                       args.samples * args.channels * y.size_out * x.size_out * element_bytes > NONTEMPORAL_BYTES;
         int64_t tasks_per_tile_row = args.samples * channel_groups * tiles_x;
         tiles_y = std::min(ceil_div(wanted_tasks, tasks_per_tile_row), max_tiles_y);
@@ -83,7 +90,8 @@ struct TilePlan {
 // Load per-channel values [C], from channel `first` on, to out [vectors]; `default_value` where `values` is null.
 void load_channel_params(const float *values, int64_t first, const ChannelGroup &c, float default_value, Vec *out) {
     for (int b = 0; b < c.vectors; b++)
-        out[b] = values ? load<false>(values + first + b * LANES, b + 1 < c.vectors ? LANES : c.tail_lanes) : splat(default_value);
+        out[b] = values ? load<false>(values + first + b * LANES, b + 1 < c.vectors ? LANES : c.tail_lanes)
+                        : splat(default_value);
 }
 
 void TilePlan::run_tile(int64_t task) {
@@ -92,14 +100,16 @@ void TilePlan::run_tile(int64_t task) {
     int64_t left = task % tiles_x * tile_width, top = task / tiles_x % tiles_y * tile_height;
     int64_t sample = task / tiles_x / tiles_y;
     const AxisResampling &down_axis_y = args.downsampler.y, &down_axis_x = args.downsampler.x;
-    int64_t right = std::min(left + tile_width, down_axis_x.size_out), bottom = std::min(top + tile_height, down_axis_y.size_out);
+    int64_t right = std::min(left + tile_width, down_axis_x.size_out);
+    int64_t bottom = std::min(top + tile_height, down_axis_y.size_out);
     int width = (int)(right - left), padded_width = round_up_int(width, COLUMN_MULTIPLE);
     int64_t first_column = left * downsampler.down_x - down_axis_x.pad_before; // at the upsampled rate
     int upsampled_width = (width - 1) * downsampler.down_x + downsampler.tap_count_x;
     int64_t channels_left = std::min<int64_t>((int64_t)vectors * LANES, args.channels - channel);
     ChannelGroup c = {(int)ceil_div(channels_left, LANES), 0, 0};
     c.tail_lanes = (int)channels_left - (c.vectors - 1) * LANES;
-    ChannelGroup stored = {c.vectors, args.out_stride >= round_up_int(args.channels, LANES) ? LANES : c.tail_lanes, args.out_stride};
+    ChannelGroup stored = {c.vectors, args.out_stride >= round_up_int(args.channels, LANES) ? LANES : c.tail_lanes,
+                           args.out_stride};
 
     LineBuffer x, grad;
     x.init(upsampler, first_column, upsampled_width);
@@ -117,7 +127,11 @@ void TilePlan::run_tile(int64_t task) {
         out_of_memory = true;
         return;
     }
-    auto bump_alloc = [&free_memory](int64_t size) { Vec *allocated = free_memory; free_memory += size; return allocated; };
+    auto bump_alloc = [&free_memory](int64_t size) {
+        Vec *allocated = free_memory;
+        free_memory += size;
+        return allocated;
+    };
     auto init_source = [&](LineBuffer &source, const void *image, int64_t dtype, int64_t pixel_stride) {
         int64_t element_bytes = dtype == 0 ? 4 : 2;
         int64_t start = sample * source.upsampler->height * source.upsampler->width * pixel_stride + channel;
@@ -132,19 +146,20 @@ void TilePlan::run_tile(int64_t task) {
     init_source(x, args.x, args.dtype_x, args.x_stride);
     if (args.bias || args.input_scale) {
         x.loader.has_affine = true;
-        load_channel_params(args.input_scale ? args.input_scale + sample * args.input_scale_stride : nullptr, channel, c, 1,
-                            x.loader.scale);
+        load_channel_params(args.input_scale ? args.input_scale + sample * args.input_scale_stride : nullptr, channel,
+                            c, 1, x.loader.scale);
         load_channel_params(args.bias, channel, c, 0, x.loader.bias);
     }
     Vec output_scale[MAX_VECTORS];
-    load_channel_params(args.output_scale ? args.output_scale + sample * args.output_scale_stride : nullptr, channel, c, 1,
-                        output_scale);
+    load_channel_params(args.output_scale ? args.output_scale + sample * args.output_scale_stride : nullptr, channel, c,
+                        1, output_scale);
     if (args.grad) init_source(grad, args.grad, args.dtype_grad, args.grad_stride);
     Vec *grad_row = args.grad ? bump_alloc(row_size) : nullptr;
     Vec *x_row = downsampler.separable ? bump_alloc(row_size) : nullptr;
     // Separable: ring of horizontally downsampled rows. 2-D: ring of upsampled rows, all of which the filter sees.
     Vec *ring = bump_alloc(c.vectors * ring_size);
-    Vec *result = bump_alloc(c.vectors * downsampler.rows_per_pass * padded_width); // [vectors][rows_per_pass][padded_width]
+    // [vectors][rows_per_pass][padded_width]
+    Vec *result = bump_alloc(c.vectors * downsampler.rows_per_pass * padded_width);
 
     int64_t next_row = top * downsampler.down_y - down_axis_y.pad_before; // the next upsampled row to compute
     const int64_t first_row = next_row;
@@ -175,7 +190,8 @@ void TilePlan::run_tile(int64_t task) {
                     multiply_activation_grad(target + x.offset, grad_row + grad.offset, upsampled_width, activation,
                                              !(x.output_bound < activation.clamp));
                 }
-                for (int64_t i = 0; i < std::min<int64_t>(-first_column, upsampled_width); i++) target[x.offset + i] = Vec{};
+                for (int64_t i = 0; i < std::min<int64_t>(-first_column, upsampled_width); i++)
+                    target[x.offset + i] = Vec{};
                 for (int64_t i = std::max<int64_t>(0, down_axis_x.size_in - first_column); i < upsampled_width; i++)
                     target[x.offset + i] = Vec{};
                 if (!downsampler.separable) continue;
@@ -190,8 +206,8 @@ void TilePlan::run_tile(int64_t task) {
             Vec *to = result + b * downsampler.rows_per_pass * padded_width;
             if (downsampler.separable) {
                 DownsampleColumnFn vertical = downsampler.vertical[out_rows - 1];
-                vertical({rows, downsampler.taps_y.data(), downsampler.down_y, downsampler.tap_count_y, padded_width, to,
-                          padded_width});
+                vertical({rows, downsampler.taps_y.data(), downsampler.down_y, downsampler.tap_count_y, padded_width,
+                          to, padded_width});
             } else {
                 int row_count = downsampler.symmetric_rows ? downsampler.tap_count_y / 2 : downsampler.tap_count_y;
                 downsampler.horizontal({rows, downsampler.taps_x.data(), row_count, downsampler.tap_count_y - 1,
@@ -200,10 +216,12 @@ void TilePlan::run_tile(int64_t task) {
             }
         }
         for (int p = 0; p < out_rows; p++) {
-            int64_t position = ((sample * down_axis_y.size_out + y + p) * down_axis_x.size_out + left) * args.out_stride + channel;
+            int64_t position =
+                ((sample * down_axis_y.size_out + y + p) * down_axis_x.size_out + left) * args.out_stride + channel;
             const Vec *row = result + p * padded_width;
             int64_t stride = downsampler.rows_per_pass * padded_width;
-            if (args.dtype_out == 0) store_row((float *)args.out + position, stored, row, stride, width, output_scale, nontemporal);
+            if (args.dtype_out == 0)
+                store_row((float *)args.out + position, stored, row, stride, width, output_scale, nontemporal);
             else store_row((uint16_t *)args.out + position, stored, row, stride, width, output_scale, nontemporal);
         }
     }

@@ -1,7 +1,8 @@
 // Packed single-precision GEMM: the micro-kernel, its panels, and the arguments that all convolutions share.
 //
-// C [rows, out] = A [rows, in] * B [in, out]. A: pixels, row after row. B: packed weights, in panels of NR columns (the last
-// may be narrower): [panels][in][NR], so that the micro-kernel reads it in order. O(rows * in * out) multiply-adds.
+// C [rows, out] = A [rows, in] * B [in, out]. A: pixels, row after row. B: packed weights, in panels of NR columns (the
+// last may be narrower): [panels][in][NR], so that the micro-kernel reads it in order. O(rows * in * out)
+// multiply-adds.
 //
 //              B: packed panel, NR columns
 //              +-----------+
@@ -19,10 +20,10 @@
 
 INLINE int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-constexpr int64_t CONV_NONTEMPORAL_BYTES = 8 << 20; // outputs above this do not stay in the caches until they are read, at once
+constexpr int64_t CONV_NONTEMPORAL_BYTES = 8 << 20; // larger outputs leave the caches before the next op reads them
 
-// One convolution of one image in channels_last memory, as ops/kernels/cpu/convolution.py fills it in. Strides are elements
-// from one pixel to the next; an out_stride with room for whole vectors lets whole vectors be stored.
+// One convolution of one image in channels_last memory, as ops/kernels/cpu/convolution.py fills it in. Strides are
+// elements from one pixel to the next; an out_stride with room for whole vectors lets whole vectors be stored.
 struct ConvArgs {
     const float *x;            // [height, width, in_channels]
     const float *input_scale;  // [in_channels] or null
@@ -54,8 +55,8 @@ constexpr int MR = 6, NR_VECTORS = 2;
 constexpr int64_t NR = NR_VECTORS * LANES; // columns of a panel
 constexpr int64_t KC = 256;                // input channels that are summed up at a time
 
-// Row stride, in elements, for rows of `elements` in the workspace: 64 bytes of padding, and for long rows as much as makes
-// 128 elements of each of MR rows fall into different sets of a cache whose ways hold 4096 bytes.
+// Row stride, in elements, for rows of `elements` in the workspace: 64 bytes of padding, and for long rows as much as
+// makes 128 elements of each of MR rows fall into different sets of a cache whose ways hold 4096 bytes.
 INLINE int64_t padded_stride(int64_t elements) {
     int64_t lines = round_up(elements, 16) / 16 + 1;
     if (lines > 9) lines += (25 - lines % 16) % 16;
@@ -94,8 +95,8 @@ struct Prefetcher {
     }
 };
 
-// c = a [M, k] * b [k, N vectors] (+ accumulate_from, unless its data is null). Of the last vector of c, `tail_lanes` lanes
-// are stored. M <= MR rows, N <= NR_VECTORS. The weights that follow b in memory are prefetched.
+// c = a [M, k] * b [k, N vectors] (+ accumulate_from, unless its data is null). Of the last vector of c, `tail_lanes`
+// lanes are stored. M <= MR rows, N <= NR_VECTORS. The weights that follow b in memory are prefetched.
 template <int M, int N>
 INLINE void gemm_microkernel(const float *a, int64_t a_stride, const float *b, int64_t k, Tile accumulate_from, Tile c,
                              int tail_lanes) {
@@ -122,12 +123,12 @@ INLINE void gemm_microkernel(const float *a, int64_t a_stride, const float *b, i
         }
 }
 
-// c [rows, N vectors] = a [rows, in_channels] * b, KC channels at a time: their weights stay in the first-level cache, and sums
-// of partial sums have smaller rounding errors. `partial` [rows, N vectors] holds the sums until the last channels are in;
-// it may be c itself.
+// c [rows, N vectors] = a [rows, in_channels] * b, KC channels at a time: their weights stay in the first-level cache,
+// and sums of partial sums have smaller rounding errors. `partial` [rows, N vectors] holds the sums until the last
+// channels are in; it may be c itself.
 template <int N>
-void gemm_rows(const float *a, int64_t a_stride, const float *b, int64_t in_channels, Tile partial, Tile c, int64_t rows,
-               int tail_lanes, Prefetcher &prefetcher) {
+void gemm_rows(const float *a, int64_t a_stride, const float *b, int64_t in_channels, Tile partial, Tile c,
+               int64_t rows, int tail_lanes, Prefetcher &prefetcher) {
     for (int64_t p = 0; p < in_channels; p += KC) {
         int64_t row = 0, k = std::min(KC, in_channels - p);
         bool last = p + KC >= in_channels;

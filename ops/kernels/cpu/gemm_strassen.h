@@ -1,16 +1,17 @@
-// GEMM of pixels by weights in 7/8 of the multiplications, or 49/64: one or two levels of Strassen's algorithm in Winograd's form.
+// GEMM of pixels by weights by one or two levels of Strassen's algorithm in Winograd's form.
 //
-// (Strassen, "Gaussian Elimination is not Optimal", Numerische Mathematik 13, 1969; the form with fifteen additions: Higham,
-// "Accuracy and Stability of Numerical Algorithms", section 23.1.) Pixels (rows), input channels and output channels are halved:
+// 7/8 of the multiply-adds of a plain GEMM, or 49/64 (Strassen, "Gaussian Elimination is not Optimal", Numerische
+// Mathematik 13, 1969; the form with fifteen additions: Higham, "Accuracy and Stability of Numerical Algorithms",
+// section 23.1). Pixels (rows), input channels and output channels are halved:
 //
 //     [ A11 A12 ]   [ B11 B12 ]     [ C11 C12 ]
 //     [ A21 A22 ] * [ B21 B22 ]  =  [ C21 C22 ]      from seven products m0 .. m6 of half the size instead of eight
 //
-// A second level computes each of the seven products in the same way. O((7/8)^levels * rows * in * out) multiply-adds.
+// A second level computes each of the seven products in the same way.
 //
-// The result differs from plain sums by rounding, about 1e-6 of the largest value with one level and 5e-6 with two. A NaN or
-// infinity in one pixel contaminates the whole block of pixels. Blocks depend on the image's size alone, so that results do not
-// depend on threads.
+// The result differs from plain sums by rounding, about 1e-6 of the largest value with one level and 5e-6 with two. A
+// NaN or infinity in one pixel contaminates the whole block of pixels. Blocks depend on the image's size alone, so that
+// results do not depend on threads.
 #pragma once
 #include "gemm.h"
 
@@ -27,7 +28,7 @@ inline int64_t quarter_out_channels(int64_t out_channels) { return round_up((out
 inline int num_levels(int64_t out_channels, int64_t in_channels) {
     const int64_t half_in = half(in_channels), plain = in_channels * round_up(out_channels, LANES);
     const int64_t one = PRODUCTS * half_in * half_out_channels(out_channels); // multiply-adds for half of the pixels
-    const int64_t two = PRODUCTS * PRODUCTS * half(half_in) * quarter_out_channels(out_channels); // for a quarter of them
+    const int64_t two = PRODUCTS * PRODUCTS * half(half_in) * quarter_out_channels(out_channels); // for a quarter
     if (in_channels >= 320 && out_channels >= 256 && two < 0.95 * 2 * one) return 2;
     return in_channels >= 192 && out_channels >= 128 && one < 0.92 * 2 * plain ? 1 : 0;
 }
@@ -40,7 +41,8 @@ struct LevelSize {
 };
 
 inline LevelSize outer_level(const ConvArgs &args, int64_t rows, int levels) {
-    const int64_t out = levels == 2 ? 2 * quarter_out_channels(args.out_channels) : half_out_channels(args.out_channels);
+    const int64_t out =
+        levels == 2 ? 2 * quarter_out_channels(args.out_channels) : half_out_channels(args.out_channels);
     return {half(rows), half(args.in_channels), out};
 }
 
@@ -64,8 +66,8 @@ struct WeightFactors {
     }
 };
 
-// Pack one level: weight(in channel, out channel), 0 beyond the matrix, to [panels][PRODUCTS][in][NR], with in and out half the
-// channels.
+// Pack one level: weight(in channel, out channel), 0 beyond the matrix, to [panels][PRODUCTS][in][NR], with in and out
+// half the channels.
 template <class Weight> void pack_level(const Weight &weight, int64_t in, int64_t out, float *packed) {
     for (int64_t o = 0; o < out; o++) {
         const int64_t first = o / NR * NR, panel_width = std::min(NR, out - first);
@@ -90,7 +92,8 @@ inline void pack_weights(const float *weight, int64_t out_channels, int64_t in_c
         auto outer_factor = [&](int64_t c, int64_t o) {
             if (c >= half_in) return 0.0f;
             const int64_t right = o + 2 * quarter_out;
-            return WeightFactors(element(c, o), element(c, right), element(c + half_in, o), element(c + half_in, right)).factors[i];
+            return WeightFactors(element(c, o), element(c, right), element(c + half_in, o), element(c + half_in, right))
+                .factors[i];
         };
         pack_level(outer_factor, quarter_in, quarter_out, packed + i * PRODUCTS * quarter_in * quarter_out);
     }
@@ -177,7 +180,8 @@ void multiply_level(const LevelSize &size, const Input &input, const float *weig
                 const Vec a21 = left.template at<FULL>(p + half_rows), a22 = right.template at<FULL>(p + half_rows);
                 Vec s1 = a21 + a22, s2 = s1 - a11;
                 const Vec factors[PRODUCTS] = {a11, a12, a12 - s2, a22, s1, s2, a11 - a21};
-                UNROLL for (int i = 0; i < PRODUCTS; i++) store<true>(v + (i * half_rows + p) * a_stride + c, factors[i], LANES);
+                UNROLL for (int i = 0; i < PRODUCTS; i++)
+                    store<true>(v + (i * half_rows + p) * a_stride + c, factors[i], LANES);
             }
         };
         if (left.is_full(2 * half_rows) && right.is_full(2 * half_rows)) store_factors(std::true_type());
@@ -188,8 +192,8 @@ void multiply_level(const LevelSize &size, const Input &input, const float *weig
         const int64_t panel_width = std::min(NR, size.out - o);
         for (int64_t i = 0; i < PRODUCTS; i++) {
             Tile product{products + i * half_rows * NR, NR};
-            gemm_panel(v + i * half_rows * a_stride, a_stride, weights + (PRODUCTS * o + i * panel_width) * size.in, size.in,
-                       product, product, half_rows, panel_width, prefetcher);
+            gemm_panel(v + i * half_rows * a_stride, a_stride, weights + (PRODUCTS * o + i * panel_width) * size.in,
+                       size.in, product, product, half_rows, panel_width, prefetcher);
         }
         for (int64_t r = o; r < o + panel_width; r += LANES) {
             const auto left = output.channels(r), right = output.channels(size.out + r);
@@ -261,7 +265,9 @@ template <int I> struct OuterAccumulator {
         }
     };
 
-    INLINE Channels channels(int64_t o) const { return {partial + o, sums + o, outer.out, outer.rows, out.channels(o)}; }
+    INLINE Channels channels(int64_t o) const {
+        return {partial + o, sums + o, outer.out, outer.rows, out.channels(o)};
+    }
 };
 
 // Number of micro-kernel calls of `multiply`.
@@ -274,7 +280,8 @@ inline int64_t microkernel_calls(const ConvArgs &args, int64_t rows, int levels)
 // Number of elements of workspace that `multiply` needs.
 inline int64_t workspace_elements(const ConvArgs &args, int64_t rows, int levels) {
     const LevelSize outer = outer_level(args, rows, levels);
-    return levels == 2 ? inner_level(outer).workspace_elements() + 2 * outer.rows * outer.out : outer.workspace_elements();
+    return levels == 2 ? inner_level(outer).workspace_elements() + 2 * outer.rows * outer.out
+                       : outer.workspace_elements();
 }
 
 // out [rows, out_channels] = (x * input_scale) [rows, in_channels] * weights * output_scale; v is the workspace.
@@ -290,8 +297,8 @@ inline void multiply(const ConvArgs &args, const float *x, float *out, int64_t r
         // Product I, which completes the quarter (row, column) of the output, if any.
         auto product = [&](auto index, int64_t row, int64_t column) {
             constexpr int I = decltype(index)::value;
-            const OutputView quarter{args, out + row * outer.rows * args.out_stride, rows - row * outer.rows, column * outer.out,
-                                     nontemporal};
+            const OutputView quarter{args, out + row * outer.rows * args.out_stride, rows - row * outer.rows,
+                                     column * outer.out, nontemporal};
             multiply_level(inner, OuterFactor<I>{input, outer}, args.weights + I * PRODUCTS * inner.in * inner.out,
                            OuterAccumulator<I>{outer, quarter, partial, sums}, v, prefetcher);
         };

@@ -1,21 +1,22 @@
 // Ring buffer of input rows for one upsampling stage; loading and storing of rows of feature maps.
 //
-// For one tile, per vector of channels (K = taps_per_phase_y; capacity rows_buffered() = K, or K + 1 with vertical FFA):
+// For one tile and vector of channels, with K = taps_per_phase_y:
 //
-//     input row r      slot r mod capacity             vertical pass          horizontal pass
-//     r = group + 0    [ columns vectors ]  \
-//     r = group + 1    [ columns vectors ]   } -->  phase_rows [up_y][columns] --> one output row [output_groups * up_x]
-//     ...                                   /
-//     r = group + K-1  [ columns vectors ]
+//     input row r        slot r mod capacity                vertical pass              horizontal pass
+//     r = group          [ columns vectors ]  \
+//     r = group + 1      [ columns vectors ]   }  ----->  phase_rows [up_y][columns]  ----->  one upsampled row
+//     ...                                     /                                               [output_groups * up_x]
+//     r = group + K - 1  [ columns vectors ]
 //
-// 2-D filters skip phase_rows: their horizontal pass reads the ring itself.
+// The capacity, rows_buffered(), is K rows, or K + 1 with vertical FFA. 2-D filters skip phase_rows: their horizontal
+// pass reads the ring itself.
 #pragma once
 #include "resampler.h"
 
 namespace {
 
 constexpr int MAX_VECTORS = 8;                 // vectors of channels per task
-constexpr int64_t NONTEMPORAL_BYTES = 1 << 20; // outputs above this are not in the caches any more when the next layer reads them
+constexpr int64_t NONTEMPORAL_BYTES = 1 << 20; // larger outputs leave the caches before the next layer reads them
 
 // The channels that one task works on: a few vectors, so that memory is read in longer runs.
 struct ChannelGroup {
@@ -33,8 +34,8 @@ struct RowLoader {
     Vec scale[MAX_VECTORS], bias[MAX_VECTORS];
 };
 
-// Load `count` columns of a row, from column `first` on, zeros outside the image: out [vectors][stride]. Return the largest
-// magnitude in each lane. T: float or uint16_t (bfloat16). FULL: the last vector is full. Each pixel's data
+// Load `count` columns of a row, from column `first` on, zeros outside the image: out [vectors][stride]. Return the
+// largest magnitude in each lane. T: float or uint16_t (bfloat16). FULL: the last vector is full. Each pixel's data
 // `prefetch_offset` elements further on is prefetched, unless that is 0.
 template <class T, bool FULL>
 Vec load_row_as(const RowLoader &from, int64_t row, int64_t first, int count, Vec *out, int64_t stride,
@@ -134,7 +135,8 @@ struct LineBuffer {
         next_input_row = first_group_of_pass(first_row);
     }
 
-    // The first of the groups that are upsampled together with the row's: even where there are two, for every tile alike.
+    // The first of the groups that are upsampled together with the row's: an even one where there are two, so that all
+    // tiles pair the same groups.
     int64_t first_group_of_pass(int64_t row) const {
         const int64_t group = upsampler->group_of_row(row);
         return upsampler->groups_per_pass() == 2 ? group & ~(int64_t)1 : group;
@@ -177,25 +179,30 @@ struct LineBuffer {
                 upsample_vertical_ffa({rows, u.ffa_taps_y.data(), u.up_y, u.taps_per_phase_y, columns, to, columns});
             else
                 for (int g = 0; g < u.groups_per_pass(); g++)
-                    u.vertical({rows + g, u.taps_y.data(), u.up_y, u.taps_per_phase_y, columns, to + g * u.up_y * columns,
-                                columns});
+                    u.vertical({rows + g, u.taps_y.data(), u.up_y, u.taps_per_phase_y, columns,
+                                to + g * u.up_y * columns, columns});
         }
     }
 
-    // After `advance(row)`: write the upsampled row of vector b to out [output_row_size()], activated if `activated`. The
-    // tile's first column is at out[offset].
+    // After `advance(row)`: write the upsampled row of vector b to out [output_row_size()], activated if `activated`.
+    // The tile's first column is at out[offset].
     void upsample_row(int b, int64_t row, Vec *out, bool activated, const LeakyReluClamp &activation) const {
         const PolyphaseUpsampler &u = *upsampler;
         int phase = u.phase_of_row(row);
         const Vec *rows[64];
         if (u.separable)
-            rows[0] = phase_rows + b * phase_rows_size() + ((u.group_of_row(row) - current_group) * u.up_y + phase) * columns;
+            rows[0] =
+                phase_rows + b * phase_rows_size() + ((u.group_of_row(row) - current_group) * u.up_y + phase) * columns;
         else
             for (int k = 0; k < u.taps_per_phase_y; k++)
                 rows[k] = ring + b * ring_size() + (int64_t)row_slots[k] * columns;
         bool slope_0_to_1 = activation.slope >= 0 && activation.slope <= 1;
         bool may_clamp = activation.has_clamp && !(output_bound < activation.clamp);
-        int mode = !activated ? IDENTITY : may_clamp ? LRELU_CLAMP : !activation.has_slope ? IDENTITY : slope_0_to_1 ? LRELU_AS_MAX : LRELU;
+        int mode = !activated              ? IDENTITY
+                   : may_clamp             ? LRELU_CLAMP
+                   : !activation.has_slope ? IDENTITY
+                   : slope_0_to_1          ? LRELU_AS_MAX
+                                           : LRELU;
         bool use_ffa = !u.ffa_taps_x.empty() && output_bound < FFA_MAX_INPUT;
         int64_t first_tap = u.separable ? 0 : (int64_t)phase * u.taps_per_phase_y * u.up_x * u.taps_per_phase_x;
         const float *taps = use_ffa ? u.ffa_taps_x.data() : u.taps_x.data() + first_tap;

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-// One axis of a stage; the same as ops.polyphase's class of that name. Sizes in samples, pad_before at the upsampled rate.
+// One axis of a stage, see ops/polyphase.py. Sizes in samples, pad_before at the upsampled rate.
 struct AxisResampling {
     int64_t size_in, size_out, taps, up, down, pad_before;
 };
@@ -72,12 +72,14 @@ struct PolyphaseUpsampler {
                     int64_t tap = tap_index(y, u, k);
                     if (tap < 0) continue;
                     l1_gain += fill_phases(row.data(), stage.f + tap * x.taps, x, 1); // of all phases: an upper bound
-                    std::copy(row.begin(), row.end(), taps_x.begin() + (u * taps_per_phase_y + k) * up_x * taps_per_phase_x);
+                    std::copy(row.begin(), row.end(),
+                              taps_x.begin() + (u * taps_per_phase_y + k) * up_x * taps_per_phase_x);
                 }
         }
         if (USE_FFA && separable && taps_per_phase_x == 6 && (up_x == 2 || up_x == 4))
             ffa_taps_x = make_ffa_taps(taps_x.data(), up_x, 1);
-        if (USE_FFA && separable && taps_per_phase_y == 6 && up_y == 2) ffa_taps_y = make_ffa_taps(taps_y.data(), up_y, 1);
+        if (USE_FFA && separable && taps_per_phase_y == 6 && up_y == 2)
+            ffa_taps_y = make_ffa_taps(taps_y.data(), up_y, 1);
         vertical = select_upsample_vertical(up_y, taps_per_phase_y);
         select_horizontal<IDENTITY>();
         select_horizontal<LRELU_AS_MAX>();
@@ -121,7 +123,9 @@ struct PolyphaseUpsampler {
     int64_t group_of_row(int64_t row) const { return ceil_div(row - pad_y, up_y); }
     int64_t group_of_column(int64_t column) const { return ceil_div(column - pad_x, up_x); }
     int phase_of_row(int64_t row) const { return (int)(row - pad_y - (up_y * (group_of_row(row) - 1) + 1)); }
-    int phase_of_column(int64_t column) const { return (int)(column - pad_x - (up_x * (group_of_column(column) - 1) + 1)); }
+    int phase_of_column(int64_t column) const {
+        return (int)(column - pad_x - (up_x * (group_of_column(column) - 1) + 1));
+    }
 };
 
 // A downsampling stage.
@@ -131,8 +135,8 @@ struct PolyphaseDownsampler {
     bool separable;
     bool symmetric_rows;       // 2-D: row r of the filter equals row last - r
     bool symmetric;            // separable: both axes are symmetric
-    std::vector<float> taps_y; // [tap_count_y] if separable, else empty; all taps in the order of the samples (correlation)
-    std::vector<float> taps_x; // [tap_count_x]; 2-D: [tap_count_y][tap_count_x], or for FFA [tap_count_y / 2][2][FFA_TAPS]
+    std::vector<float> taps_y; // [tap_count_y] if separable, else empty; flipped: in the order of the samples
+    std::vector<float> taps_x; // [tap_count_x]; 2-D: [tap_count_y][tap_count_x]; FFA: [tap_count_y / 2][2][FFA_TAPS]
     DownsampleRowFn horizontal;
     DownsampleColumnFn vertical[MAX_OUTPUT_ROWS]; // by the number of rows that are made, less 1
 
@@ -166,9 +170,9 @@ struct PolyphaseDownsampler {
         vertical[3] = select_downsample_vertical<4>(down_y, tap_count_y, symmetric);
     }
 
-    // Make taps [rows][row_size] exactly symmetric if they are so up to rounding: each row becomes the mean of it and of its
-    // mirror image. Designed filters are symmetric up to rounding, and the mean moves them by less than that. Return
-    // whether the filter is symmetric; one that is not stays as it is.
+    // Make taps [rows][row_size] exactly symmetric if they are so up to rounding: each row becomes the mean of it and
+    // of its mirror image. Designed filters are symmetric up to rounding, and the mean moves them by less than that.
+    // Return whether the filter is symmetric; one that is not stays as it is.
     static bool symmetrize(std::vector<float> &taps, int rows, int row_size) {
         float max_abs = 0, max_difference = 0;
         for (int y = 0; y < rows; y++)

@@ -1,7 +1,7 @@
 // SIMD vectors of float32 through the vector extensions of GCC and Clang; loads and stores of float32 and bfloat16.
 //
-// A vector holds LANES neighboring channels of one pixel. Template parameter FULL: all lanes are loaded or stored; otherwise
-// only the first `count`, and memory beyond them is not touched.
+// A vector holds LANES neighboring channels of one pixel. Template parameter FULL: all lanes are loaded or stored;
+// otherwise only the first `count`, and memory beyond them is not touched.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -30,8 +30,8 @@ typedef uint16_t Bf16Vec __attribute__((vector_size(LANES * 2)));
 #define UNROLL _Pragma("GCC unroll 64")
 #endif
 
-// Broadcast to all lanes. A loop over the lanes would compile to one insert per lane. Subtraction, because x - 0 is x and
-// compiles to nothing, while x + 0 turns -0 into 0 and stays an addition.
+// Broadcast to all lanes. A loop over the lanes would compile to one insert per lane. Subtraction, because x - 0 is x
+// and compiles to nothing, while x + 0 turns -0 into 0 and stays an addition.
 INLINE Vec splat(float value) { return value - Vec{}; }
 
 // Force the value to stay in a register; otherwise GCC reloads it for every use, which takes as long as the product.
@@ -160,8 +160,8 @@ template <bool FULL> INLINE void store(uint16_t *to, Vec v, int count) {
     copy_tail(to, tail, count);
 }
 
-// Non-temporal stores of whole, aligned vectors, for outputs larger than the caches: the cache lines are not read before they
-// are written. `nontemporal_fence` makes them visible to other threads.
+// Non-temporal stores of whole, aligned vectors, for outputs larger than the caches: the cache lines are not read
+// before they are written. `nontemporal_fence` makes them visible to other threads.
 INLINE void store_nontemporal(float *to, Vec v) {
 #if defined(__AVX512F__)
     _mm512_stream_ps(to, (__m512)v);

@@ -12,7 +12,7 @@
 
 struct SynthesisLayerArgs {
     const float *w, *affine, *affine_bias; // [N, w_dim], [in_channels, w_dim], [in_channels]
-    const float *demod_weights;            // [out_channels, in_channels], sums of squares of each kernel; null: no demodulation
+    const float *demod_weights;            // [out_channels, in_channels], each kernel's sum of squares; or null
     float *conv_output;                    // memory for the convolution's output of one image
     int64_t w_dim, kernel;                 // kernel: 1 or 3
     ConvArgs conv;                         // x is the first image
@@ -51,7 +51,8 @@ struct Gemv {
     }
 
     void run(int64_t threads) {
-        ThreadPool::shared().run(run_rows, this, (rows + 31) / 32, rows * columns < MIN_PARALLEL_PRODUCTS ? 1 : (int)threads);
+        ThreadPool::shared().run(run_rows, this, (rows + 31) / 32,
+                                 rows * columns < MIN_PARALLEL_PRODUCTS ? 1 : (int)threads);
     }
 };
 
@@ -78,7 +79,8 @@ int run_synthesis_layer(const SynthesisLayerArgs &layer) {
                 styles_squared[i] = styles[i] * styles[i];
             }
             if (layer.demod_weights) {
-                Gemv{layer.demod_weights, styles_squared.data(), demodulation.data(), out_channels, in_channels}.run(threads);
+                Gemv{layer.demod_weights, styles_squared.data(), demodulation.data(), out_channels, in_channels}.run(
+                    threads);
                 for (float &d : demodulation) d = 1 / std::sqrt(d);
             }
             conv.x = layer.conv.x + n * in_elements;

@@ -1,8 +1,8 @@
 // Thread pool: runs numbered tasks on a few threads that sleep between calls.
 //
-// The calling thread works too, and waits only for workers that have started: a worker that wakes late, or was lost in a
-// fork, delays nothing. Waking a sleeping thread takes as long as a small layer, so callers and workers spin for up to
-// 60 microseconds before they sleep.
+// The calling thread works too, and waits only for workers that have started: a worker that wakes late, or was lost in
+// a fork, delays nothing. Waking a sleeping thread takes as long as a small layer, so callers and workers spin for up
+// to 60 microseconds before they sleep.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -17,8 +17,8 @@
 
 class ThreadPool {
 public:
-    // The pool of this process. It is never destroyed: its threads sleep until the process ends. A forked child has lost
-    // the parent's threads and makes a new pool.
+    // The pool of this process. It is never destroyed: its threads sleep until the process ends. A forked child has
+    // lost the parent's threads and makes a new pool.
     static ThreadPool &shared() {
         static std::mutex guard;
         static ThreadPool *pool = nullptr;

@@ -1,17 +1,19 @@
-// Micro-kernels that upsample rows of vectors: polyphase FIR, horizontally and vertically, with the activation fused in.
+// Micro-kernels that upsample rows of vectors by polyphase FIR filters and apply the activation.
 //
-// Polyphase: of an output at phase u = 0 .. up - 1, only every up-th tap meets a sample that is not an inserted zero. `up`
-// consecutive outputs, an output group, see the same taps_per_phase inputs.
+// Polyphase: of an output at phase u = 0 .. up - 1, only every up-th tap meets a sample that is not an inserted zero.
+// `up` consecutive outputs, an output group, see the same taps_per_phase inputs.
 //
 //     inputs           g   g+1  g+2 ... g+K-1          K = taps_per_phase
 //                       \___|____|_______/
 //     output group      g*up + 0, ..., g*up + up-1     up outputs, each with its own K taps
 //
 // Cost: K multiply-adds per output and axis instead of the filter's up * K; with FFA 3/4 of that.
-// Template parameters: UP: upsampling factor. K: taps per phase. GROUPS: output groups per loop iteration. MODE: activation,
-// see activation.h. UP = K = 0 in upsample_vertical: factors known at run time only.
 //
-// Each output is summed in the same order however the loops are cut, so that results depend on neither tiles nor threads.
+// Template parameters: UP: upsampling factor. K: taps per phase. GROUPS: output groups per loop iteration. MODE:
+// activation, see activation.h. UP = K = 0 in upsample_vertical: factors known at run time only.
+//
+// Each output is summed in the same order however the loops are cut, so that results depend on neither tiles nor
+// threads.
 #pragma once
 #include "activation.h"
 
@@ -46,13 +48,13 @@ template <int UP, int K, int GROUPS, int MODE> void upsample_horizontal(const Up
 }
 
 // Fast FIR algorithm (FFA): one row and 6 taps per phase, with three products in place of four (Parker and Parhi 1997,
-// "Low-area/power parallel FIR digital filter implementations"). With X and X' the even and odd inputs, X[+1] the next even
-// one, and H and H' the even and odd taps, two neighboring groups share the product with H + H':
+// "Low-area/power parallel FIR digital filter implementations"). With X and X' the even and odd inputs, X[+1] the next
+// even one, and H and H' the even and odd taps, two neighboring groups share the product with H + H':
 //     y  = (H + H') X' + H  (X - X')
 //     y' = (H + H') X' + H' (X[+1] - X')
 // It needs the 32 registers of AVX-512. Taps of each phase: three of H + H', three of H, three of H'.
-// The difference of two infinities is NaN: inputs whose outputs may reach FFA_MAX_INPUT take the direct form, which clamps
-// infinity as it should.
+// The difference of two infinities is NaN: inputs whose outputs may reach FFA_MAX_INPUT take the direct form, which
+// clamps infinity as it should.
 constexpr int FFA_TAPS = 9;
 constexpr bool USE_FFA = LANES == 16;
 constexpr float FFA_MAX_INPUT = 1e37f;
@@ -156,8 +158,9 @@ template <int UP, int K> void upsample_vertical(const UpsampleColumnArgs &args) 
 
 typedef void (*UpsampleColumnFn)(const UpsampleColumnArgs &);
 
-// FFA for up = 2 and 6 taps per phase: two neighboring groups of output rows at once, from 7 input rows of which even and odd
-// ones play the parts of X and X'. out: the two phases of the first group, then those of the second. taps [2][FFA_TAPS].
+// FFA for up = 2 and 6 taps per phase: two neighboring groups of output rows at once, from 7 input rows of which even
+// and odd ones play the parts of X and X'. out: the two phases of the first group, then those of the second. taps
+// [2][FFA_TAPS].
 inline void upsample_vertical_ffa(const UpsampleColumnArgs &args) {
     for (int x = 0; x < args.columns; x += COLUMN_MULTIPLE) {
         Vec shared[2 * COLUMN_MULTIPLE] = {}, even[2 * COLUMN_MULTIPLE] = {}, odd[2 * COLUMN_MULTIPLE] = {};
