@@ -28,7 +28,7 @@ from fontTools.ttLib import TTFont, TTLibError
 
 LIST = Path(__file__).resolve().with_name("font_packages.txt")
 LICENCES = {
-    "OFL": r"Open Font Licen[cs]e|SIL OFL|OFL version|scripts\.sil\.org/(OFL|cms)|openfontlicense\.org|OFL-1\.1",
+    "OFL": r"Open Font Licen[cs]e|SIL OFL|OFL version|scripts\.sil\.org/OFL|openfontlicense\.org|OFL-1\.1",
     "Apache": r"Apache Licen[cs]e|apache\.org/licenses",
     "UFL": r"Ubuntu Font Licen[cs]e",
 }
