@@ -242,8 +242,8 @@ class App:
                 self.prefs = docking.draw_column(side, self.panels, self.prefs, draw, self._is_modified)
             self.prefs = docking.draw_floating(self.panels, self.prefs, draw)
         box = self.canvas.box
-        foot = ui.em(5.2) if context.progress else 0.0
-        self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3] - foot), seconds)
+        bottom_margin = ui.em(5.2) if context.progress else 0.0
+        self.toasts.draw(box[:2], (box[0] + box[2], box[1] + box[3] - bottom_margin), seconds)
         if (error := error_boundary.run_guarded(self.file_dialog.draw)) is not None:
             self.file_dialog.cancel()
             self.report_exception(error)
@@ -304,8 +304,8 @@ class App:
     def _draw_canvas(self, context: PanelContext) -> None:
         background = "window" if self.panels_hidden else "canvas"
         self.canvas.draw(self.views.canvas, self.views.is_outdated, self.document.scene, self.document.edit, background)
-        shown = context.result.scene if context.result else context.scene
-        another = (shown.model, shown.compute) != (context.scene.model, context.scene.compute)
+        on_screen = context.result.scene if context.result else context.scene
+        another = (on_screen.model, on_screen.compute) != (context.scene.model, context.scene.compute)
         overlays.draw_waiting(self.canvas.box, context, self.cancel if another else None)
         if self.attract_mode and context.progress is None:
             overlays.draw_hint(self.canvas.box)

@@ -25,7 +25,7 @@ def draw(value: Scene, context: PanelContext) -> Scene:
         if _thumbnail(number, entry, current, context):
             value = with_bookmark(current, entry.scene)
     imgui.dummy((0, ui.em(0.2)))
-    with ui.buttons(max(len(presets()), 1), wide=True):
+    with ui.buttons(max(len(presets()), 1), full_width=True):
         for entry in presets():
             if ui.button(entry.name, PRESET):
                 value = with_preset(current, entry.scene)

@@ -8,7 +8,7 @@ from session import Scene
 
 
 def draw(value: Scene, context: PanelContext) -> Scene:
-    with ui.buttons(2, wide=True):
+    with ui.buttons(2, full_width=True):
         ui.command_button(
             context, "capture.picture", enabled=context.result is not None, why="There is no picture yet."
         )

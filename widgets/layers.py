@@ -172,8 +172,8 @@ def _spectrum_plots(
     axis, limits = "cycles per image width", (-nyquist, nyquist)
     with ui.figure(
         "Spectrum plane", x=axis, y=axis, height=side, x_limits=limits, y_limits=limits, legend=False
-    ) as seen:
-        if seen and view:
+    ) as is_visible:
+        if is_visible and view:
             # With an even size, zero frequency is half a step right of and below the middle.
             shift = nyquist / view.width if view.width % 2 == 0 else 0.0
             ui.plot_image(
@@ -188,12 +188,12 @@ def _spectrum_plots(
         height=12,
         x_limits=(0, end * 1.02),
         y_limits=_decibels(readings.get("power_db")),
-    ) as seen:
-        if seen and "power_db" in readings:
+    ) as is_visible:
+        if is_visible and "power_db" in readings:
             ui.plot_line("power", readings["power_db"], readings["frequency"])
-        if seen and layer and layer.cutoff is not None:
+        if is_visible and layer and layer.cutoff is not None:
             ui.plot_vertical("cutoff", layer.cutoff, color=1)
-        if seen and layer and layer.stopband is not None:
+        if is_visible and layer and layer.stopband is not None:
             ui.plot_vertical("stopband", layer.stopband, color=3)
 
 

@@ -33,7 +33,7 @@ def draw(value: Mixing, context: PanelContext) -> Mixing:
     value = ui.drag(value, "drift", enabled=mixed, why=why)
     bands = _bands(context.model) if context.model else dict.fromkeys((*BANDS, "All", "None"), ())
     value = _toggles(value, context.model)
-    with ui.buttons(5, wide=True):
+    with ui.buttons(5, full_width=True):
         for name, rows in bands.items():
             active = context.model is not None and _mixed_rows(value, context.model) == rows
             if ui.button(
@@ -49,10 +49,10 @@ def _toggles(value: Mixing, model: ModelInfo | None) -> Mixing:
     lines = math.ceil(len(names) / TOGGLES_PER_LINE)
     per_line = math.ceil(len(names) / lines)
     gap, height = 2.0, imgui.get_frame_height()
-    corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
-    width = (room - gap * (per_line - 1)) / per_line
+    corner, available = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    width = (available - gap * (per_line - 1)) / per_line
     imgui.begin_disabled(model is None)
-    imgui.invisible_button("rows", (max(room, 1), lines * (height + gap)))
+    imgui.invisible_button("rows", (max(available, 1), lines * (height + gap)))
     ui.register_item("layers")
     active, store, key = imgui.is_item_active(), imgui.get_state_storage(), imgui.get_id("painting")
     mouse, hovered_row = imgui.get_mouse_pos(), -1

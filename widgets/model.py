@@ -27,7 +27,7 @@ def draw(value: Scene, context: PanelContext) -> Scene:
         empty="demo network",
         done=lambda path: context.post_command("file.open", path),
     )
-    with ui.buttons(4, wide=True):
+    with ui.buttons(4, full_width=True):
         ui.command_button(context, "file.open", label="Open…")
         _recents(context)
         ui.command_button(context, "file.demo", label="Demo", enabled=bool(model.path), why="The demo network is open.")
@@ -64,10 +64,10 @@ def _status(context: PanelContext) -> None:
     if context.progress is not None:
         part = context.progress.fraction
         words = context.progress.what if part is None else f"{context.progress.what}  {part:.0%}"
-        room = imgui.get_content_region_avail().x
+        available = imgui.get_content_region_avail().x
         imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_text_line_height()), "")
         low, style = imgui.get_item_rect_min(), imgui.get_style()
-        text = ui.elide_middle(words, room - 2 * style.frame_padding.x)
+        text = ui.elide_middle(words, available - 2 * style.frame_padding.x)
         item_name = (low.x + style.frame_padding.x, low.y)
         imgui.get_window_draw_list().add_text(item_name, imgui.get_color_u32(imgui.Col_.text), text)
         ui.register_item("progress")

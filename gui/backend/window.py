@@ -100,8 +100,8 @@ class Window(Screen):
     @property
     def _hidden(self) -> bool:
         """Whether the window is minimized or not visible."""
-        seen = glfw.get_window_attrib(self._window, glfw.VISIBLE)
-        return not seen or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
+        is_visible = glfw.get_window_attrib(self._window, glfw.VISIBLE)
+        return not is_visible or bool(glfw.get_window_attrib(self._window, glfw.ICONIFIED))
 
     def _paint(self, app: FrameSource) -> None:
         width, height = glfw.get_framebuffer_size(self._window)

@@ -52,15 +52,15 @@ class Canvas:
         density = imgui.get_io().display_framebuffer_scale.x or 1.0
         self.view = viewport.actual_size(self.view, self.image_size, density)
 
-    def zoom_by(self, factor: float, at: tuple[float, float] | None = None) -> None:
+    def zoom_by(self, factor: float, point: tuple[float, float] | None = None) -> None:
         """Zoom by a factor about a point of the screen, by default the canvas's center."""
-        left, top, across, down = self.box
-        at = at or (left + across / 2, top + down / 2)
-        self.view = viewport.zoom_at(self.view, self.box, self.image_size, factor, at)
+        left, top, width, height = self.box
+        point = point or (left + width / 2, top + height / 2)
+        self.view = viewport.zoom_at(self.view, self.box, self.image_size, factor, point)
 
     def draw(
         self,
-        shown: ViewState,
+        view_state: ViewState,
         is_outdated: bool,
         scene: Scene,
         edit: Callable[[Scene, str], None],
@@ -70,16 +70,16 @@ class Canvas:
 
         `background` names the color around the image.
         """
-        corner, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
-        self.box = (corner.x, corner.y, max(room.x, 1.0), max(room.y, 1.0))
-        if shown.texture is not None:
-            self.image_size = (shown.texture.width, shown.texture.height)
+        corner, available = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
+        self.box = (corner.x, corner.y, max(available.x, 1.0), max(available.y, 1.0))
+        if view_state.texture is not None:
+            self.image_size = (view_state.texture.width, view_state.texture.height)
         buttons = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle
         imgui.invisible_button("canvas", (self.box[2], self.box[3]), buttons)
         ui.register_item("Canvas", (corner.x, corner.y, corner.x + self.box[2], corner.y + self.box[3]))
-        self._handle_mouse(shown.result, scene, edit)
-        if shown.texture is not None:
-            self._draw_image(shown, is_outdated, theme.color(background))
+        self._handle_mouse(view_state.result, scene, edit)
+        if view_state.texture is not None:
+            self._draw_image(view_state, is_outdated, theme.color(background))
         else:
             imgui.get_window_draw_list().add_rect_filled(*_window_rect(), theme.color(background))
         if self.active_tool and self.active_tool != "pan":
@@ -112,42 +112,44 @@ class Canvas:
 
     def _handle_mouse(self, result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]) -> None:
         io, hovered = imgui.get_io(), imgui.is_item_hovered()
-        at = (io.mouse_pos.x, io.mouse_pos.y)
+        point = (io.mouse_pos.x, io.mouse_pos.y)
         if hovered and io.mouse_wheel:
-            self.zoom_by(viewport.ZOOM_STEP**io.mouse_wheel, at)
+            self.zoom_by(viewport.ZOOM_STEP**io.mouse_wheel, point)
         if hovered and imgui.is_mouse_double_clicked(0):
             self.fit()
         if imgui.is_item_activated():
             middle = imgui.is_mouse_down(imgui.MouseButton_.middle)
-            self.active_tool, self.last_mouse = "pan" if middle else self.tool, at
+            self.active_tool, self.last_mouse = "pan" if middle else self.tool, point
         if hovered or self.active_tool:
             imgui.set_mouse_cursor(CURSORS[self.active_tool or self.tool])
         if (
-            self.active_tool and at != self.last_mouse
+            self.active_tool and point != self.last_mouse
         ):  # also in the frame of the release: press and release may fall between two frames
-            self._drag(at, result, scene, edit)
+            self._drag(point, result, scene, edit)
         if not imgui.is_item_active():
             self.active_tool = ""
 
     def _drag(
-        self, at: tuple[float, float], result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]
+        self, point: tuple[float, float], result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]
     ) -> None:
         """Apply a mouse move to the scene or to the view."""
-        before, self.last_mouse = self.last_mouse, at
+        before, self.last_mouse = self.last_mouse, point
         drag = drag_tools.TOOLS[self.active_tool]
         if drag is None:
-            self.view = viewport.pan_by(self.view, self.box, self.image_size, at[0] - before[0], at[1] - before[1])
+            self.view = viewport.pan_by(
+                self.view, self.box, self.image_size, point[0] - before[0], point[1] - before[1]
+            )
         else:
             rect = viewport.image_rect(self.view, self.box, self.image_size)
             edit(
-                drag(scene, before, at, rect.center, rect.width / _width_in_images(result)),
+                drag(scene, before, point, rect.center, rect.width / _width_in_images(result)),
                 f"canvas {self.active_tool}",
             )
 
-    def _draw_image(self, shown: ViewState, is_outdated: bool, background: int) -> None:
-        assert shown.texture is not None
+    def _draw_image(self, view_state: ViewState, is_outdated: bool, background: int) -> None:
+        assert view_state.texture is not None
         rect = viewport.image_rect(self.view, self.box, self.image_size)
-        shown.texture.set_filter(self.zoom)
+        view_state.texture.set_filter(self.zoom)
         brightness = OUTDATED_BRIGHTNESS if is_outdated else 1.0
         draw, corner_min = imgui.get_window_draw_list(), (rect.left, rect.top)
         corner_max = (rect.left + rect.width, rect.top + rect.height)
@@ -157,14 +159,14 @@ class Canvas:
         ):  # only around the image, so that no pixel is painted twice
             draw.add_rect_filled(*strip, background)
         draw.push_clip_rect((self.box[0], self.box[1]), (self.box[0] + self.box[2], self.box[1] + self.box[3]))
-        if not shown.is_opaque:
+        if not view_state.is_opaque:
             draw.add_rect_filled(corner_min, corner_max, theme.color("window"))  # visible through transparent pixels
         tint = imgui.get_color_u32((brightness, brightness, brightness, 1.0))
-        draw.add_image(imgui.ImTextureRef(shown.texture.name), corner_min, corner_max, (0, 0), (1, 1), tint)
+        draw.add_image(imgui.ImTextureRef(view_state.texture.name), corner_min, corner_max, (0, 0), (1, 1), tint)
         draw.pop_clip_rect()
         draw.pop_clip_rect()
         ui.register_item("Picture", (*corner_min, *corner_max))
-        if shown.result is not None and shown.result.preview:
+        if view_state.result is not None and view_state.result.preview:
             overlays.draw_corner_label(self.box, "Preview")
 
     def _readout(self, text: str) -> None:

@@ -96,13 +96,15 @@ def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | N
             cancel()
         ui.register_item("Canvas/Cancel")
         ui.tooltip("Keep the network that is shown")
-    left, room = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
-    imgui.dummy((room, ui.em(0.3)))
+    left, available = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    imgui.dummy((available, ui.em(0.3)))
     known = progress.fraction
     start, end = (0.0, known) if known is not None else _indeterminate_bar(imgui.get_time())
     draw, high = imgui.get_window_draw_list(), left.y + ui.em(0.25)
-    draw.add_rect_filled(left, (left.x + room, high), theme.color("field"), 2)
-    draw.add_rect_filled((left.x + room * start, left.y), (left.x + room * end, high), theme.color("accent"), 2)
+    draw.add_rect_filled(left, (left.x + available, high), theme.color("field"), 2)
+    draw.add_rect_filled(
+        (left.x + available * start, left.y), (left.x + available * end, high), theme.color("accent"), 2
+    )
     imgui.end_child()
     imgui.pop_style_var(2)
     imgui.pop_style_color()
@@ -160,9 +162,9 @@ def _begin(title: str, open_now: bool, size: tuple[float, float]) -> bool:
     imgui.set_next_window_size(size)
     imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(1.2), ui.em(0.9)))
     flags = imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_saved_settings
-    shown = imgui.begin_popup_modal(name, None, flags)[0]
+    is_visible = imgui.begin_popup_modal(name, None, flags)[0]
     imgui.pop_style_var()
-    return shown
+    return is_visible
 
 
 def _end(open_now: bool) -> bool:

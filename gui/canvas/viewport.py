@@ -40,10 +40,10 @@ Box = tuple[float, float, float, float]  # left, top, width, height of the canva
 
 def image_rect(view: ViewTransform, box: Box, pixels: tuple[int, int]) -> ScreenRect:
     """The rectangle of an image of `pixels` (width, height); its corner is on whole points to avoid shimmering."""
-    left, top, across, down = box
+    left, top, box_width, box_height = box
     width = view.width if view.width is not None else fit_width(box, pixels)
     height = width * pixels[1] / max(pixels[0], 1)
-    corner = left + across / 2 + view.x - width / 2, top + down / 2 + view.y - height / 2
+    corner = left + box_width / 2 + view.x - width / 2, top + box_height / 2 + view.y - height / 2
     return ScreenRect(float(round(corner[0])), float(round(corner[1])), width, height)
 
 
@@ -57,14 +57,14 @@ def fit_width(box: Box, pixels: tuple[int, int]) -> float:
 
 
 def zoom_at(
-    view: ViewTransform, box: Box, pixels: tuple[int, int], factor: float, at: tuple[float, float]
+    view: ViewTransform, box: Box, pixels: tuple[int, int], factor: float, point: tuple[float, float]
 ) -> ViewTransform:
     """Zoom by a factor; the point `at` stays in place."""
     before = image_rect(view, box, pixels)
     width = min(max(before.width * factor, MIN_WIDTH), MAX_WIDTH)
     factor = width / before.width
     center = before.center
-    moved = tuple(at[i] + (center[i] - at[i]) * factor for i in (0, 1))
+    moved = tuple(point[i] + (center[i] - point[i]) * factor for i in (0, 1))
     return ViewTransform(width, moved[0] - box[0] - box[2] / 2, moved[1] - box[1] - box[3] / 2)
 
 

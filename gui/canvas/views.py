@@ -80,9 +80,9 @@ class RateMeter:
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=120))
     latency: float = 0.0
 
-    def note(self, timing: dict[str, float], latency: float, at: float) -> None:
+    def record(self, timing: dict[str, float], latency: float, now: float) -> None:
         self.timings.append(timing)
-        self.arrivals.append(at)
+        self.arrivals.append(now)
         self.latency = latency
 
     def stats(self, frames_per_second: float, transport: str) -> PerformanceStats:
@@ -123,7 +123,7 @@ class ViewManager:
     @property
     def waiting_since(self) -> float | None:
         """When the oldest unanswered request was sent, by time.perf_counter; None: all are answered."""
-        since = (shown.waiting_since for shown in (self.canvas, *self._secondary.values()))
+        since = (view.waiting_since for view in (self.canvas, *self._secondary.values()))
         return min((moment for moment in since if moment is not None), default=None)
 
     @property
@@ -169,28 +169,28 @@ class ViewManager:
 
     def request_view(self, name: str, scene: Scene) -> SecondaryView | None:
         """Request an image besides the canvas; None until it is ready. A view that no frame requests is freed."""
-        shown = self._secondary.setdefault(name, ViewState())
-        shown.requested_in_frame = True
-        self._request(name, shown, scene)
-        texture, result = shown.texture, shown.result
+        view = self._secondary.setdefault(name, ViewState())
+        view.requested_in_frame = True
+        self._request(name, view, scene)
+        texture, result = view.texture, view.result
         if texture is None or result is None:
             return None
         return SecondaryView(texture.name, texture.width, texture.height, result)
 
     def reload(self, path: str) -> None:
         """Read the network of a path again and render its views anew."""
-        for shown in (self.canvas, *self._secondary.values()):
-            if shown.request is not None and shown.request.scene.model.path == path:
-                shown.waiting_since = time.perf_counter()
+        for view in (self.canvas, *self._secondary.values()):
+            if view.request is not None and view.request.scene.model.path == path:
+                view.waiting_since = time.perf_counter()
         self._client.reload(path)
 
     def forget_unused(self) -> None:
         """Free the views that this frame did not request."""
-        for name in [name for name, shown in self._secondary.items() if not shown.requested_in_frame]:
+        for name in [name for name, view in self._secondary.items() if not view.requested_in_frame]:
             self._secondary.pop(name).close()
             self._client.forget(name)
-        for shown in self._secondary.values():
-            shown.requested_in_frame = False
+        for view in self._secondary.values():
+            view.requested_in_frame = False
 
     def poll(self) -> bool:
         """Receive the renderer's answers; return whether there were any."""
@@ -205,53 +205,53 @@ class ViewManager:
                 self._on_problem(answer)  # the client resubmits the unanswered requests to the next renderer
                 self.progress = None
                 continue
-            shown = self.canvas if answer.view == CANVAS else self._secondary.get(answer.view)
-            if shown is None or shown.request is None:
+            view = self.canvas if answer.view == CANVAS else self._secondary.get(answer.view)
+            if view is None or view.request is None:
                 continue
             if isinstance(answer, RenderProgress):
-                if shown is self.canvas:  # loading for thumbnails is not shown
+                if view is self.canvas:  # loading for thumbnails is not shown
                     self.progress = answer
             elif isinstance(answer, RenderFailure):
-                self._fail(shown, answer)
+                self._fail(view, answer)
             else:
-                self._accept(shown, answer)
+                self._accept(view, answer)
         return bool(answers)
 
     def close(self) -> None:
         """Free the textures; the client stays open."""
-        for shown in (self.canvas, *self._secondary.values()):
-            shown.close()
+        for view in (self.canvas, *self._secondary.values()):
+            view.close()
         if (bus := self.interop.close()) is not None:
             self._client.share(bus, False)
         self.canvas, self._secondary = ViewState(), {}
 
-    def _request(self, name: str, shown: ViewState, scene: Scene, moving: bool = False) -> None:
-        if shown.request is not None and shown.request.scene == scene:
+    def _request(self, name: str, view: ViewState, scene: Scene, moving: bool = False) -> None:
+        if view.request is not None and view.request.scene == scene:
             return
-        shown.request, shown.requested_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
-        if shown.waiting_since is None:
-            shown.waiting_since = shown.requested_at
-        self._client.submit(shown.request, first=shown is self.canvas)
+        view.request, view.requested_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
+        if view.waiting_since is None:
+            view.waiting_since = view.requested_at
+        self._client.submit(view.request, first=view is self.canvas)
 
-    def _accept(self, shown: ViewState, result: RenderResult) -> None:
-        if shown.result is not None and result.id < shown.result.id:
+    def _accept(self, view: ViewState, result: RenderResult) -> None:
+        if view.result is not None and result.id < view.result.id:
             return
         began = time.perf_counter()
-        shown.texture = shown.texture or StreamTexture()
+        view.texture = view.texture or StreamTexture()
         if result.place is None:
-            shown.texture.upload(result.frame)
-        elif not self._copy_from_gpu(shown.texture, result.place):
+            view.texture.upload(result.frame)
+        elif not self._copy_from_gpu(view.texture, result.place):
             return
         done = time.perf_counter()
-        shown.result, shown.problem = result, None
-        shown.is_opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
-        self._mark_answered(shown, result.id, done)
-        if shown is self.canvas:
+        view.result, view.problem = result, None
+        view.is_opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
+        self._mark_answered(view, result.id, done)
+        if view is self.canvas:
             self.model = result.model
             self.progress = None
-            newest = shown.waiting_since is None
-            latency = 1e3 * (done - shown.requested_at) if newest else self.meter.latency
-            self.meter.note({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
+            newest = view.waiting_since is None
+            latency = 1e3 * (done - view.requested_at) if newest else self.meter.latency
+            self.meter.record({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
 
     def _copy_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
         """Return whether the copy worked; if not, images come through main memory from now on, this one too."""
@@ -266,15 +266,15 @@ class ViewManager:
         self._client.again()
         return False
 
-    def _fail(self, shown: ViewState, failure: RenderFailure) -> None:
-        self._mark_answered(shown, failure.id, time.perf_counter())
-        if shown.waiting_since is None:  # the failure of an outdated request does not matter
-            shown.problem = failure
-        if shown is self.canvas:
+    def _fail(self, view: ViewState, failure: RenderFailure) -> None:
+        self._mark_answered(view, failure.id, time.perf_counter())
+        if view.waiting_since is None:  # the failure of an outdated request does not matter
+            view.problem = failure
+        if view is self.canvas:
             self.progress = None
             self._on_problem(failure)
 
-    def _mark_answered(self, shown: ViewState, answered: int, at: float) -> None:
+    def _mark_answered(self, view: ViewState, answered: int, now: float) -> None:
         """Note that a request is answered."""
-        newest = shown.request is not None and answered >= shown.request.id
-        shown.waiting_since = None if newest else at
+        newest = view.request is not None and answered >= view.request.id
+        view.waiting_since = None if newest else now

@@ -65,10 +65,10 @@ def draw_floating(panels: Sequence[Panel], prefs: Preferences, draw: DrawPanel) 
     for panel in panels:
         if panel.title in prefs.floating:
             imgui.set_next_window_size((ui.em(22), ui.em(24)), imgui.Cond_.first_use_ever)
-            shown, stays_open = imgui.begin(
+            is_visible, stays_open = imgui.begin(
                 f"{panel.title}###float {panel.title}", True, imgui.WindowFlags_.no_collapse
             )
-            if shown:
+            if is_visible:
                 draw(panel)
             imgui.end()
             if not stays_open:
@@ -191,7 +191,7 @@ def _build(name: int, size: tuple[float, float]) -> None:
     builder.dock_builder_finish(name)
 
 
-def _split(node: int, side: imgui.Dir, share: float) -> tuple[int, int]:
+def _split(node: int, side: imgui.Dir, fraction: float) -> tuple[int, int]:
     """Split a part off a node; return the part and the remainder."""
-    result = imgui.internal.dock_builder_split_node(node, side, share)
+    result = imgui.internal.dock_builder_split_node(node, side, fraction)
     return result.id_at_dir, result.id_at_opposite_dir

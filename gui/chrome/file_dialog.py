@@ -75,9 +75,9 @@ class FileDialog:
         imgui.set_next_window_size(size)
         imgui.push_style_var(imgui.StyleVar_.window_padding, (ui.em(0.9), ui.em(0.75)))
         flags = imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move | imgui.WindowFlags_.no_saved_settings
-        shown = imgui.begin_popup_modal(name, None, flags)[0]
+        is_visible = imgui.begin_popup_modal(name, None, flags)[0]
         imgui.pop_style_var()
-        if not shown:
+        if not is_visible:
             return
         with ui.panel("Browser"):
             chosen = self._contents(kind)
@@ -147,13 +147,13 @@ class FileDialog:
         """Draw the listing; return whether a file was chosen by double click."""
         if self._problem:
             ui.problem(self._problem)
-        wanted = self._filter.lower()
-        shown = [entry for entry in self._entries if wanted in entry.name.lower()]
-        if not shown and not self._problem:
-            ui.hint("Nothing here that could be opened." if not wanted else "Nothing here has that in its name.")
-        self._move_selection(shown)
+        filter_text = self._filter.lower()
+        entries = [entry for entry in self._entries if filter_text in entry.name.lower()]
+        if not entries and not self._problem:
+            ui.hint("Nothing here that could be opened." if not filter_text else "Nothing here has that in its name.")
+        self._move_selection(entries)
         picked = False
-        for entry in shown:
+        for entry in entries:
             selected = self._selected is not None and entry.path == self._selected.path
             label = f"{entry.name}{'/' if entry.is_folder else ''}"
             flags = imgui.SelectableFlags_.allow_double_click | imgui.SelectableFlags_.span_all_columns
@@ -171,12 +171,12 @@ class FileDialog:
                 _right_aligned(directory_listing.format_size(entry.size), 9.0)
         return picked
 
-    def _move_selection(self, shown: Sequence[directory_listing.Entry]) -> None:
+    def _move_selection(self, entries: Sequence[directory_listing.Entry]) -> None:
         step = imgui.is_key_pressed(imgui.Key.down_arrow) - imgui.is_key_pressed(imgui.Key.up_arrow)
-        if step and shown:
-            paths = [entry.path for entry in shown]
+        if step and entries:
+            paths = [entry.path for entry in entries]
             index = paths.index(self._selected.path) if self._selected and self._selected.path in paths else -1
-            self._select(shown[min(max(index + step, 0), len(shown) - 1)])
+            self._select(entries[min(max(index + step, 0), len(entries) - 1)])
 
     def _buttons(self, kind: DialogKind, decided: bool) -> str | None:
         run = kind.runs and (self._snapshot or "")

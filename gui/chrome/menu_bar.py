@@ -67,11 +67,11 @@ def title_text(context: PanelContext) -> str:
 def _draw_title(context: PanelContext) -> None:
     text = title_text(context)
     max_width = imgui.get_window_width() - imgui.get_cursor_pos_x() - ui.em(1.8)
-    shown = ui.elide_middle(text, max_width)
-    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(shown).x - ui.em(0.9))
-    imgui.text_colored(theme.color_vec("dim"), shown)
+    text_shown = ui.elide_middle(text, max_width)
+    imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(text_shown).x - ui.em(0.9))
+    imgui.text_colored(theme.color_vec("dim"), text_shown)
     ui.register_item("Menu/heading")
-    if shown != text:
+    if text_shown != text:
         ui.tooltip(text)
 
 

@@ -27,9 +27,9 @@ _row: list[_Row] = []
 
 
 @contextmanager
-def buttons(count: int, wide: bool = False) -> Iterator[None]:
+def buttons(count: int, full_width: bool = False) -> Iterator[None]:
     """Place buttons of equal width side by side, below the controls; below labels and controls where `wide`."""
-    if not wide:
+    if not full_width:
         property_row.indent()
     gap = imgui.get_style().item_inner_spacing.x
     width = (imgui.get_content_region_avail().x - gap * (count - 1)) / count

@@ -48,8 +48,8 @@ def pair(part: P, names: tuple[str, str], label: str, *, prefixes: tuple[str, st
 
     def control(field: Field, value: float) -> tuple[bool, float]:
         units = max((format_value(describe(type(part))[name], -0.0) for name in names), key=len)
-        room = imgui.calc_text_size(f"x  {units}").x < imgui.calc_item_width()
-        return _drag_float(field, value, f"{prefixes[names.index(field.name)]}  " if room else "")
+        has_space = imgui.calc_text_size(f"x  {units}").x < imgui.calc_item_width()
+        return _drag_float(field, value, f"{prefixes[names.index(field.name)]}  " if has_space else "")
 
     return edit_many(part, names, control, label=label, show=format_value, **row)
 
@@ -170,7 +170,7 @@ def _draw_track(field: Field, value: float) -> float:
     draw, rounding = imgui.get_window_draw_list(), imgui.get_style().frame_rounding
     right, bottom = corner.x + width, corner.y + height
     draw.add_rect_filled(corner, (right, bottom), theme.color("field"), rounding)
-    left, end = (corner.x + width * share for share in ends)
+    left, end = (corner.x + width * fraction for fraction in ends)
     draw.add_rect_filled((left, corner.y), (end, bottom), theme.color("fill"), rounding)
     if field.default is not None:
         tick = round(corner.x + width * fraction(field.default))

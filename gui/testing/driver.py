@@ -68,8 +68,8 @@ class UiDriver:
         """Move the mouse to a point within some frames."""
         start = self.mouse
         for index in range(1, frames + 1):
-            share = _ease(index / frames)
-            self.mouse = (start[0] + (to[0] - start[0]) * share, start[1] + (to[1] - start[1]) * share)
+            fraction = _ease(index / frames)
+            self.mouse = (start[0] + (to[0] - start[0]) * fraction, start[1] + (to[1] - start[1]) * fraction)
             self.screen.move(*self.mouse)
             self.frames()
 
@@ -193,13 +193,13 @@ def slider_grab_x(field: Field, value: float, left: float, right: float) -> floa
     """The x coordinate of a slider's grab at a value."""
     assert field.range is not None
     low, high = field.range.low, field.range.high
-    share = (value - low) / (high - low)
+    fraction = (value - low) / (high - low)
     if field.range.log:
-        share = math.log(value / low) / math.log(high / low)
+        fraction = math.log(value / low) / math.log(high / low)
     half = imgui.get_style().grab_min_size / 2
-    return left + PAD + half + share * (right - left - 2 * PAD - 2 * half)
+    return left + PAD + half + fraction * (right - left - 2 * PAD - 2 * half)
 
 
-def _ease(share: float) -> float:
+def _ease(fraction: float) -> float:
     """Smoothstep from 0 to 1."""
-    return share * share * (3 - 2 * share)
+    return fraction * fraction * (3 - 2 * fraction)
