@@ -50,19 +50,19 @@ def style2(c_dim: int = 0) -> ModelInfo:
     return _model("StyleGAN2", c_dim, layers, tuple(rows), resolution=256, noise=True, transform=False)
 
 
-def now(scene: Scene = DEFAULT, model: ModelInfo | None = None, **other: Any) -> PanelContext:
+def make_context(scene: Scene = DEFAULT, model: ModelInfo | None = None, **other: Any) -> PanelContext:
     """What panels are told, about a scene and a network."""
     return replace(_quiet(scene, model), **other)
 
 
 @dataclass
-class Stage:
+class PanelHost:
     """Draws panels, each in a window of its own, frame after frame; what they edit is in `scene`."""
 
     panels: tuple[Panel, ...]
     scene: Scene = Scene()
-    told: PanelContext | None = None
-    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    context: PanelContext | None = None
+    posted: list[tuple[Any, ...]] = field(default_factory=list)
     theme: str = "dark"
     scale: float = 1.0
     clipboard: str = ""
@@ -74,15 +74,17 @@ class Stage:
     def draw(self) -> None:
         """One frame of every panel."""
         ui.begin_frame()
-        post_command = lambda *asked: self.asked.append(asked)  # noqa: E731
-        told = replace(self.told or now(), scene=self.scene, session=Session((self.scene,)), post_command=post_command)
+        post_command = lambda *posted: self.posted.append(posted)  # noqa: E731
+        context = replace(
+            self.context or make_context(), scene=self.scene, session=Session((self.scene,)), post_command=post_command
+        )
         for index, panel in enumerate(self.panels):
             (self.arrange or _column)(index, panel)
             imgui.begin(panel.title, flags=imgui.WindowFlags_.no_saved_settings)
             with ui.panel(panel.title):
                 place = place_of(panel.part)
                 before = get(self.scene, place) if place else self.scene
-                after = panel.draw(before, told)
+                after = panel.draw(before, context)
                 self.scene = put(self.scene, place, after) if place else after
             imgui.end()
 
@@ -90,7 +92,7 @@ class Stage:
         """Nothing is saved here."""
 
 
-class Room:
+class ImguiContext:
     """An imgui context that no screen looks at, with a mouse: fast enough for many documents."""
 
     def __init__(self, width: int = 320, height: int = 2000) -> None:
@@ -103,59 +105,59 @@ class Room:
         fonts.load()
         theme.apply("dark")
 
-    def frames(self, stage: Stage, count: int = 1) -> None:
+    def frames(self, host: PanelHost, count: int = 1) -> None:
         """Draw some frames."""
         for _ in range(count):
             imgui.new_frame()
-            stage.draw()
+            host.draw()
             imgui.render()
             for texture in imgui.get_draw_data().textures:  # stand in for the graphics card
                 texture.set_tex_id(1)
                 texture.set_status(imgui.ImTextureStatus.ok)
 
-    def click(self, stage: Stage, place: str, button: int = 0, across: float = 0.5) -> None:
+    def click(self, host: PanelHost, place: str, button: int = 0, across: float = 0.5) -> None:
         """Click a control by its place, `across` of the way from its left to its right."""
-        self.hover(stage, place, across)
+        self.hover(host, place, across)
         io = imgui.get_io()
         io.add_mouse_button_event(button, True)
-        self.frames(stage, 2)
+        self.frames(host, 2)
         io.add_mouse_button_event(button, False)
-        self.frames(stage, 2)
+        self.frames(host, 2)
 
-    def hover(self, stage: Stage, place: str, across: float = 0.5) -> None:
+    def hover(self, host: PanelHost, place: str, across: float = 0.5) -> None:
         """Rest the mouse on a control."""
-        self.frames(stage, 2)
+        self.frames(host, 2)
         left, top, right, bottom = ui.ITEM_RECTS[place]
         imgui.get_io().add_mouse_pos_event(left + (right - left) * across, (top + bottom) / 2)
-        self.frames(stage, 2)
+        self.frames(host, 2)
 
-    def drag(self, stage: Stage, start: str, end: str, across: tuple[float, float] = (0.5, 0.5)) -> None:
+    def drag(self, host: PanelHost, start: str, end: str, across: tuple[float, float] = (0.5, 0.5)) -> None:
         """Press on one control and let go on another."""
-        self.hover(stage, start, across[0])
+        self.hover(host, start, across[0])
         io = imgui.get_io()
         io.add_mouse_button_event(0, True)
-        self.frames(stage, 2)
+        self.frames(host, 2)
         x0, y0 = io.mouse_pos.x, io.mouse_pos.y
         left, top, right, bottom = ui.ITEM_RECTS[end]
         x1, y1 = left + (right - left) * across[1], (top + bottom) / 2
         for part in np.linspace(0, 1, 24)[1:]:
             io.add_mouse_pos_event(x0 + (x1 - x0) * part, y0 + (y1 - y0) * part)
-            self.frames(stage)
+            self.frames(host)
         io.add_mouse_button_event(0, False)
-        self.frames(stage, 2)
+        self.frames(host, 2)
 
-    def press(self, stage: Stage, key: imgui.Key) -> None:
+    def press(self, host: PanelHost, key: imgui.Key) -> None:
         """Press and release a key."""
         for down in (True, False):
             imgui.get_io().add_key_event(key, down)
-            self.frames(stage, 2)
+            self.frames(host, 2)
 
-    def type(self, stage: Stage, text: str) -> None:
+    def type(self, host: PanelHost, text: str) -> None:
         """Type characters."""
         imgui.get_io().add_input_characters_utf8(text)
-        self.frames(stage, 2)
+        self.frames(host, 2)
 
-    def __enter__(self) -> Room:
+    def __enter__(self) -> ImguiContext:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,12 +168,12 @@ class Room:
         imgui.destroy_context(self._imgui)
 
 
-def spectrum_view(name: str, scene: Scene, told: PanelContext) -> SecondaryView:
+def spectrum_view(name: str, scene: Scene, context: PanelContext) -> SecondaryView:
     """A second picture with the readings that a spectrum has."""
     power, frequency = np.linspace(30, -45, 64, dtype=np.float32), np.linspace(0, 32, 64, dtype=np.float32)
     readings = {"power_db": power, "frequency": frequency, "nyquist": np.array([32], np.float32)}
-    assert told.result is not None
-    return SecondaryView(1, 64, 64, replace(told.result, view=name, scene=scene, readings=readings))
+    assert context.result is not None
+    return SecondaryView(1, 64, 64, replace(context.result, view=name, scene=scene, readings=readings))
 
 
 def _quiet(scene: Scene, model: ModelInfo | None) -> PanelContext:
@@ -193,7 +195,7 @@ def _quiet(scene: Scene, model: ModelInfo | None) -> PanelContext:
         playing=False,
         performance=_performance() if model else PerformanceStats(),
         settings={"recents": (), "frame_limit": 60, "vsync": True, "capture_folder": "/home/you/Pictures/Bandlimit"},
-        post_command=lambda *asked: None,
+        post_command=lambda *posted: None,
         request_view=lambda name, scene: None,
     )
 

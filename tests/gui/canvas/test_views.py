@@ -90,7 +90,7 @@ def test_a_preview_is_never_saved(slow):
     slow.frames()
     if canvas.result.preview:
         assert not list(folder.glob("*.png"))
-        assert any("exact picture is on its way" in text for text in slow.told)
+        assert any("exact picture is on its way" in text for text in slow.messages)
     slow.screen.release()
     slow.wait_for_image()
     assert not canvas.result.preview

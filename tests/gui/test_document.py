@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from gui import preferences
-from gui.chrome.shortcuts import chord, key_label
 from gui.document import Document
 from session import Latent, Scene, Session, Truncation
 
@@ -78,45 +74,3 @@ def test_what_is_saved_is_what_is_seen():
     document.advance(0.25)
     assert document.present.scene == document.scene
     assert Document(document.present).scene == document.scene
-
-
-def test_settings_come_back_as_they_were(tmp_path):
-    kept = preferences.Preferences(
-        theme="light", recents=("a.pkl", "https://x/y.pkl"), left=-5, layout="[Window]\nPos=1,2\n"
-    )
-    preferences.save(tmp_path, kept)
-    assert preferences.load(tmp_path) == (kept, None, [])
-
-
-def test_one_wrong_setting_does_not_cost_the_others(tmp_path):
-    (tmp_path / preferences.SETTINGS).write_text("theme: light\nscale: 900\nunknown: 3\nrecents: [a.pkl]\n")
-    loaded, _session, notes = preferences.load(tmp_path)
-    assert loaded == preferences.Preferences(theme="light", recents=("a.pkl",))
-    assert notes == []
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a list", b"{" * 5000, b"a: &x [*x]", b"\x00"])
-def test_damaged_settings_are_set_aside_and_never_lost(tmp_path, content):
-    for number in (1, 2):
-        (tmp_path / preferences.SETTINGS).write_bytes(content)
-        loaded, _session, notes = preferences.load(tmp_path)
-        if notes:
-            assert loaded == preferences.Preferences()
-            assert (tmp_path / f"settings.yaml.damaged-{number}").read_bytes() == content
-
-
-def test_a_network_opened_again_moves_to_the_head_of_the_recents():
-    remembered = preferences.Preferences()
-    for path in [*(f"{n}.pkl" for n in range(20)), "15.pkl"]:
-        remembered = preferences.add_recent(remembered, path)
-    assert remembered.recents[:2] == ("15.pkl", "19.pkl")
-    assert len(remembered.recents) == preferences.MAX_RECENTS
-
-
-def test_every_command_has_keys_that_can_be_pressed():
-    from gui.commands import COMMANDS
-
-    chords = [chord(command.keys) for command in COMMANDS if command.keys]
-    assert len(set(chords)) == len(chords)
-    assert key_label("ctrl+shift+z").endswith("Shift+Z")
-    assert key_label("+") == "+"

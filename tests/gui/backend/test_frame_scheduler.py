@@ -19,7 +19,7 @@ from session import Model, Scene, Session
 from widgets import PANELS
 
 FOOT = 24  # pixels of the status line: what it says of the speed changes by itself
-PATIENCE = 30.0  # seconds
+TIMEOUT = 30.0  # seconds
 
 
 class Display:
@@ -42,7 +42,7 @@ class Display:
 
     def until(self, true: Callable[[], bool]) -> None:
         """Let the window live until something is true."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not true():
             assert time.monotonic() < end, "waited in vain"
             self.turn()

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gui import autosave, preferences
 from gui.commands import COMMANDS
 from gui.panel import Panel
-from session import Latent, Model, Scene, Session, Truncation, codec
+from session import Model, Scene, Session, Truncation, codec
 from widgets import PANELS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -66,28 +65,6 @@ def test_a_panel_that_raises_leaves_the_others_usable(start, network):
     assert "ValueError: no such thing" in imgui.get_clipboard_text()
 
 
-def test_damaged_settings_and_session_are_set_aside_and_said(start, home):
-    home.mkdir(parents=True)
-    (home / preferences.SETTINGS).write_text("theme: [dark\n  :::")
-    (home / preferences.SESSION).write_bytes(b"\x00\xff\x00garbage")
-    app = start()
-    assert app.scene == Scene()
-    assert len(app.told) == 2
-    assert (home / "settings.yaml.damaged-1").exists()
-    assert (home / "session.yaml.damaged-1").exists()
-
-
-def test_the_session_and_the_settings_are_there_again_at_the_next_start(start, home):
-    first = start()
-    first.app.document.edit(Scene(latent=Latent(seed=77, drift_x=0.0)))
-    first.app.post_command("view.theme")
-    first.frames(2)
-    first.app.close()
-    second = start()
-    assert second.scene.latent.seed == 77
-    assert second.app.prefs.theme == "light"
-
-
 def test_a_panel_in_a_window_of_its_own_is_there_again_at_the_next_start(start):
     from imgui_bundle import imgui
 
@@ -105,32 +82,6 @@ def test_a_panel_in_a_window_of_its_own_is_there_again_at_the_next_start(start):
     assert second.scene.truncation.psi == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_folder_that_cannot_be_written_costs_a_sentence(start, home):
-    home.parent.mkdir(exist_ok=True)
-    home.write_text("a file where the folder should be")
-    app = start()
-    app.app.document.edit(Scene(latent=Latent(seed=5)))
-    app.wait_until(lambda: any("cannot be written" in text for text in app.told), 10)
-
-
-def test_what_could_not_be_kept_is_tried_again(start, home):
-    home.write_text("a file where the folder should be")
-    app = start()
-    app.app.document.edit(Scene(latent=Latent(seed=5)))
-    app.wait_until(lambda: any("cannot be written" in text for text in app.told), 10)
-    home.unlink()
-    app.app.close()
-    assert start().scene.latent.seed == 5
-
-
-def test_what_cannot_be_kept_at_the_end_is_told_in_the_terminal(start, home, capsys):
-    app = start()
-    home.write_text("a file where the folder should be")
-    app.app.document.edit(Scene(latent=Latent(seed=5)))
-    app.app.close()
-    assert "the session could not be kept" in capsys.readouterr().err
-
-
 def test_every_command_can_be_asked_for(app):
     for command in COMMANDS:
         app.app.post_command(command.name)
@@ -138,7 +89,7 @@ def test_every_command_can_be_asked_for(app):
         app.press("esc")
         app.press("esc")
     assert app.app.closing
-    assert not [text for text in app.told if "no command" in text]
+    assert not [text for text in app.messages if "no command" in text]
 
 
 def test_undo_takes_back_a_new_session_and_a_reset(app):
@@ -207,18 +158,6 @@ def test_a_session_from_the_hand_of_a_person_opens(app, tmp_path):
     (tmp_path / "wrong.yaml").write_text("bandlimit: 1\nscenes:\n- truncation: {psi: 9}\n")
     app.app.drop([str(tmp_path / "wrong.yaml")])
     app.frames(2)
-    assert "psi" in app.told[-1]
+    assert "psi" in app.messages[-1]
     assert app.scene.truncation.psi == 0.25
     assert codec.from_yaml(codec.to_yaml(app.app.document.session)) == app.app.document.session
-
-
-def test_what_was_set_is_kept_while_no_frame_is_drawn(app, home, monkeypatch):
-    """A minimised window only polls."""
-    monkeypatch.setattr(autosave, "INTERVAL", 0.05)
-    app.app.document.edit(replace(app.scene, latent=replace(app.scene.latent, seed=321)))
-    end = time.monotonic() + 20
-    kept = home / preferences.SESSION
-    while not kept.exists() or codec.load(kept).scene.latent.seed != 321:
-        assert time.monotonic() < end
-        app.app.poll()
-        time.sleep(0.02)

@@ -15,7 +15,7 @@ import pytest
 
 from gui import preferences
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(
     not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool (apt install xvfb xdotool)"
 )
@@ -78,15 +78,15 @@ def test_the_window_works_under_the_hand_and_remembers(display, home, network):
 
 
 def windows(env: dict[str, str]) -> list[str]:
-    found = subprocess.run(
+    result = subprocess.run(
         ["xdotool", "search", "--onlyvisible", "--name", "Bandlimit"], env=env, capture_output=True, text=True
     )
-    return found.stdout.split()
+    return result.stdout.split()
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 40) -> Any:
     end = time.monotonic() + seconds
-    while not (found := what()):
+    while not (result := what()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
-    return found
+    return result

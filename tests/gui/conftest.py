@@ -35,7 +35,7 @@ class Driver(UiDriver):
         return result.frame.copy()
 
     @property
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """The sentences that toasts say now."""
         return [toast.text for toast in self.app.toasts.shown]
 

@@ -38,7 +38,7 @@ def screen() -> Iterator[Headless]:
         yield screen
 
 
-def sent(pool: GpuPool, picture: np.ndarray, view: str = "canvas") -> GpuPlace:
+def send(pool: GpuPool, picture: np.ndarray, view: str = "canvas") -> GpuPlace:
     place, block = pool.take(view, *picture.shape[:2])
     block.begin()
     block.pixels(*picture.shape[:2]).copy_(torch.from_numpy(picture))
@@ -46,7 +46,7 @@ def sent(pool: GpuPool, picture: np.ndarray, view: str = "canvas") -> GpuPlace:
     return place
 
 
-def plain(value: int, side: int = 64) -> np.ndarray:
+def uniform_image(value: int, side: int = 64) -> np.ndarray:
     return np.full((side, side, 4), value, np.uint8)
 
 
@@ -56,7 +56,7 @@ def test_no_picture_is_written_before_the_window_has_copied_the_one_before() -> 
     pool, device = GpuPool(LoopbackMemory(gpu)), LoopbackDevice(gpu)
     copies = []
     for value in range(40):
-        place = sent(pool, plain(value))
+        place = send(pool, uniform_image(value))
         copies.append(np.zeros(64 * 64 * 4, np.uint8))
         device.queue(place, copies[-1])
         pool.give_back(place.block)
@@ -67,7 +67,7 @@ def test_no_picture_is_written_before_the_window_has_copied_the_one_before() -> 
 def test_a_view_has_no_more_than_its_share_and_memory_is_used_again() -> None:
     memory = LoopbackMemory(Gpu())
     pool = GpuPool(memory)
-    places = [sent(pool, plain(value)) for value in range(SLOTS)]
+    places = [send(pool, uniform_image(value)) for value in range(SLOTS)]
     assert not pool.has_room("canvas")
     assert pool.has_room("other")
     with pytest.raises(LookupError):
@@ -77,18 +77,18 @@ def test_a_view_has_no_more_than_its_share_and_memory_is_used_again() -> None:
     made = memory.made
     assert made == SLOTS * SMALLEST
     for value in range(20):
-        pool.give_back(sent(pool, plain(value), "other").block)
+        pool.give_back(send(pool, uniform_image(value), "other").block)
     assert memory.made == made
-    large = sent(pool, plain(1, 1024))  # needs memory of its own
+    large = send(pool, uniform_image(1, 1024))  # needs memory of its own
     assert large.block not in {place.block for place in places}
     pool.give_back(large.block)
-    assert sent(pool, plain(2)).block != large.block  # the smallest that fits
+    assert send(pool, uniform_image(2)).block != large.block  # the smallest that fits
     pool.give_back(99)  # of a renderer that is gone
 
 
 def test_the_test_picture_decides(screen: Headless) -> None:
     gpu = Gpu()
-    offer = GpuOffer(sent(GpuPool(LoopbackMemory(gpu)), pattern(48, 80), "test"))
+    offer = GpuOffer(send(GpuPool(LoopbackMemory(gpu)), pattern(48, 80), "test"))
     device = LoopbackDevice(gpu)
     interop = GpuInterop(lambda bus: device)
     assert interop.try_offer(None) is None
@@ -123,9 +123,9 @@ def test_what_the_renderer_or_the_card_cannot_do_is_one_line(screen: Headless) -
 def test_a_second_gpu_leaves_the_first_in_use(screen: Headless) -> None:
     gpu, other = Gpu(), Gpu(bus="0000:02:00.0")
     interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
-    interop.try_offer(GpuOffer(sent(GpuPool(LoopbackMemory(gpu)), pattern(48, 80))))
+    interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(gpu)), pattern(48, 80))))
     device = interop.device
-    assert interop.try_offer(GpuOffer(sent(GpuPool(LoopbackMemory(other)), pattern(48, 80)))) == (other.bus, False)
+    assert interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(other)), pattern(48, 80)))) == (other.bus, False)
     assert interop.device is device is not None
 
 
@@ -139,13 +139,13 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
             if turn % 3 == 2:
                 texture.upload(picture)
             else:
-                place = sent(pool, picture)
+                place = send(pool, picture)
                 texture.copy_from_gpu(place, device)
                 pool.give_back(place.block)
             texture.set_filter(zoom=0.3 + turn % 4)
             assert (texture.height, texture.width) == picture.shape[:2]
             assert np.array_equal(texture.read(), picture)
-    shown, name, place = texture.read(), texture.name, sent(pool, plain(3))
+    shown, name, place = texture.read(), texture.name, send(pool, uniform_image(3))
     device.broken = True
     with pytest.raises(GpuError):
         texture.copy_from_gpu(place, device)
@@ -154,7 +154,7 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
     device.close()
     another = LoopbackDevice(gpu)  # as after a renderer that was started again
     for value in (4, 5, 6):
-        place = sent(pool, np.full((texture.height, texture.width, 4), value, np.uint8))
+        place = send(pool, np.full((texture.height, texture.width, 4), value, np.uint8))
         texture.copy_from_gpu(place, another)
         pool.give_back(place.block)
         assert np.all(texture.read() == value)
@@ -169,7 +169,7 @@ def wait_for(views: ViewManager, true: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def told(answer: RenderFailure | RendererLost) -> None:
+def fail(answer: RenderFailure | RendererLost) -> None:
     raise AssertionError(answer)
 
 
@@ -178,7 +178,7 @@ def test_a_window_goes_over_to_the_gpu_and_back_and_shows_the_same(screen: Headl
     device = LoopbackDevice(gpu)
     scene = Scene(model=Model(path=str(network)))
     with LoopbackClient(gpu) as client:
-        views = ViewManager(client, told)
+        views = ViewManager(client, fail)
         views.interop = GpuInterop(lambda bus: device)
         canvas = views.canvas
 
@@ -239,7 +239,7 @@ def test_memory_that_cannot_be_shared_costs_one_line_and_no_picture(at_once: boo
     with LoopbackClient(gpu) as client:
         client.memory = memory = Failing(gpu)
         memory.refuses = at_once
-        views = ViewManager(client, told)
+        views = ViewManager(client, fail)
         views.interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
         canvas, made = views.canvas, []
         for seed in range(8):
@@ -280,7 +280,7 @@ def test_a_picture_of_a_renderer_that_is_gone_is_not_looked_for(screen: Headless
 
 
 def test_a_renderer_on_the_cpu_offers_nothing(renderer: OtherProcess, screen: Headless, network: Path) -> None:
-    views = ViewManager(renderer, told)
+    views = ViewManager(renderer, fail)
     views.request_canvas(Scene(model=Model(path=str(network))))
     wait_for(views, lambda: views.canvas.result is not None)
     assert renderer.offer is None

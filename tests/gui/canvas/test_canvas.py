@@ -1,0 +1,58 @@
+"""Dragging and zooming on the canvas with the mouse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from session import Latent
+
+
+def test_dragging_the_picture_moves_the_latent_and_changes_the_picture(app):
+    before = app.picture
+    app.drag("Picture", by=(160, 40))
+    assert app.scene.latent != Latent()
+    app.wait_for_image()
+    assert not np.array_equal(app.picture, before)
+
+
+def test_a_flick_between_two_frames_is_a_drag_too(app):
+    x, y = app.center("Picture")
+    app.screen.move(x, y)  # a finger on a touch screen: it arrives and presses at once
+    app.screen.press()
+    app.screen.move(x + 90, y)
+    app.screen.release()
+    app.frames(4)
+    assert app.scene.latent.x > 0.1
+    app.press("ctrl+z")
+    assert app.scene.latent == Latent()
+
+
+def test_what_is_shown_follows_the_hand_when_the_picture_is_moved(app):
+    app.press("m")
+    left, top, right, _bottom = app.item_rect("Picture")
+    app.drag("Picture", by=((right - left) / 4, (right - left) / 8))
+    transform = app.scene.transform
+    assert (transform.translate_x, transform.translate_y) == pytest.approx((0.25, 0.125), abs=0.01)
+
+
+def test_turning_by_a_quarter_around_the_centre_rotates_by_a_quarter(app):
+    app.press("t")
+    x, y = app.center("Picture")
+    app.drag_between((x + 100, y), (x, y - 100), frames=1)
+    assert app.scene.transform.rotate == pytest.approx(90, abs=2)
+    assert app.scene.transform.scale == pytest.approx(1, abs=0.02)
+
+
+def test_zooming_keeps_the_point_under_the_mouse(app):
+    left, top, right, bottom = app.item_rect("Picture")
+    point = (left + 0.25 * (right - left), top + 0.75 * (bottom - top))
+    app.move(point)
+    app.screen.wheel(3)
+    app.frames(2)
+    left, top, right, bottom = app.item_rect("Picture")
+    assert right - left > 800
+    assert (left + 0.25 * (right - left), top + 0.75 * (bottom - top)) == pytest.approx(point, abs=2)
+    app.double_click("Canvas")
+    left, top, right, bottom = app.item_rect("Picture")
+    assert bottom - top < 760
