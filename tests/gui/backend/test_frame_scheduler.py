@@ -25,10 +25,10 @@ TIMEOUT = 30.0  # seconds
 class Display:
     """What a person sees of an app: only what has been painted."""
 
-    def __init__(self, screen: Headless, app: App, in_software: bool) -> None:
+    def __init__(self, screen: Headless, app: App, software_renderer: bool) -> None:
         self.screen, self.app = screen, app
         screen.make_current()
-        screen.scheduler = FrameScheduler(in_software)
+        screen.scheduler = FrameScheduler(software_renderer)
         self.drawn = self.painted = 0
         self.seen = np.zeros(0)
 
@@ -88,12 +88,12 @@ def unanswered(home: Path, network: Path) -> Iterator[Display]:
     """A window whose picture is on its way, for ever."""
     with Headless(1280, 800) as screen:
         app = App(PANELS, Busy(), Session((Scene(model=Model(path=str(network))),)), folder=home)
-        yield Display(screen, app, in_software=True)
+        yield Display(screen, app, software_renderer=True)
         app.close()
 
 
 def test_after_a_drag_all_is_in_sight_though_not_every_frame_was_painted(app):
-    display = Display(app.screen, app.app, in_software=True)
+    display = Display(app.screen, app.app, software_renderer=True)
     display.until(display.rested)
     before, x = display.seen, app.scene.latent.x
     display.drag((640, 400), (760, 430))
@@ -105,7 +105,7 @@ def test_after_a_drag_all_is_in_sight_though_not_every_frame_was_painted(app):
 
 
 def test_where_a_graphics_card_paints_every_frame_is_painted(app):
-    display = Display(app.screen, app.app, in_software=False)
+    display = Display(app.screen, app.app, software_renderer=False)
     display.drag((640, 400), (760, 430))
     display.until(display.rested)
     assert display.painted == display.drawn > 20
