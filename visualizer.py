@@ -13,9 +13,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from renderer.openmp_env import waiting
+from renderer.openmp_env import openmp_env
 
-os.environ.update(waiting(os.environ))  # before torch is loaded
+os.environ.update(openmp_env(os.environ))  # before torch is loaded
 
 
 def main(arguments: Sequence[str]) -> int:

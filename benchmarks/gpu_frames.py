@@ -67,16 +67,16 @@ def frames(images: int, cases: dict[str, StyleGAN3Config] | None = None, timeout
 def _measure(file: Path, images: int, timeout: float) -> tuple[dict[str, _PathTimes], str]:
     """Time both paths, and return what the window reports about the path that it uses."""
     from gui.canvas.views import ViewManager
-    from renderer.client import OtherProcess
+    from renderer.client import SubprocessRenderer
 
     problems: list[str] = []
 
     def on_problem(answer: RenderFailure | RendererLost) -> None:
-        problems.append(answer.why if isinstance(answer, RendererLost) else answer.problem)
+        problems.append(answer.reason if isinstance(answer, RendererLost) else answer.message)
 
     scene = Scene(model=Model(path=str(file)), compute=Compute(device=DEVICE))
     paths, seeds = {GPU: _PathTimes(), HOST: _PathTimes()}, itertools.count()
-    with OtherProcess() as client:
+    with SubprocessRenderer() as client:
         window = ViewManager(client, on_problem)
 
         def until(true: Callable[[], object]) -> None:
@@ -97,7 +97,7 @@ def _measure(file: Path, images: int, timeout: float) -> tuple[dict[str, _PathTi
             way.latency.append(time.perf_counter() - began)
             way.upload.append(window.meter.timings[-1]["upload"] / 1e3)
             way.rendering.append(result.timing["total"] / 1e3)
-            if (result.place is not None) != (way is paths[GPU]):
+            if (result.gpu_frame is not None) != (way is paths[GPU]):
                 raise RuntimeError("A picture took the other way than it was told to.")
 
         try:
@@ -107,8 +107,8 @@ def _measure(file: Path, images: int, timeout: float) -> tuple[dict[str, _PathTi
             for name in list(paths) * -(-images // IMAGES_PER_TURN):
                 if device is None and name == GPU:
                     continue
-                if device is not None and client.offer is not None and client.offer.place is not None:
-                    client.share(client.offer.place.bus, name == GPU)
+                if device is not None and client.offer is not None and client.offer.test_frame is not None:
+                    client.set_gpu_sharing(client.offer.test_frame.bus, name == GPU)
                 for _ in range(IMAGES_PER_TURN):
                     render(next(seeds), paths[name])
         finally:

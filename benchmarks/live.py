@@ -13,7 +13,7 @@ from typing import Any, Self
 from benchmarks.measure import run_in_process, seconds_since_start
 from gui.app import App
 from gui.backend.headless import Headless
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from renderer.messages import RenderRequest, RenderResult
 from session import Model, Scene, Session
 from widgets import PANELS
@@ -32,7 +32,7 @@ class Program:
         if case:  # in another process: the window's process does not load torch
             run_in_process("speed:write_network", case=case, path=path)
         self.news = threading.Event()
-        self.client = OtherProcess(wake=self.news.set)
+        self.client = SubprocessRenderer(wake=self.news.set)
         self.screen = Headless(width, height)
         session = Session((Scene(model=Model(path=path)),))
         self.app = App(PANELS, self.client, session, folder=folder / "settings")
@@ -121,7 +121,7 @@ def _time_renderer_alone(program: Program, number: int) -> float:
     scene = program.app.scene
     request = RenderRequest("alone", number, replace(scene, latent=replace(scene.latent, x=(number % 997) * 0.013)))
     began = time.perf_counter()
-    program.client.submit(request, first=True)
+    program.client.submit(request, active=True)
     while True:
         program.news.wait(0.05)
         program.news.clear()

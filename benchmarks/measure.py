@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from renderer.openmp_env import waiting
+from renderer.openmp_env import openmp_env
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT_PREFIX = "RESULT "
@@ -133,7 +133,7 @@ def run_in_process(
     last line of output if the process fails, or if it takes longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "benchmarks.measure", function, json.dumps(arguments), str(int(keep_memory))]
-    env = {**waiting(os.environ), **os.environ, "STARTED": str(time.time())}
+    env = {**openmp_env(os.environ), **os.environ, "STARTED": str(time.time())}
     if torch_only:
         env["BANDLIMIT_KERNELS"] = "torch"
     try:

@@ -59,8 +59,8 @@ def send_slots() -> None:
     image = np.random.default_rng(0).integers(0, 255, [int(size), int(size), 4], np.uint8)
     while (message := channel.recv()) != "end":
         if message is not None:
-            writer.give_back(*message)
-        place, slot = writer.take("canvas", int(size), int(size))
+            writer.release(*message)
+        place, slot = writer.acquire("canvas", int(size), int(size))
         np.copyto(slot, image)
         channel.send(place)
 

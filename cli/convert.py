@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.flags import Parser, fail, same_file
+from cli.flags import Parser, fail, is_same_file
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     dtype = torch.float16 if options.half else torch.float32
     try:
         dest = expand_home(options.dest)
-        if same_file(dest, inspect_checkpoint(options.source).path):
+        if is_same_file(dest, inspect_checkpoint(options.source).path):
             return fail(f"{options.dest} is the source itself; choose another --dest.")
         dest = convert(options.source, dest, dtype=dtype, picture_only=options.picture_only)
     except CheckpointError as error:

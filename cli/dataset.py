@@ -14,11 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.flags import Parser, fail, same_file
+from cli.flags import Parser, fail, is_same_file
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     if (options.what == "planets") == (options.source is not None):
         if options.what == "letters":
             return fail("Give the folder of your fonts with --source.")
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
         max_images=options.max_images,
         workers=options.workers,
     )
-    began = time.monotonic()
+    start = time.monotonic()
     progress = Progress()
     try:
         if options.what == "planets":
-            source = planets(options, width or 64, height or 64)
-        elif same_file(options.source, options.dest):
+            source = open_planets(options, width or 64, height or 64)
+        elif is_same_file(options.source, options.dest):
             return fail(f"{options.dest} is the source itself; choose another --dest.")
         elif options.what == "letters":
             source = letters(options, width or 64, height or 64, progress)
@@ -70,14 +70,14 @@ def main(arguments: Sequence[str]) -> int:
     labels = f", {report.label_count} classes" if report.classes else ", with labels" if report.label_count else ""
     labels += f" ({', '.join(report.classes)})" if 0 < len(report.classes) <= 10 else ""
     kind = "grey" if report.channels == 1 else "RGB"
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - start
     print(
         f"{report.written} pictures of {report.side}x{report.side}, {kind}{labels} -> {options.dest} ({seconds:.1f} s)"
     )
     return 0
 
 
-def planets(options: argparse.Namespace, width: int, height: int):
+def open_planets(options: argparse.Namespace, width: int, height: int):
     from data.errors import DatasetError
     from data.planets.source import Planets
 
@@ -103,7 +103,7 @@ def letters(options: argparse.Namespace, width: int, height: int, progress: Prog
     )
 
 
-def parser() -> Parser:
+def create_parser() -> Parser:
     made = Parser("visualizer.py dataset", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("what", nargs="?", choices=["planets", "letters"], help="built-in pictures, or letters of fonts")
     made.add_argument(
@@ -114,7 +114,7 @@ def parser() -> Parser:
     )
     made.add_argument("--dest", type=Path, required=True, help="the .zip or empty folder to write")
     made.add_argument(
-        "--resolution", type=size, metavar="WxH", help="size of the pictures; without it, the source's own"
+        "--resolution", type=parse_size, metavar="WxH", help="size of the pictures; without it, the source's own"
     )
     made.add_argument("--width", type=int, help="as --resolution, in two options")
     made.add_argument("--height", type=int, help=argparse.SUPPRESS)
@@ -138,7 +138,7 @@ def parser() -> Parser:
         help="odd pictures: mend what can be mended, leave them out, or write nothing (convert)",
     )
     made.add_argument(
-        "--background", type=color, default=(255, 255, 255), metavar="RRGGBB", help="below transparency (ffffff)"
+        "--background", type=parse_color, default=(255, 255, 255), metavar="RRGGBB", help="below transparency (ffffff)"
     )
     made.add_argument("--any-size", action="store_true", help="allow sides that are no power of two")
     made.add_argument("--characters", default="A-Z", help="of letters, as in A-Za-z0-9: a class each (A-Z)")
@@ -148,7 +148,7 @@ def parser() -> Parser:
     return made
 
 
-def size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """`256x128` or `256` as width and height."""
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text)
     if not match:
@@ -156,7 +156,7 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def color(text: str) -> tuple[int, int, int]:
+def parse_color(text: str) -> tuple[int, int, int]:
     """`ff8000` as red, green, blue."""
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
     if not match:
@@ -169,18 +169,18 @@ class Progress:
     """One line that counts up on a terminal; a line every ten per cent elsewhere."""
 
     def __init__(self) -> None:
-        self.told = 0.0
-        self.tenth = -1
+        self.last_print = 0.0
+        self.last_tenth = -1
         self.open = False
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
         if sys.stderr.isatty():
-            if now - self.told > 0.1 or done == total:
+            if now - self.last_print > 0.1 or done == total:
                 print(f"\r{what}: {done} of {total} ", end="", file=sys.stderr, flush=True)
-                self.told, self.open = now, True
-        elif total >= 1000 and done * 10 // total != self.tenth:
-            self.tenth = done * 10 // total
+                self.last_print, self.open = now, True
+        elif total >= 1000 and done * 10 // total != self.last_tenth:
+            self.last_tenth = done * 10 // total
             print(f"{what}: {done} of {total}", file=sys.stderr)
 
     def end(self) -> None:

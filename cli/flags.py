@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from session import Scene
-from session.field_paths import put
-from session.fields import Field, FieldError, leaves
+from session.field_paths import with_path
+from session.fields import Field, FieldError, leaf_fields
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,13 +19,13 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         args = sys.argv[1:] if args is None else args
-        return super().parse_known_args([hyphens(word) for word in args], namespace)
+        return super().parse_known_args([normalize_flag(word) for word in args], namespace)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
-def hyphens(word: str) -> str:
+def normalize_flag(word: str) -> str:
     """`--projected_w=a_b.npz` -> `--projected-w=a_b.npz`: only the option's name changes."""
     if not word.startswith("--"):
         return word
@@ -36,7 +36,7 @@ def hyphens(word: str) -> str:
 def add_scene_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for every field of a Scene: `--truncation.psi 0.7`, `--mixing.layers 0-3`, `--latent.class-index none`."""
     group = parser.add_argument_group("every setting of the window, by its place in a session file")
-    for place, field in leaves(Scene):
+    for place, field in leaf_fields(Scene):
         bounds = (
             f" ({field.range.low:g} to {field.range.high:g} {field.unit})".replace(" )", ")") if field.range else ""
         )
@@ -44,7 +44,7 @@ def add_scene_flags(parser: argparse.ArgumentParser) -> None:
         meaning = (field.meaning + bounds + words).replace("%", "%%")
         flag = "--" + place.replace("_", "-")
         keywords: dict[str, Any] = {"dest": f"scene {place}", "metavar": field.kind.__name__.upper(), "help": meaning}
-        keywords |= {"type": reader(field), "default": argparse.SUPPRESS}
+        keywords |= {"type": flag_parser(field), "default": argparse.SUPPRESS}
         if field.kind is bool:
             keywords |= {"nargs": "?", "const": True}
         group.add_argument(flag, **keywords)
@@ -54,27 +54,27 @@ def apply_scene_flags(scene: Scene, options: argparse.Namespace) -> Scene:
     """The scene with every flag that was given. Raises FieldError, naming the field and the bound."""
     for name, value in vars(options).items():
         if name.startswith("scene "):
-            scene = put(scene, name.removeprefix("scene "), value)
+            scene = with_path(scene, name.removeprefix("scene "), value)
     return scene
 
 
-def reader(field: Field) -> Callable[[str], Any]:
+def flag_parser(field: Field) -> Callable[[str], Any]:
     """What turns a flag's text into the field's value."""
 
     def read(text: str) -> Any:
         if field.optional and text.lower() in ("none", "auto", ""):
             return None
-        if field.many:
-            return tuple(numbers(text))
+        if field.is_tuple:
+            return tuple(parse_int_list(text))
         if field.kind is bool:
-            return boolean(text)
+            return parse_bool(text)
         return field.kind(text)
 
     read.__name__ = {int: "whole number", float: "number", bool: "true or false"}.get(field.kind, "text")
     return read
 
 
-def boolean(text: str) -> bool:
+def parse_bool(text: str) -> bool:
     """1/0, true/false, yes/no, on/off."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
@@ -83,7 +83,7 @@ def boolean(text: str) -> bool:
     raise ValueError(text)
 
 
-def numbers(text: str) -> list[int]:
+def parse_int_list(text: str) -> list[int]:
     """`1,2,5-10` as a list of whole numbers; an empty text is an empty list."""
     found: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -97,7 +97,7 @@ def numbers(text: str) -> list[int]:
     return found
 
 
-def pair(text: str) -> tuple[float, float]:
+def parse_pair(text: str) -> tuple[float, float]:
     """`0.3,1` as two numbers."""
     try:
         x, y = (float(part) for part in text.replace("x", ",").split(","))
@@ -106,7 +106,7 @@ def pair(text: str) -> tuple[float, float]:
     return x, y
 
 
-def same_file(one: Path, other: Path) -> bool:
+def is_same_file(one: Path, other: Path) -> bool:
     """Whether both names, links or not, lead to one file or folder."""
     try:
         return one.samefile(other)
@@ -120,4 +120,13 @@ def fail(message: str) -> int:
     return 2
 
 
-__all__ = ["FieldError", "Parser", "add_scene_flags", "apply_scene_flags", "fail", "numbers", "pair", "same_file"]
+__all__ = [
+    "FieldError",
+    "Parser",
+    "add_scene_flags",
+    "apply_scene_flags",
+    "fail",
+    "parse_int_list",
+    "parse_pair",
+    "is_same_file",
+]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail, numbers, pair
+from cli.flags import FieldError, Parser, add_scene_flags, apply_scene_flags, fail, parse_int_list, parse_pair
 from session import Scene, Session
 from session.codec import SessionError
 from session.codec import load as load_session
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from renderer.messages import RenderResult
 
 
-class RenderError(RuntimeError):
+class RenderCommandError(RuntimeError):
     """Why a picture could not be made: one sentence."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     try:
-        scene, session = starting_scene(options)
-        jobs = list(pictures(scene, options))
+        scene, session = initial_scene(options)
+        jobs = list(list_jobs(scene, options))
         render(jobs, session)
-    except (FieldError, SessionError, RenderError) as error:
+    except (FieldError, SessionError, RenderCommandError) as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{error.filename or options.outdir} cannot be written ({error.strerror}): choose another folder.")
     return 0
 
 
-def parser() -> Parser:
+def create_parser() -> Parser:
     parser = Parser("visualizer.py render", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("session", nargs="?", help="a session (.yaml) or a picture saved by Bandlimit to start from")
     parser.add_argument("--network", help="path, URL or run folder; without it the session's, else the demo network")
-    parser.add_argument("--seeds", type=numbers, help="seeds, e.g. 0,1,4-6")
+    parser.add_argument("--seeds", type=parse_int_list, help="seeds, e.g. 0,1,4-6")
     parser.add_argument("--trunc", type=float, metavar="PSI", help="truncation psi (default 1)")
     parser.add_argument(
         "--class", dest="class_word", metavar="CLASS", help="number or name; without it, the one that each seed draws"
     )
     parser.add_argument("--noise-mode", choices=("const", "random", "none"), help="noise of StyleGAN2")
-    parser.add_argument("--translate", type=pair, metavar="X,Y", help="in image widths, to the right and down")
+    parser.add_argument("--translate", type=parse_pair, metavar="X,Y", help="in image widths, to the right and down")
     parser.add_argument("--rotate", type=float, metavar="DEGREES", help="counter-clockwise")
     parser.add_argument("--projected-w", metavar="FILE", help=".npz or .npy with w [N, num_ws, w_dim] instead of seeds")
     parser.add_argument("--outdir", type=Path, default=Path("out"), help="folder for seed0000.png ... (default out)")
@@ -56,7 +56,7 @@ def parser() -> Parser:
     return parser
 
 
-def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
+def initial_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
     """What the session and the flags say together; flags win."""
     session = Session()
     if options.session:
@@ -80,12 +80,12 @@ def starting_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
     if options.network:
         scene = replace(scene, model=replace(scene.model, digest=""))
     if options.class_word is not None:
-        number = class_number(options.class_word, apply_scene_flags(scene, options).model.path)
+        number = find_class(options.class_word, apply_scene_flags(scene, options).model.path)
         scene = replace(scene, latent=replace(scene.latent, class_index=number))
     return apply_scene_flags(scene, options), session
 
 
-def class_number(word: str, network: str) -> int:
+def find_class(word: str, network: str) -> int:
     """The class that a number or a name means in this network."""
     from networks import CheckpointError, inspect_checkpoint
     from networks.api import DEMO
@@ -94,44 +94,44 @@ def class_number(word: str, network: str) -> int:
     try:
         return class_index(word, () if word.strip().isdecimal() else inspect_checkpoint(network or DEMO).classes)
     except (CheckpointError, ValueError) as error:
-        raise RenderError(str(error)) from error
+        raise RenderCommandError(str(error)) from error
 
 
-def pictures(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene, Path]]:
+def list_jobs(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene, Path]]:
     """Each picture's scene and file."""
     projected = scene.latent.projected
     if projected and options.seeds:
-        raise RenderError("--seeds and --projected-w name two sources for one picture: give one of them.")
+        raise RenderCommandError("--seeds and --projected-w name two sources for one picture: give one of them.")
     if projected and not options.out:
-        for index in range(projected_count(Path(projected))):
+        for index in range(count_projected(Path(projected))):
             latent = replace(scene.latent, projected_index=index)
             yield replace(scene, latent=latent), options.outdir / f"proj{index:02d}.png"
         return
     seeds = options.seeds if options.seeds is not None else [scene.latent.seed]
     if options.out and len(seeds) != 1:
-        raise RenderError(f"--out names one file, but {len(seeds)} pictures are asked for: use --outdir.")
+        raise RenderCommandError(f"--out names one file, but {len(seeds)} pictures are asked for: use --outdir.")
     for seed in seeds:
         latent = replace(scene.latent, seed=seed) if options.seeds else scene.latent
         yield replace(scene, latent=latent), options.out or options.outdir / f"seed{seed:04d}.png"
 
 
-def projected_count(path: Path) -> int:
+def count_projected(path: Path) -> int:
     """How many w a projection's file holds."""
     from renderer.stages.latents import LatentError, read_projected
 
     try:
         return len(read_projected(path))
     except LatentError as error:
-        raise RenderError(str(error)) from error
+        raise RenderCommandError(str(error)) from error
 
 
 def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
     """Make each picture by the engine that serves the window, and save it with its session."""
-    from renderer.in_process import InProcess
+    from renderer.in_process import InProcessRenderer
     from renderer.messages import RenderFailure, RenderProgress, RenderRequest, RenderResult
 
-    client = InProcess()
-    told: set[str] = set()
+    client = InProcessRenderer()
+    printed: set[str] = set()
     try:
         for number, (scene, path) in enumerate(jobs):
             client.submit(RenderRequest("picture", number, scene))
@@ -139,17 +139,17 @@ def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
                 answers = client.poll()
                 for answer in answers:
                     if isinstance(answer, RenderFailure):
-                        raise RenderError(answer.problem)
-                    if isinstance(answer, RenderProgress) and answer.what not in told:
-                        told.add(answer.what)
-                        print(answer.what)
+                        raise RenderCommandError(answer.message)
+                    if isinstance(answer, RenderProgress) and answer.message not in printed:
+                        printed.add(answer.message)
+                        print(answer.message)
                 done = next((answer for answer in answers if isinstance(answer, RenderResult)), None)
                 if done:
                     break
                 time.sleep(0.002)
-            for line in remarks(done, scene):
-                if line not in told:
-                    told.add(line)
+            for line in list_remarks(done, scene):
+                if line not in printed:
+                    printed.add(line)
                     print(line)
             frame = done.frame if (done.frame[..., 3] != 255).any() else done.frame[..., :3]
             save_png(path, frame, replace(session, scenes=(scene,), active=0))
@@ -167,7 +167,7 @@ def shown_class(done: RenderResult) -> str:
     return f", class {done.shown_class}" + (f" ({names[done.shown_class]})" if names else "")
 
 
-def remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
+def list_remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
     """What a person should know of the network and the classes, once."""
     from networks.class_names import summarize
 

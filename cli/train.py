@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.flags import Parser, boolean, fail
+from cli.flags import Parser, fail, parse_bool
 from session import fields
 from session.fields import FieldError
 from training.config import DataFacts, Options, TrainingConfig, resolve
@@ -23,21 +23,23 @@ from training.run.options_json import published_options
 if TYPE_CHECKING:
     from training.engine.distributed import ProcessGroup
 
-STOPPING = "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
+SHUTDOWN_TIMEOUT = (
+    "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
+)
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = Parser("visualizer.py train", description=__doc__)
-    where = parser.add_argument_group("a new run, or one that is continued")
-    where.add_argument("--outdir", type=Path, help="where the run's folder is made")
-    where.add_argument("--run", type=Path, metavar="FOLDER", help="continue this run exactly where it stopped")
-    where.add_argument("-n", "--dry-run", action="store_true", help="print the configuration, train nothing")
+    group = parser.add_argument_group("a new run, or one that is continued")
+    group.add_argument("--outdir", type=Path, help="where the run's folder is made")
+    group.add_argument("--run", type=Path, metavar="FOLDER", help="continue this run exactly where it stopped")
+    group.add_argument("-n", "--dry-run", action="store_true", help="print the configuration, train nothing")
     options = add_options(parser)
-    given = parser.parse_args(arguments)
-    chosen = {name: getattr(given, name) for name in options if hasattr(given, name)}
+    args = parser.parse_args(arguments)
+    chosen = {name: getattr(args, name) for name in options if hasattr(args, name)}
     try:
-        return _train(given, chosen, list(arguments))
-    except (FieldError, _OneSentence) as error:
+        return _train(args, chosen, list(arguments))
+    except (FieldError, UserError) as error:
         return fail(str(error))
 
 
@@ -49,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> list[str]:
         default = "" if field.default is None else f" [{field.default}]"
         keywords: dict = {"default": argparse.SUPPRESS, "metavar": "X"}
         if field.kind is bool:
-            keywords |= {"type": boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
+            keywords |= {"type": parse_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
         else:
             keywords["type"] = field.kind
         group.add_argument(
@@ -61,34 +63,34 @@ def add_options(parser: argparse.ArgumentParser) -> list[str]:
     return list(fields.describe(Options))
 
 
-class _OneSentence(ValueError):
+class UserError(ValueError):
     """A mistake of any of the parts that a training is made of."""
 
 
-def _train(given: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
-    if (given.run is None) == (given.outdir is None) and not (given.dry_run and given.run is None):
-        raise _OneSentence("Say either --outdir for a new run, or --run FOLDER to continue one.")
-    if given.run is not None and chosen.keys() - {"device"}:
-        raise _OneSentence(
+def _train(args: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
+    if (args.run is None) == (args.outdir is None) and not (args.dry_run and args.run is None):
+        raise UserError("Say either --outdir for a new run, or --run FOLDER to continue one.")
+    if args.run is not None and chosen.keys() - {"device"}:
+        raise UserError(
             f"--run continues a run as it was begun, so --{sorted(chosen.keys() - {'device'})[0].replace('_', '-')} "
             "cannot change; begin a new run with --resume instead."
         )
-    config = _continued(given.run, chosen) if given.run is not None else _new(chosen)
-    if given.dry_run:
-        folder = Path(given.outdir or ".") / f"NNNNN-{config.name}"
+    config = _continued_config(args.run, chosen) if args.run is not None else _new_config(chosen)
+    if args.dry_run:
+        folder = Path(args.outdir or ".") / f"NNNNN-{config.name}"
         print(json.dumps(published_options(config, folder), indent=2))
         print(f"Output directory: {folder}\nDry run; nothing was trained.")
         return 0
     if config.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _start_processes(config.gpus, arguments)
-    return _run(given, config, arguments)
+    return _run(args, config, arguments)
 
 
-def _new(chosen: dict) -> TrainingConfig:
+def _new_config(chosen: dict) -> TrainingConfig:
     from data import Dataset, DatasetError
 
     if "data" not in chosen:
-        raise _OneSentence("--data is missing: the folder or zip of pictures to learn from.")
+        raise UserError("--data is missing: the folder or zip of pictures to learn from.")
     options = Options(**chosen)
     try:
         dataset = Dataset(
@@ -99,7 +101,7 @@ def _new(chosen: dict) -> TrainingConfig:
             random_seed=options.seed,
         )
     except (DatasetError, OSError) as error:
-        raise _OneSentence(str(error)) from None
+        raise UserError(str(error)) from None
     pictures = len(dataset) // (2 if options.mirror else 1)
     facts = DataFacts(
         str(Path(options.data).resolve()),
@@ -113,20 +115,20 @@ def _new(chosen: dict) -> TrainingConfig:
     return resolve(options, facts)
 
 
-def _continued(path: Path, chosen: dict) -> TrainingConfig:
+def _continued_config(path: Path, chosen: dict) -> TrainingConfig:
     from runs.run_folder import RunError, RunFolder
 
     try:
         described = RunFolder.open(path, "train").read_description()
         config = TrainingConfig.from_dict(described["config"])
     except RunError as error:
-        raise _OneSentence(str(error)) from None
+        raise UserError(str(error)) from None
     except (KeyError, TypeError, AttributeError):
-        raise _OneSentence(f"{path} does not hold a training's configuration, so it cannot be continued.") from None
+        raise UserError(f"{path} does not hold a training's configuration, so it cannot be continued.") from None
     return replace(config, **chosen)
 
 
-def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]) -> int:
+def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str]) -> int:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts
     import torch
@@ -143,14 +145,14 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
     try:
         group = init_distributed(config.device)
         if group.size != config.gpus:
-            raise _OneSentence(f"--gpus is {config.gpus}, but {group.size} processes were started; make them equal.")
+            raise UserError(f"--gpus is {config.gpus}, but {group.size} processes were started; make them equal.")
         if group.size > 1 and config.device == "cuda":
             config = replace(config, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
             torch.cuda.set_device(config.device)
         network_configs(config)
-        if given.run is None and config.resume is not None:
-            config = replace(config, resume=_pinned(config.resume, group))  # before there is a folder
-        folder = RunFolder(given.run) if given.run is not None else create_run(config, given.outdir, arguments, group)
+        if args.run is None and config.resume is not None:
+            config = replace(config, resume=_resolve_resume(config.resume, group))  # before there is a folder
+        folder = RunFolder(args.run) if args.run is not None else create_run(config, args.outdir, arguments, group)
         if group.is_main:
             print(folder.path, flush=True)
             with folder.lock():
@@ -160,13 +162,13 @@ def _run(given: argparse.Namespace, config: TrainingConfig, arguments: list[str]
         status = 130 if outcome == "interrupted" else 0
         barrier_and_exit(group, status)
     except (RunError, DatasetError, CheckpointError, FieldError) as error:
-        raise _OneSentence(str(error)) from None
+        raise UserError(str(error)) from None
     finally:
         destroy()
     return status
 
 
-def _pinned(source: str, group: ProcessGroup) -> str:
+def _resolve_resume(source: str, group: ProcessGroup) -> str:
     """What --resume names, still the same elsewhere and later: a whole path, of a run folder its newest snapshot.
 
     In every process of the group the same. URLs stay. Raises CheckpointError where it is no network.
@@ -184,13 +186,13 @@ def _check_device(device: str) -> None:
 
     kind, _, number = device.partition(":")
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", device):
-        raise _OneSentence(f"--device is {device!r}, but must be cuda, cuda:1, cpu or mps.")
+        raise UserError(f"--device is {device!r}, but must be cuda, cuda:1, cpu or mps.")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise _OneSentence("There is no CUDA GPU on this machine; say --device cpu to train without one.")
+        raise UserError("There is no CUDA GPU on this machine; say --device cpu to train without one.")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise _OneSentence(f"There is no {device} on this machine, which has {torch.cuda.device_count()} GPUs.")
+        raise UserError(f"There is no {device} on this machine, which has {torch.cuda.device_count()} GPUs.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise _OneSentence("There is no Apple GPU on this machine; say --device cpu to train without one.")
+        raise UserError("There is no Apple GPU on this machine; say --device cpu to train without one.")
 
 
 def _start_processes(count: int, arguments: list[str]) -> int:
@@ -201,7 +203,7 @@ def _start_processes(count: int, arguments: list[str]) -> int:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)  # it tells of every Ctrl-C
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", STOPPING)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_TIMEOUT)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes would stand in each other's way
     machine = LaunchConfig(
         min_nodes=1,

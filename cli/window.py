@@ -14,27 +14,27 @@ from session import Scene, Session, with_scene
 from session.bookmarks import bookmarks
 from session.codec import SessionError
 from session.codec import load as load_session
-from session.timeline import stopped
+from session.timeline import without_motion
 
 DRIFT, SPIN = 0.2, 4.0  # of the greeting: seeds and degrees a second
-SHELF = {
+FIRST_START_PREFERENCES = {
     "drawer": "Bookmarks",
     "drawer_height": 12.0,
 }  # preferences of the first start: what there is to see stands open
-DEMONSTRATION, FPS = 6.0, 24  # of the film: seconds, frames a second
+DEMO_SECONDS, DEMO_FPS = 6.0, 24  # of the film: seconds, frames a second
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     try:
         if options.offscreen:
-            return off_screen(options)
-        return on_screen(options)
+            return run_offscreen(options)
+        return run_or_demonstrate(options)
     except (FieldError, SessionError) as error:
         return fail(str(error))
 
 
-def parser() -> Parser:
+def create_parser() -> Parser:
     parser = Parser(
         "visualizer.py",
         description=__doc__,
@@ -43,14 +43,14 @@ def parser() -> Parser:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="network, URL, run folder, session or saved picture")
     parser.add_argument("--offscreen", action="store_true", help="no window: a demonstration into --out, then exit")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the demonstration (default out)")
-    parser.add_argument("--size", type=size, metavar="WxH", help="of the window or the demonstration (1280x800)")
+    parser.add_argument("--size", type=parse_size, metavar="WxH", help="of the window or the demonstration (1280x800)")
     parser.add_argument("--capture-dir", metavar="FOLDER", help="where pictures are saved")
     parser.add_argument("--browse-dir", metavar="FOLDER", help="where the file browser opens")
     add_scene_flags(parser)
     return parser
 
 
-def size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """`1280x800` as two numbers of pixels."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and 320 <= int(width) <= 16384 and 240 <= int(height) <= 16384):
@@ -58,7 +58,7 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def on_screen(options: argparse.Namespace) -> int:
+def run_or_demonstrate(options: argparse.Namespace) -> int:
     """Open the window; without a display, say so in one line and demonstrate off-screen."""
     from gui.backend.base import NoDisplayError, ScreenError
     from gui.platform_dirs import missing_display_reason
@@ -66,31 +66,31 @@ def on_screen(options: argparse.Namespace) -> int:
     missing = missing_display_reason()
     if not missing:
         try:
-            return window(options)
+            return run_window(options)
         except NoDisplayError as error:
             missing = str(error)
         except ScreenError as error:
             return fail(str(error))
     print(f"{missing} Running off-screen instead, into {options.out}.", flush=True)
-    return off_screen(options)
+    return run_offscreen(options)
 
 
-def window(options: argparse.Namespace) -> int:
+def run_window(options: argparse.Namespace) -> int:
     """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
     from gui.app import App
     from gui.backend.window import Window
     from gui.platform_dirs import config_folder, prefers_reduced_motion
-    from renderer.client import OtherProcess
+    from renderer.client import SubprocessRenderer
     from widgets import PANELS
 
     folder = config_folder()
-    session, greeting = starting_session(options, folder)
+    session, greeting = initial_session(options, folder)
     if session is not None and greeting and prefers_reduced_motion():
-        session = with_scene(session, stopped(session.scene))
-    client = OtherProcess(wake=Window.wake)  # first, so that the renderer loads while the window opens
+        session = with_scene(session, without_motion(session.scene))
+    client = SubprocessRenderer(wake=Window.wake)  # first, so that the renderer loads while the window opens
     try:
         app = App(PANELS, client, session, folder=folder, start_in_attract_mode=greeting)
-        app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
+        app.prefs = apply_options(replace(app.prefs, **FIRST_START_PREFERENCES) if greeting else app.prefs, options)
         with Window(app.prefs) as shown:
             try:
                 open_paths(app, options)
@@ -102,29 +102,29 @@ def window(options: argparse.Namespace) -> int:
     return 0
 
 
-def off_screen(options: argparse.Namespace) -> int:
+def run_offscreen(options: argparse.Namespace) -> int:
     """The whole program without a display: some seconds of a hand at work, as a film and a screenshot."""
     from gui.app import App
     from gui.backend.base import ScreenError
     from gui.backend.headless import Headless
     from gui.testing.demo_script import demonstrate
-    from renderer.client import OtherProcess
+    from renderer.client import SubprocessRenderer
     from session.png import save_png
     from video.encode import VideoError, VideoWriter
     from widgets import PANELS
 
     width, height = options.size or (1280, 800)
     shot, film = options.out / "screenshot.png", options.out / "demo.mp4"
-    client = OtherProcess()
+    client = SubprocessRenderer()
     try:
         with tempfile.TemporaryDirectory(prefix="bandlimit-") as folder, Headless(width, height) as screen:
-            session, greeting = starting_session(options, Path(folder))
+            session, greeting = initial_session(options, Path(folder))
             app = App(PANELS, client, session, folder=Path(folder), start_in_attract_mode=greeting)
-            app.prefs = with_options(replace(app.prefs, **SHELF) if greeting else app.prefs, options)
+            app.prefs = apply_options(replace(app.prefs, **FIRST_START_PREFERENCES) if greeting else app.prefs, options)
             try:
                 open_paths(app, options)
-                with VideoWriter(film, width, height, fps=FPS) as video:
-                    demonstrate(screen, app, seconds=DEMONSTRATION, fps=FPS, on_frame=video.write)
+                with VideoWriter(film, width, height, fps=DEMO_FPS) as video:
+                    demonstrate(screen, app, seconds=DEMO_SECONDS, fps=DEMO_FPS, on_frame=video.write)
                 save_png(shot, screen.screenshot())
                 problem = app.views.canvas.problem
             finally:
@@ -136,10 +136,10 @@ def off_screen(options: argparse.Namespace) -> int:
     finally:
         client.close()
     print(f"{shot}\n{film}")
-    return fail(problem.problem) if problem else 0
+    return fail(problem.message) if problem else 0
 
 
-def starting_session(options: argparse.Namespace, folder: Path) -> tuple[Session | None, bool]:
+def initial_session(options: argparse.Namespace, folder: Path) -> tuple[Session | None, bool]:
     """What to start from (None: what was kept last time), and whether it greets by moving until it is touched."""
     from gui.preferences import SESSION
 
@@ -162,7 +162,7 @@ def greeting_scene() -> Scene:
     return replace(scene, latent=walking, transform=turning)
 
 
-def with_options(prefs, options: argparse.Namespace):
+def apply_options(prefs, options: argparse.Namespace):
     """The preferences with what the command line says about window and folders."""
     from gui.platform_dirs import expand_home, working_folder
 

@@ -12,8 +12,8 @@ from gui import platform_dirs, preferences
 from gui.canvas import viewport
 from gui.chrome import file_dialog
 from session import Capture, Model, Scene, Session, codec, png
-from session.fields import FieldError, check, describe
-from session.scene import moved
+from session.fields import FieldError, describe, validate
+from session.scene import move_latent
 
 if TYPE_CHECKING:
     from gui.app import App
@@ -144,7 +144,7 @@ def random_latent(app: App) -> None:
 
 def snap(app: App) -> None:
     scene = app.document.scene
-    app.document.edit(replace(scene, latent=replace(moved(scene.latent, 0, 0), x=0.0, y=0.0)))
+    app.document.edit(replace(scene, latent=replace(move_latent(scene.latent, 0, 0), x=0.0, y=0.0)))
 
 
 def play(app: App) -> None:
@@ -203,7 +203,7 @@ def set_preference(app: App, name: str, value: Any) -> None:
     """Set one preference by name."""
     known = describe(preferences.Preferences)
     try:
-        app.prefs = replace(app.prefs, **{name: check(known[name], value, name)})
+        app.prefs = replace(app.prefs, **{name: validate(known[name], value, name)})
     except (KeyError, FieldError) as error:
         app.toasts.show(f"The setting {name} was not changed: {error}", "error")
 

@@ -216,7 +216,7 @@ class App:
             scene=self.document.scene,
             model=views.model,
             result=views.canvas.result,
-            problem=problem.problem if problem else "",
+            problem=problem.message if problem else "",
             progress=views.progress,
             time=self.document.time,
             playing=self.document.playing,
@@ -227,7 +227,7 @@ class App:
         )
 
     def _settings(self) -> dict[str, Any]:
-        settings = codec.plain(self.prefs)
+        settings = codec.to_dict(self.prefs)
         return {**settings, "capture_folder": str(self.prefs.capture_path), "last_saved": self.autosave.last_saved}
 
     def _draw_windows(self, context: PanelContext, seconds: float) -> None:
@@ -361,9 +361,9 @@ class App:
     def _on_renderer_problem(self, answer: RenderFailure | RendererLost) -> None:
         """Show a toast for a failed request or a renderer that ended."""
         if isinstance(answer, RendererLost):
-            self.toasts.show(f"{answer.why} It is being started again; nothing is lost.", "note")
+            self.toasts.show(f"{answer.reason} It is being started again; nothing is lost.", "note")
         else:
-            self.toasts.show(answer.problem, "error", answer.details)
+            self.toasts.show(answer.message, "error", answer.details)
 
     def _save_changed(self, wait: bool = False) -> None:
         """Save settings, layout and document where they have changed."""

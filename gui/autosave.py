@@ -59,7 +59,7 @@ class Autosave:
         """Write an image under the next free number of a folder."""
 
         def write() -> Path:
-            path = png.next_free(folder)
+            path = png.next_free_path(folder)
             png.save_png(path, pixels, session)
             return path
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from session import Scene, Session, history, timeline, with_scene
-from session.field_paths import get, place_of, put
+from session.field_paths import get_path, path_of, with_path
 
 
 class Document:
@@ -44,7 +44,7 @@ class Document:
     @property
     def is_moving(self) -> bool:
         """Whether the scene changes by itself now."""
-        return self.playing and bool(timeline.moving(self.session.scene))
+        return self.playing and bool(timeline.is_moving(self.session.scene))
 
     @property
     def can_undo(self) -> bool:
@@ -66,13 +66,13 @@ class Document:
 
     def edit_slice(self, kind: type, value: Any, gesture: str | None = None) -> None:
         """Replace a part of the scene on the canvas (a Truncation, say), or all of it where `kind` is Scene."""
-        path = place_of(kind)
-        self.edit(put(self.scene, path, value) if path else value, gesture)
+        path = path_of(kind)
+        self.edit(with_path(self.scene, path, value) if path else value, gesture)
 
     def slice_of(self, kind: type) -> Any:
         """The part of the scene on the canvas that is of a type; the Scene itself for Scene."""
-        path = place_of(kind)
-        return get(self.scene, path) if path else self.scene
+        path = path_of(kind)
+        return get_path(self.scene, path) if path else self.scene
 
     def replace(self, session: Session, gesture: str | None = None) -> None:
         """Replace the whole document, as one undo step."""
@@ -96,7 +96,7 @@ class Document:
     def stop_motion(self) -> None:
         """Stop all drifts at their present values; not an undo step."""
         self._bake()
-        still = timeline.stopped(self.session.scene)
+        still = timeline.without_motion(self.session.scene)
         self._history = replace(self._history, now=with_scene(self.session, still))
 
     def _bake(self) -> None:

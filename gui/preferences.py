@@ -14,7 +14,7 @@ import yaml
 from gui import platform_dirs
 from session import Session, codec
 from session.atomic_write import atomic_write
-from session.fields import Choice, FieldError, Part, Range, check, describe
+from session.fields import Choice, FieldError, Range, Record, describe, validate
 
 SETTINGS, SESSION = "settings.yaml", "session.yaml"
 MAX_RECENTS = 12
@@ -22,12 +22,12 @@ DAMAGED = "{what} could not be read and was set aside as {name}; starting with t
 
 
 @dataclass(frozen=True)
-class Preferences(Part):
+class Preferences(Record):
     """Everything that is remembered between starts; each field says what it means."""
 
     recents: Annotated[tuple[str, ...], "Networks opened last, newest first"] = ()
     theme: Annotated[str, Choice("dark", "light"), "Colours of the window"] = "dark"
-    scale: Annotated[float, Range(0.5, 3.0, "×", fine=0.05), "Size of text and controls"] = 1.0
+    scale: Annotated[float, Range(0.5, 3.0, "×", step=0.05), "Size of text and controls"] = 1.0
     greet: Annotated[bool, "What the program opens with moves gently until it is touched"] = True
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame"] = True
@@ -81,7 +81,7 @@ def load(folder: Path) -> tuple[Preferences, Session | None, list[str]]:
 
 def save(folder: Path, prefs: Preferences) -> None:
     """Write the settings atomically. Raises OSError where the folder cannot be written."""
-    text = yaml.safe_dump(codec.plain(prefs), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(codec.to_dict(prefs), sort_keys=False, allow_unicode=True)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / SETTINGS) as part:
         part.write_bytes(text.encode())
@@ -108,7 +108,7 @@ def _read_settings(path: Path) -> Preferences:
     for field in fields(Preferences):
         if field.name in tree:
             try:
-                values[field.name] = check(known[field.name], tree[field.name], field.name)
+                values[field.name] = validate(known[field.name], tree[field.name], field.name)
             except FieldError:
                 continue  # of an older or newer version, or mistyped: keep the default
     return Preferences(**values)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from session.fields import Choice, FieldError, Part, Range, describe, suggest
+from session.fields import Choice, FieldError, Range, Record, describe, suggest
 
 ACTIVATIONS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
 
@@ -35,7 +35,7 @@ LrMultiplier = Annotated[float, Positive, "Learning rate of the mapping network 
 
 
 @dataclass(frozen=True)
-class _Config(Part):
+class _Config(Record):
     """What the three kinds share: they check themselves (FieldError, a ValueError) and travel as plain data."""
 
     family: ClassVar[str] = ""

@@ -7,26 +7,32 @@ import traceback
 from renderer.messages import RenderFailure, RenderRequest
 
 # How torch says on its various devices that memory ran out.
-_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate", "Buffer size")
-_BROKEN_DEVICE = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "device-side assert")
+_OUT_OF_MEMORY_PHRASES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "cannot allocate",
+    "Buffer size",
+)
+_BROKEN_DEVICE_PHRASES = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "device-side assert")
 
 
-class Problem(Exception):
+class RenderError(Exception):
     """Something that the person can mend; `str()` is one sentence: what happened, where, what to do."""
 
 
-def failure(request: RenderRequest, error: BaseException) -> RenderFailure:
+def make_failure(request: RenderRequest, error: BaseException) -> RenderFailure:
     """The answer to a request that ended in this error; call it while the error is being handled."""
-    return RenderFailure(request.view, request.id, request.scene, sentence(error), traceback.format_exc())
+    return RenderFailure(request.view, request.id, request.scene, user_message(error), traceback.format_exc())
 
 
-def sentence(error: BaseException) -> str:
+def user_message(error: BaseException) -> str:
     """The error for the status bar."""
     from networks.errors import CheckpointError
 
-    if isinstance(error, (Problem, CheckpointError)):
+    if isinstance(error, (RenderError, CheckpointError)):
         return str(error)
-    if is_memory(error):
+    if is_out_of_memory(error):
         return (
             "There is not enough memory for this picture: close other programs, choose another device, or open a "
             "smaller network."
@@ -35,15 +41,17 @@ def sentence(error: BaseException) -> str:
     return f"The picture could not be made ({type(error).__name__}: {first:.200}): copy the details into a report."
 
 
-def is_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on whatever device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _OUT_OF_MEMORY_PHRASES)
 
 
 def is_fatal(error: BaseException) -> bool:
     """Whether the device is unusable for the rest of this process, so that only a new process helps."""
     return (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in _BROKEN_DEVICE) and not is_memory(error)
+        isinstance(error, RuntimeError)
+        and any(word in str(error) for word in _BROKEN_DEVICE_PHRASES)
+        and not is_out_of_memory(error)
     )

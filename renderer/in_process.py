@@ -1,6 +1,6 @@
 """The renderer on a thread of this process, for commands and tests: asked and heard as the one in another process is.
 
-    with InProcess() as client:
+    with InProcessRenderer() as client:
         client.submit(RenderRequest("picture", 1, scene))
         for answer in client.poll(): ...
 
@@ -15,70 +15,70 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from renderer.client import AnyPlace, Client, located, returned
+from renderer.client import AnyFrameHandle, Client, release_message, with_frame
 from renderer.messages import RenderFailure, RenderRequest
-from renderer.server import Inbox, serve
-from renderer.transport.frame_transport import Carrier
+from renderer.server import RequestQueue, serve
+from renderer.transport.frame_transport import FrameTransport
 from renderer.transport.frames import FrameWriter
 
 
-class InProcess(Client):
+class InProcessRenderer(Client):
     """The renderer on a thread of this process."""
 
     def __init__(self, threads: int | None = None, wake: Callable[[], None] | None = None) -> None:
         super().__init__(wake)
-        self._broken = ""
+        self._failure_message = ""
         self._writer = FrameWriter()
-        self._carrier = self._new_carrier()
-        self._inbox = Inbox(self._carrier)
+        self._transport = self._create_transport()
+        self._queue = RequestQueue(self._transport)
         self._thread = threading.Thread(target=self._serve, args=(threads,), name="renderer", daemon=True)
         self._thread.start()
 
-    def _new_carrier(self) -> Carrier:
-        return Carrier(self._writer)
+    def _create_transport(self) -> FrameTransport:
+        return FrameTransport(self._writer)
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._thread.is_alive()
 
     @property
     def pid(self) -> int | None:
-        return os.getpid() if self.alive else None
+        return os.getpid() if self.is_alive else None
 
     def close(self) -> None:
         self._closing = True
-        self._inbox.put(("close",))
+        self._queue.put(("close",))
         self._thread.join(timeout=10)  # to the end of the layer that is being computed
 
     def _serve(self, threads: int | None) -> None:
         try:
-            serve(self._inbox, self._heard, self._carrier, threads)
+            serve(self._queue, self._on_message, self._transport, threads)
         except Exception as error:  # noqa: BLE001 - whatever ended it, those who wait are told
-            with self._changed:
-                self._broken = (
+            with self._condition:
+                self._failure_message = (
                     f"The renderer ended ({type(error).__name__}: {str(error):.200}): start the program again."
                 )
-                for request in self._last.values():
+                for request in self._latest.values():
                     self._refuse(request, traceback.format_exc())
 
     def _refuse(self, request: RenderRequest, details: str = "") -> None:
-        self._came(RenderFailure(request.view, request.id, request.scene, self._broken, details))
+        self._on_answer(RenderFailure(request.view, request.id, request.scene, self._failure_message, details))
 
-    def _heard(self, message: tuple[Any, ...]) -> None:
+    def _on_message(self, message: tuple[Any, ...]) -> None:
         match message:
             case ("answer", answer, place):
-                self._came(located(answer, place, self._writer.array), place)
+                self._on_answer(with_frame(answer, place, self._writer.array), place)
             case ("offer", offer):
-                self._offered(offer)
+                self._on_offer(offer)
 
-    def _ask(self, request: RenderRequest) -> None:
-        if self._broken:
+    def _send_request(self, request: RenderRequest) -> None:
+        if self._failure_message:
             self._refuse(request)
         else:
-            self._inbox.put(("render", request, request.view == self._first))
+            self._queue.put(("render", request, request.view == self._active_view))
 
-    def _tell(self, message: tuple[Any, ...]) -> None:
-        self._inbox.put(message)
+    def _send_command(self, message: tuple[Any, ...]) -> None:
+        self._queue.put(message)
 
-    def _free(self, place: AnyPlace, source: Any) -> None:
-        self._inbox.put(returned(place))
+    def _release(self, place: AnyFrameHandle, source: Any) -> None:
+        self._queue.put(release_message(place))

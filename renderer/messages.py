@@ -75,14 +75,14 @@ class MapStats:
 
     mean: float
     std: float
-    largest: float
+    max_abs: float
     shown_mean: float
     shown_std: float
-    shown_largest: float
+    shown_max_abs: float
 
 
 @dataclass(frozen=True)
-class GpuPlace:
+class GpuFrameHandle:
     """A finished picture, uint8 [height, width, 4], in a GPU's memory, with what another process opens it by."""
 
     view: str
@@ -90,17 +90,17 @@ class GpuPlace:
     bus: str  # PCI address of the GPU
     height: int
     width: int
-    memory: bytes  # handles of the driver, 64 bytes each: of the memory,
-    ready: bytes  # of the event that the picture is there,
-    done: bytes  # and of the event that the window has copied it
+    memory_handle: bytes  # handles of the driver, 64 bytes each: of the memory,
+    ready_event: bytes  # of the event that the picture is there,
+    done_event: bytes  # and of the event that the window has copied it
 
 
 @dataclass(frozen=True)
 class GpuOffer:
     """The renderer's pictures lie on a GPU: where a test picture (`frames.pattern`) does, or why that is in vain."""
 
-    place: GpuPlace | None
-    why: str = ""
+    test_frame: GpuFrameHandle | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,18 @@ class RenderResult:
     readings: Mapping[str, np.ndarray] = field(default_factory=dict)  # small named arrays for plots, 64 KB at most
     shown_class: int | None = None  # the class that made it, of a class-conditional network
     proposal: Scene | None = None  # a changed scene that the window may put into the document
-    reused: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
-    place: GpuPlace | None = None
+    resumed_at: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
+    gpu_frame: GpuFrameHandle | None = None
     preview: bool = False  # nearly the picture of this scene, to be followed by the exact one
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the picture."""
-        return (self.place.height, self.place.width) if self.place else (self.frame.shape[0], self.frame.shape[1])
+        return (
+            (self.gpu_frame.height, self.gpu_frame.width)
+            if self.gpu_frame
+            else (self.frame.shape[0], self.frame.shape[1])
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class RenderFailure:
     view: str
     id: int
     scene: Scene
-    problem: str
+    message: str
     details: str = ""
 
 
@@ -147,7 +151,7 @@ class RenderProgress:
 
     view: str
     id: int
-    what: str
+    message: str
     fraction: float | None = None
 
 
@@ -155,7 +159,7 @@ class RenderProgress:
 class RendererLost:
     """The renderer's process ended by itself and a new one is being started; nothing of the document is lost."""
 
-    why: str
+    reason: str
 
 
 Answer = RenderResult | RenderFailure | RenderProgress | RendererLost

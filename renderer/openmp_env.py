@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # A thousand turns are 10 to 40 microseconds. Other systems' OpenMP reads the first line only.
-WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+OPENMP_ENV = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
-def waiting(environment: Mapping[str, str]) -> dict[str, str]:
+def openmp_env(environment: Mapping[str, str]) -> dict[str, str]:
     """What is to be set before torch is loaded: nothing where somebody has chosen already."""
-    return {} if WAITING.keys() & environment.keys() else WAITING
+    return {} if OPENMP_ENV.keys() & environment.keys() else OPENMP_ENV

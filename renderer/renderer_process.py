@@ -11,33 +11,33 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from renderer.openmp_env import waiting
+from renderer.openmp_env import openmp_env
 from renderer.transport.frames import Arena, FrameReader
 
 
-class Running:
+class RendererProcess:
     """One renderer process with its connection and its pictures' memory."""
 
     def __init__(self, threads: int | None) -> None:
         self.arena = Arena.create()
         self.reader = FrameReader(self.arena)
-        self.channel, theirs = Pipe()
+        self.channel, child_end = Pipe()
         self._sending = threading.Lock()
         try:
-            self.process = _start(theirs.fileno(), self.arena, threads)
+            self.process = _start_process(child_end.fileno(), self.arena, threads)
         except OSError:
             self.channel.close()
             self.arena.close()
             raise
         finally:
-            theirs.close()  # so that the channel ends when the renderer does
+            child_end.close()  # so that the channel ends when the renderer does
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Tell it something; waits as long as it does not listen. Raises OSError where it is gone."""
         with self._sending:
             self.channel.send(message)
 
-    def end(self) -> str:
+    def reap(self) -> str:
         """Make sure that it is gone; how it ended, as a sentence."""
         try:
             code = self.process.wait(timeout=1.0)
@@ -55,7 +55,7 @@ class Running:
         return f"The renderer ended by itself (exit status {code})."
 
 
-def _start(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[Any]:
+def _start_process(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[Any]:
     """The process: `python -m renderer.server`, which unlike multiprocessing's spawn runs nothing of our __main__."""
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -63,7 +63,7 @@ def _start(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[
     command = [sys.executable, "-P", "-m", "renderer.server", str(channel), arena.handle]
     if threads:
         command += ["--threads", str(threads)]
-    env = {**waiting(os.environ), **os.environ, "PYTHONPATH": paths}
+    env = {**openmp_env(os.environ), **os.environ, "PYTHONPATH": paths}
     options: dict[str, Any] = {"env": env, "stdin": subprocess.DEVNULL}
     if sys.platform == "win32":
         os.set_handle_inheritable(channel, True)

@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).resolve().parent.parent / "visualizer.py"
 
 
 @dataclass
-class Launched:
+class LaunchedRun:
     """A command that was started; what it says goes to a file, so nothing breaks when the starter goes away."""
 
     process: subprocess.Popen[bytes]
@@ -38,7 +38,7 @@ class Launched:
         return lines[-1] if lines else f"The command ended with status {self.process.returncode}."
 
 
-def launch(arguments: Sequence[str]) -> Launched:
+def launch(arguments: Sequence[str]) -> LaunchedRun:
     """Start `visualizer.py` with these arguments, beyond the reach of this process's Ctrl-C and end."""
     with tempfile.NamedTemporaryFile(prefix="bandlimit-run-", suffix=".txt", delete=False) as file:
         process = subprocess.Popen(
@@ -48,7 +48,7 @@ def launch(arguments: Sequence[str]) -> Launched:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        return Launched(process, Path(file.name))
+        return LaunchedRun(process, Path(file.name))
 
 
 def stop(folder: str | Path) -> None:

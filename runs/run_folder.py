@@ -20,7 +20,7 @@ RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
     "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
 )  # fmt: skip
 
-DAMAGED = (yaml.YAMLError, ValueError, RecursionError)  # what reading a spoilt file of YAML or JSON may raise
+PARSE_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # what reading a spoilt file of YAML or JSON may raise
 
 
 class RunError(ValueError):
@@ -87,7 +87,7 @@ class RunFolder:
             facts = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
         except OSError:
             raise RunError(f"{self.path} is not a run: there is no {RUN} in it.") from None
-        except DAMAGED:
+        except PARSE_ERRORS:
             facts = None
         if not isinstance(facts, dict):
             raise RunError(f"{self.path / RUN} is damaged, so the run cannot be continued.")
@@ -109,7 +109,7 @@ class RunFolder:
         """What control.yaml asks for; empty where it is missing, damaged or half written."""
         try:
             data = yaml.safe_load((self.path / CONTROL).read_text(encoding="utf-8"))
-        except (OSError, *DAMAGED):
+        except (OSError, *PARSE_ERRORS):
             return {}
         return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
@@ -183,7 +183,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             value = json.loads(line)
-        except DAMAGED:
+        except PARSE_ERRORS:
             continue
         if isinstance(value, dict):
             yield value

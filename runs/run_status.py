@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs.run_folder import DAMAGED, RUN, STATUS, RunError, RunFolder
+from runs.run_folder import PARSE_ERRORS, RUN, STATUS, RunError, RunFolder
 
-SILENT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
+HEARTBEAT_TIMEOUT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Tail:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._at = 0
+        self._offset = 0
 
     def lines(self) -> list[str]:
         """New whole lines. A file that became shorter is read anew, one that is missing has none."""
         try:
             with self.path.open("rb") as file:
-                if self._at > os.fstat(file.fileno()).st_size:
-                    self._at = 0
-                file.seek(self._at)
+                if self._offset > os.fstat(file.fileno()).st_size:
+                    self._offset = 0
+                file.seek(self._offset)
                 new = file.read()
         except OSError:
             return []
         whole = new[: new.rfind(b"\n") + 1]
-        self._at += len(whole)
+        self._offset += len(whole)
         return whole.decode("utf-8", errors="replace").splitlines()
 
     def values(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class Tail:
         for line in self.lines():
             try:
                 value = json.loads(line)
-            except DAMAGED:
+            except PARSE_ERRORS:
                 continue
             if isinstance(value, dict):
                 found.append(value)
@@ -67,18 +67,18 @@ def read_status(path: str | Path) -> RunStatus:
     described = folder.read_description()
     try:
         facts = json.loads((folder.path / STATUS).read_text(encoding="utf-8"))
-    except (OSError, *DAMAGED):
+    except (OSError, *PARSE_ERRORS):
         facts = {}
     facts = facts if isinstance(facts, dict) else {}
     state = str(facts.get("state", "starting"))
-    if state in ("starting", "running") and facts and not _alive(facts, described):
+    if state in ("starting", "running") and facts and not _is_alive(facts, described):
         state = "gone"
     return RunStatus(
         folder.path, str(described.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts
     )
 
 
-def runs_in(outdir: str | Path) -> list[Path]:
+def list_runs(outdir: str | Path) -> list[Path]:
     """The folders of runs in a folder, by name."""
     out = Path(outdir)
     try:
@@ -87,7 +87,7 @@ def runs_in(outdir: str | Path) -> list[Path]:
         return []
 
 
-def _alive(facts: dict[str, Any], described: dict[str, Any]) -> bool:
+def _is_alive(facts: dict[str, Any], described: dict[str, Any]) -> bool:
     if described.get("host") == socket.gethostname() and os.name != "nt":
         try:
             os.kill(int(facts["pid"]), 0)
@@ -96,7 +96,7 @@ def _alive(facts: dict[str, Any], described: dict[str, Any]) -> bool:
         except (KeyError, TypeError, ValueError, OSError):
             return False
         return True
-    return time.time() - _number(facts, "heartbeat") < SILENT
+    return time.time() - _number(facts, "heartbeat") < HEARTBEAT_TIMEOUT
 
 
 def _number(facts: dict[str, Any], key: str) -> float:
@@ -104,4 +104,4 @@ def _number(facts: dict[str, Any], key: str) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-__all__ = ["RunError", "RunStatus", "Tail", "read_status", "runs_in"]
+__all__ = ["RunError", "RunStatus", "Tail", "read_status", "list_runs"]

@@ -12,11 +12,11 @@ from pathlib import Path
 from session import codec
 from session.scene import Scene
 
-SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "demo"  # what comes with the program
+SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "demo"  # what comes with the program
 
 
 @dataclass(frozen=True)
-class Kept:
+class NamedScene:
     """A scene with its name."""
 
     name: str
@@ -24,13 +24,13 @@ class Kept:
 
 
 @cache
-def bookmarks(folder: Path = SHIPPED) -> tuple[Kept, ...]:
+def bookmarks(folder: Path = SHIPPED_FOLDER) -> tuple[NamedScene, ...]:
     """Read once. Raises SessionError, naming the file that cannot be read."""
     return _read(folder / "bookmarks")
 
 
 @cache
-def presets(folder: Path = SHIPPED) -> tuple[Kept, ...]:
+def presets(folder: Path = SHIPPED_FOLDER) -> tuple[NamedScene, ...]:
     """Read once. Raises SessionError, naming the file that cannot be read."""
     return _read(folder / "presets")
 
@@ -46,6 +46,6 @@ def with_bookmark(scene: Scene, bookmark: Scene) -> Scene:
     return replace(bookmark, compute=scene.compute)
 
 
-def _read(folder: Path) -> tuple[Kept, ...]:
+def _read(folder: Path) -> tuple[NamedScene, ...]:
     found = sorted(folder.glob("*.yaml"))
-    return tuple(Kept(path.stem.lstrip("0123456789 "), codec.load(path).scene) for path in found)
+    return tuple(NamedScene(path.stem.lstrip("0123456789 "), codec.load(path).scene) for path in found)

@@ -10,10 +10,10 @@ import yaml
 
 from session.atomic_write import atomic_write
 from session.document import Session
-from session.fields import Field, FieldError, Part, check, describe, suggest
+from session.fields import Field, FieldError, Record, describe, suggest, validate
 
 VERSION = 1
-LARGEST = 16 * 2**20  # bytes; a session is some kilobytes
+MAX_FILE_BYTES = 16 * 2**20  # bytes; a session is some kilobytes
 
 
 class SessionError(ValueError):
@@ -22,7 +22,7 @@ class SessionError(ValueError):
 
 def to_yaml(session: Session) -> str:
     """The whole document as text; equal documents give equal text."""
-    return yaml.safe_dump({"bandlimit": VERSION, **plain(session)}, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump({"bandlimit": VERSION, **to_dict(session)}, sort_keys=False, allow_unicode=True)
 
 
 def from_yaml(text: str, where: str = "session") -> Session:
@@ -38,7 +38,7 @@ def from_yaml(text: str, where: str = "session") -> Session:
     tree = dict(tree)
     tree = upgrade(tree, tree.pop("bandlimit"), where)
     try:
-        return part_from(Session, tree, "")
+        return from_dict(Session, tree, "")
     except FieldError as error:
         raise SessionError(f"{where}: {error}") from error
 
@@ -65,7 +65,7 @@ def save(path: Path, session: Session) -> None:
 def load(path: Path) -> Session:
     """Read a document. Raises SessionError, also where the file cannot be read."""
     try:
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise SessionError(
                 f"{path} is {path.stat().st_size >> 20} MB, too large for a session: choose another file."
             )
@@ -77,12 +77,12 @@ def load(path: Path) -> Session:
     return from_yaml(text, path.name)
 
 
-def plain(part: Part) -> dict[str, Any]:
+def to_dict(part: Record) -> dict[str, Any]:
     """A part as dicts, lists and scalars."""
-    return {field.name: _plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
+    return {field.name: _to_plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
 
 
-def part_from(kind: type, tree: Any, place: str) -> Any:
+def from_dict(kind: type, tree: Any, place: str) -> Any:
     """A part from dicts, lists and scalars. Raises FieldError with the dotted place of what does not fit."""
     if not isinstance(tree, dict):
         raise FieldError(f"{place or 'the session'} must be a group of fields, not {tree!r:.60}.")
@@ -94,20 +94,20 @@ def part_from(kind: type, tree: Any, place: str) -> Any:
     return kind(**values)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Part):
-        return plain(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return to_dict(value)
+    return [_to_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _value(field: Field, value: Any, place: str) -> Any:
-    if not issubclass(field.kind, Part):
-        return check(field, value, place)
-    if not field.many:
-        return part_from(field.kind, value, place)
+    if not issubclass(field.kind, Record):
+        return validate(field, value, place)
+    if not field.is_tuple:
+        return from_dict(field.kind, value, place)
     if not isinstance(value, list):
         raise FieldError(f"{place} must be a list.")
-    return tuple(part_from(field.kind, item, f"{place}[{i}]") for i, item in enumerate(value))
+    return tuple(from_dict(field.kind, item, f"{place}[{i}]") for i, item in enumerate(value))
 
 
 class _Loader(yaml.SafeLoader):

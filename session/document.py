@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from session.fields import FieldError, Part, Range
+from session.fields import FieldError, Range, Record
 from session.scene import Scene
 
 
 @dataclass(frozen=True)
-class Session(Part):
+class Session(Record):
     """Scenes, and which of them is on the canvas."""
 
     scenes: Annotated[tuple[Scene, ...], "The scenes"] = (Scene(),)

@@ -5,35 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from session.fields import Field, FieldError, Part, check, describe, suggest
+from session.fields import Field, FieldError, Record, describe, suggest, validate
 from session.scene import Scene
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Record)
 
 
-def get(part: Any, place: str) -> Any:
+def get_path(part: Any, place: str) -> Any:
     """The value at a dotted place: get(scene, "truncation.psi"). Raises FieldError where there is no such place."""
     for name in place.split("."):
-        _known(part, name, place)
+        _require_field(part, name, place)
         part = getattr(part, name)
     return part
 
 
-def put(part: P, place: str, value: Any) -> P:
+def with_path(part: P, place: str, value: Any) -> P:
     """The part with the value at that place. Raises FieldError, naming the place, where it does not fit."""
-    return _put(part, place, value, place)
+    return _with_path(part, place, value, place)
 
 
-def field_at(part: type, place: str) -> Field:
+def find_field(part: type, place: str) -> Field:
     """The description of the field at a dotted place below a Part."""
     name, _, rest = place.partition(".")
     fields = describe(part)
     if name not in fields:
         raise FieldError(f"There is no field {place}: {suggest(name, tuple(fields))}")
-    return field_at(fields[name].kind, rest) if rest else fields[name]
+    return find_field(fields[name].kind, rest) if rest else fields[name]
 
 
-def place_of(kind: type) -> str:
+def path_of(kind: type) -> str:
     """The name of the Scene's part of a type: place_of(Truncation) is "truncation"; of Scene itself, ""."""
     if kind is Scene:
         return ""
@@ -43,15 +43,15 @@ def place_of(kind: type) -> str:
     raise FieldError(f"A Scene has no part of type {kind.__name__}.")
 
 
-def _put(part: P, rest: str, value: Any, place: str) -> P:
+def _with_path(part: P, rest: str, value: Any, place: str) -> P:
     name, _, below = rest.partition(".")
-    field = _known(part, name, place)
-    changed = _put(getattr(part, name), below, value, place) if below else check(field, value, place)
+    field = _require_field(part, name, place)
+    changed = _with_path(getattr(part, name), below, value, place) if below else validate(field, value, place)
     return replace(part, **{name: changed})
 
 
-def _known(part: Any, name: str, place: str) -> Field:
-    if not isinstance(part, Part) or name not in describe(type(part)):
-        known = tuple(describe(type(part))) if isinstance(part, Part) else ()
+def _require_field(part: Any, name: str, place: str) -> Field:
+    if not isinstance(part, Record) or name not in describe(type(part)):
+        known = tuple(describe(type(part))) if isinstance(part, Record) else ()
         raise FieldError(f"There is no field {place}: {suggest(name, known)}")
     return describe(type(part))[name]

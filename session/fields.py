@@ -31,7 +31,7 @@ class Range:
     low: float
     high: float
     unit: str = ""
-    fine: float | None = None
+    step: float | None = None
     log: bool = False
 
 
@@ -56,7 +56,7 @@ class Field:
     range: Range | None
     choice: Choice | None
     optional: bool  # None is allowed
-    many: bool  # a tuple of `kind`
+    is_tuple: bool  # a tuple of `kind`
 
     @property
     def unit(self) -> str:
@@ -64,13 +64,13 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Part:
+class Record:
     """Base of every frozen dataclass of the document: checks its fields when it is made."""
 
     def __post_init__(self) -> None:
         for name, field in describe(type(self)).items():
             value = getattr(self, name)
-            checked = check(field, value, name)
+            checked = validate(field, value, name)
             if checked is not value:
                 object.__setattr__(self, name, checked)
 
@@ -82,24 +82,24 @@ def describe(part: type) -> Mapping[str, Field]:
     return {field.name: _field(field, hints[field.name]) for field in dataclasses.fields(part)}
 
 
-def leaves(part: type, prefix: str = "") -> Iterator[tuple[str, Field]]:
+def leaf_fields(part: type, prefix: str = "") -> Iterator[tuple[str, Field]]:
     """Every plain field below a Part with its dotted place: ("truncation.psi", Field). No tuples of Parts."""
     for name, field in describe(part).items():
-        if not issubclass(field.kind, Part):
+        if not issubclass(field.kind, Record):
             yield prefix + name, field
-        elif not field.many:
-            yield from leaves(field.kind, f"{prefix}{name}.")
+        elif not field.is_tuple:
+            yield from leaf_fields(field.kind, f"{prefix}{name}.")
 
 
-def check(field: Field, value: Any, place: str) -> Any:
+def validate(field: Field, value: Any, place: str) -> Any:
     """The value as the field keeps it (an int becomes a float where the field is one). Raises FieldError."""
-    if field.many:
+    if field.is_tuple:
         if not isinstance(value, (tuple, list)):
             raise FieldError(f"{place} is {_show(value)}, but must be a list.")
-        return tuple(_check_one(field, item, f"{place}[{i}]") for i, item in enumerate(value))
+        return tuple(_validate_one(field, item, f"{place}[{i}]") for i, item in enumerate(value))
     if value is None and field.optional:
         return None
-    return _check_one(field, value, place)
+    return _validate_one(field, value, place)
 
 
 def suggest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
@@ -115,7 +115,7 @@ def clamp(field: Field, value: Any) -> Any:
     return field.kind(min(max(value, field.range.low), field.range.high))
 
 
-def _check_one(field: Field, value: Any, place: str) -> Any:
+def _validate_one(field: Field, value: Any, place: str) -> Any:
     kind = field.kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         try:

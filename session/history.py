@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from session.document import Session
 
-STEPS = 1000
+MAX_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def edit(history: History, session: Session, gesture: str | None = None) -> Hist
         return history
     if gesture is not None and gesture == history.gesture:
         return replace(history, now=session, future=())
-    past = (*history.past, history.now)[-STEPS:]
+    past = (*history.past, history.now)[-MAX_STEPS:]
     return History(session, past, (), gesture)
 
 
@@ -48,4 +48,4 @@ def redo(history: History) -> History:
     """One step forward again; at the end, the same history."""
     if not history.future:
         return end_gesture(history)
-    return History(history.future[0], (*history.past, history.now)[-STEPS:], history.future[1:])
+    return History(history.future[0], (*history.past, history.now)[-MAX_STEPS:], history.future[1:])

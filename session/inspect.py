@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from session.fields import Choice, Part, Range
+from session.fields import Choice, Range, Record
 
 COLORMAPS = Choice("grey", "viridis", "magma", "cividis")
 
 
 @dataclass(frozen=True)
-class Inspector(Part):
+class Inspector(Record):
     """Base of every inspector's settings."""
 
     title: ClassVar[str]  # its name in the window
@@ -45,7 +45,7 @@ class Spectrum(Inspector):
 
 
 @dataclass(frozen=True)
-class Inspect(Part):
+class Inspect(Record):
     """Which inspector makes the image on screen, and the settings of each: one field an inspector, named in `show`."""
 
     show: Annotated[str, Choice("picture", "spectrum"), "What is made of the captured map"] = "picture"

@@ -11,14 +11,14 @@ from session.atomic_write import atomic_write
 from session.codec import SessionError, from_yaml, to_yaml
 from session.document import Session
 
-KEY = "bandlimit"  # name of the PNG's text chunk
+TEXT_KEY = "bandlimit"  # name of the PNG's text chunk
 
 
 def save_png(path: Path, pixels: np.ndarray, session: Session | None = None) -> None:
     """Write uint8 pixels [H,W,3 or 4] (or [H,W]) in one move, with the session where one is given."""
     info = PngImagePlugin.PngInfo()
     if session is not None:
-        info.add_text(KEY, to_yaml(session), zip=True)
+        info.add_text(TEXT_KEY, to_yaml(session), zip=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part:
         Image.fromarray(pixels).save(part, format="PNG", pnginfo=info)
@@ -28,7 +28,7 @@ def read_session(path: Path) -> Session:
     """The session that a PNG carries. Raises SessionError where it carries none or cannot be read."""
     try:
         with Image.open(path) as image:
-            text = getattr(image, "text", {}).get(KEY)
+            text = getattr(image, "text", {}).get(TEXT_KEY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SessionError(f"{path.name} is not a picture that can be read: choose another file.") from error
     if text is None:
@@ -36,7 +36,7 @@ def read_session(path: Path) -> Session:
     return from_yaml(text, path.name)
 
 
-def next_free(folder: Path, suffix: str = ".png") -> Path:
+def next_free_path(folder: Path, suffix: str = ".png") -> Path:
     """The next free numbered name in a folder: 00000.png, 00001.png and so on; nothing is ever written over."""
     numbers = [int(path.stem) for path in folder.glob(f"*{suffix}") if path.stem.isdigit()] if folder.exists() else []
     return folder / f"{max(numbers, default=-1) + 1:05d}{suffix}"

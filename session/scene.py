@@ -10,19 +10,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from session.fields import Choice, Part, Range
+from session.fields import Choice, Range, Record
 from session.inspect import Inspect
 
-SEEDS = 2**32
-ROW = 100  # one step down the seed plane is this many seeds, as people know it
-Seed = Annotated[int, Range(0, SEEDS - 1), "Number from which the latent is drawn"]
+NUM_SEEDS = 2**32
+SEEDS_PER_ROW = 100  # one step down the seed plane is this many seeds, as people know it
+Seed = Annotated[int, Range(0, NUM_SEEDS - 1), "Number from which the latent is drawn"]
 ClassIndex = Annotated[
     int | None, Range(0, 1_000_000), "Class of a class-conditional network; empty: the one the seed draws"
 ]
 
 
 @dataclass(frozen=True)
-class Model(Part):
+class Model(Record):
     """The network file."""
 
     path: Annotated[str, "Path, URL or run folder of the network; empty is the demo network"] = ""
@@ -34,7 +34,7 @@ class Model(Part):
 
 
 @dataclass(frozen=True)
-class Compute(Part):
+class Compute(Record):
     """Where and how finely it is computed."""
 
     device: Annotated[str, "auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one"] = "auto"
@@ -44,15 +44,15 @@ class Compute(Part):
 
 
 @dataclass(frozen=True)
-class Latent(Part):
+class Latent(Record):
     """Where on the seed plane: seed + x + 100 y, blended between the four nearest seeds in w."""
 
     seed: Seed = 0
-    x: Annotated[float, Range(-100, 100, "seeds", fine=0.01), "Offset along the seed plane"] = 0.0
-    y: Annotated[float, Range(-100, 100, "rows", fine=0.01), "Offset across it; one row is 100 seeds"] = 0.0
+    x: Annotated[float, Range(-100, 100, "seeds", step=0.01), "Offset along the seed plane"] = 0.0
+    y: Annotated[float, Range(-100, 100, "rows", step=0.01), "Offset across it; one row is 100 seeds"] = 0.0
     class_index: ClassIndex = None
-    drift_x: Annotated[float, Range(-5, 5, "seeds/s", fine=0.01), "Moves along the seed plane while playing"] = 0.0
-    drift_y: Annotated[float, Range(-5, 5, "rows/s", fine=0.01), "Moves across it while playing"] = 0.0
+    drift_x: Annotated[float, Range(-5, 5, "seeds/s", step=0.01), "Moves along the seed plane while playing"] = 0.0
+    drift_y: Annotated[float, Range(-5, 5, "rows/s", step=0.01), "Moves across it while playing"] = 0.0
     projected: Annotated[str, "File with a projected w (.npz or .npy, [N, num_ws, w_dim]) used instead of the seed"] = (
         ""
     )
@@ -60,30 +60,30 @@ class Latent(Part):
 
 
 @dataclass(frozen=True)
-class Truncation(Part):
+class Truncation(Record):
     """Towards the average image."""
 
     psi: Annotated[
         float,
-        Range(-1, 2, fine=0.005),
+        Range(-1, 2, step=0.005),
         "Pulls w towards the average image: 0 is the average, 1 leaves w alone",
     ] = 1.0
     cutoff: Annotated[int | None, Range(0, 64, "layers"), "How many of the first layers are pulled; empty: all"] = None
 
 
 @dataclass(frozen=True)
-class Mixing(Part):
+class Mixing(Record):
     """Takes the style of chosen layers from a second seed."""
 
-    seed: Annotated[int, Range(0, SEEDS - 1), "Seed whose style the chosen layers take"] = 1000
-    x: Annotated[float, Range(-100, 100, "seeds", fine=0.01), "Offset towards the next seed"] = 0.0
+    seed: Annotated[int, Range(0, NUM_SEEDS - 1), "Seed whose style the chosen layers take"] = 1000
+    x: Annotated[float, Range(-100, 100, "seeds", step=0.01), "Offset towards the next seed"] = 0.0
     class_index: ClassIndex = None
     layers: Annotated[tuple[int, ...], Range(0, 63), "Rows of w that come from the second seed"] = ()
-    drift: Annotated[float, Range(-5, 5, "seeds/s", fine=0.01), "Moves the second seed while playing"] = 0.0
+    drift: Annotated[float, Range(-5, 5, "seeds/s", step=0.01), "Moves the second seed while playing"] = 0.0
 
 
 @dataclass(frozen=True)
-class Noise(Part):
+class Noise(Record):
     """The random detail of StyleGAN2; alias-free networks have none."""
 
     mode: Annotated[
@@ -91,32 +91,32 @@ class Noise(Part):
         Choice("const", "random", "none"),
         "const: the network's own; random: drawn from the seed; none: off",
     ] = "const"
-    seed: Annotated[int, Range(0, SEEDS - 1), "Seed of random noise"] = 0
+    seed: Annotated[int, Range(0, NUM_SEEDS - 1), "Seed of random noise"] = 0
     rate: Annotated[float, Range(0, 60, "seeds/s"), "New noise this often while playing"] = 0.0
 
 
 @dataclass(frozen=True)
-class Transform(Part):
+class Transform(Record):
     """Moves, turns and scales what the network paints, at its input (Karras et al. 2021, section 3.1)."""
 
-    translate_x: Annotated[float, Range(-2, 2, "widths", fine=0.002), "To the right, in image widths"] = 0.0
-    translate_y: Annotated[float, Range(-2, 2, "widths", fine=0.002), "Down, in image widths"] = 0.0
-    rotate: Annotated[float, Range(-360, 360, "°", fine=0.5), "Counter-clockwise, in degrees"] = 0.0
-    scale: Annotated[float, Range(0.1, 10, "×", fine=0.005, log=True), "Larger than 1 enlarges"] = 1.0
+    translate_x: Annotated[float, Range(-2, 2, "widths", step=0.002), "To the right, in image widths"] = 0.0
+    translate_y: Annotated[float, Range(-2, 2, "widths", step=0.002), "Down, in image widths"] = 0.0
+    rotate: Annotated[float, Range(-360, 360, "°", step=0.5), "Counter-clockwise, in degrees"] = 0.0
+    scale: Annotated[float, Range(0.1, 10, "×", step=0.005, log=True), "Larger than 1 enlarges"] = 1.0
     drift_x: Annotated[
         float,
-        Range(-1, 1, "widths/s", fine=0.001),
+        Range(-1, 1, "widths/s", step=0.001),
         "Glides sideways while playing, and turns at half a width",
     ] = 0.0
     drift_y: Annotated[
         float,
-        Range(-1, 1, "widths/s", fine=0.001),
+        Range(-1, 1, "widths/s", step=0.001),
         "Glides up and down while playing, and turns at half a width",
     ] = 0.0
-    spin: Annotated[float, Range(-360, 360, "°/s", fine=0.2), "Turns while playing"] = 0.0
+    spin: Annotated[float, Range(-360, 360, "°/s", step=0.2), "Turns while playing"] = 0.0
     growth: Annotated[
         float,
-        Range(-2, 2, "octaves/s", fine=0.005),
+        Range(-2, 2, "octaves/s", step=0.005),
         "Doublings of the scale per second while playing; turns at half and double",
     ] = 0.0
     at_input: Annotated[
@@ -127,7 +127,7 @@ class Transform(Part):
 
 
 @dataclass(frozen=True)
-class Capture(Part):
+class Capture(Record):
     """Which feature map is looked at."""
 
     layer: Annotated[str, "Name of the layer; empty is the finished picture"] = ""
@@ -136,7 +136,7 @@ class Capture(Part):
 
 
 @dataclass(frozen=True)
-class Scene(Part):
+class Scene(Record):
     """All that determines the pixels of one picture."""
 
     model: Annotated[Model, "The network"] = Model()
@@ -150,15 +150,15 @@ class Scene(Part):
     inspect: Annotated[Inspect, "How it is looked at"] = Inspect()
 
 
-def moved(latent: Latent, dx: float, dy: float) -> Latent:
+def move_latent(latent: Latent, dx: float, dy: float) -> Latent:
     """The latent moved by (dx, dy) on the seed plane; `seed` becomes the nearest seed, x and y stay within a half."""
     x, y = latent.x + dx, latent.y + dy
     across, down = round(x), round(y)
-    seed = (latent.seed + across + ROW * down) % SEEDS
+    seed = (latent.seed + across + SEEDS_PER_ROW * down) % NUM_SEEDS
     return replace(latent, seed=seed, x=x - across, y=y - down)
 
 
-def corners(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
+def bilinear_seeds(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
     """The seeds around a place on the plane with bilinear weights that sum to 1; none is zero, none occurs twice."""
     column, row = math.floor(x), math.floor(y)
     fx, fy = x - column, y - row
@@ -166,7 +166,7 @@ def corners(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
     for down, wy in ((0, 1 - fy), (1, fy)):
         for across, wx in ((0, 1 - fx), (1, fx)):
             if wx * wy > 0:
-                place = (seed + column + across + ROW * (row + down)) % SEEDS
+                place = (seed + column + across + SEEDS_PER_ROW * (row + down)) % NUM_SEEDS
                 weights[place] = weights.get(place, 0.0) + wx * wy
     return tuple(weights.items())
 
@@ -174,7 +174,7 @@ def corners(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
 
-def matrix(transform: Transform, pixels: int | None = None) -> Matrix:
+def transform_matrix(transform: Transform, pixels: int | None = None) -> Matrix:
     """The forward 3x3 transform in image widths, y down: a point p of the picture goes to matrix @ p.
 
     Rotation and scale about the centre, then translation. With `whole_pixels` set and `pixels` given, the translation

@@ -6,31 +6,31 @@ import math
 from dataclasses import replace
 
 from session.document import Session
-from session.scene import SEEDS, Latent, Mixing, Noise, Scene, Transform, moved
+from session.scene import NUM_SEEDS, Latent, Mixing, Noise, Scene, Transform, move_latent
 
-GLIDE = 0.5  # image widths from the centre at which a gliding picture turns round
-GROWTH = 1.0  # octaves of scale at which a growing picture turns round
+BOUNCE_AT = 0.5  # image widths from the centre at which a gliding picture turns round
+BOUNCE_AT_OCTAVES = 1.0  # octaves of scale at which a growing picture turns round
 
 
 def scene_at(session: Session, t: float) -> Scene:
     """The active scene at t seconds: every drift applied. The same t gives the same scene on any machine."""
-    return drifted(session.scene, t)
+    return scene_after(session.scene, t)
 
 
-def drifted(scene: Scene, t: float) -> Scene:
+def scene_after(scene: Scene, t: float) -> Scene:
     """The scene after t seconds of its own drift; a speed changes its sign where the motion turns round."""
-    if t == 0 or not moving(scene):
+    if t == 0 or not is_moving(scene):
         return scene
     return replace(
         scene,
-        latent=_latent(scene.latent, t),
-        mixing=_mixing(scene.mixing, t),
-        noise=_noise(scene.noise, t),
-        transform=_transform(scene.transform, t),
+        latent=_latent_after(scene.latent, t),
+        mixing=_mixing_after(scene.mixing, t),
+        noise=_noise_after(scene.noise, t),
+        transform=_transform_after(scene.transform, t),
     )
 
 
-def moving(scene: Scene) -> bool:
+def is_moving(scene: Scene) -> bool:
     """Whether anything of the scene changes with time."""
     latent, transform = scene.latent, scene.transform
     return any(
@@ -47,7 +47,7 @@ def moving(scene: Scene) -> bool:
     )
 
 
-def stopped(scene: Scene) -> Scene:
+def without_motion(scene: Scene) -> Scene:
     """The scene with every drift at zero."""
     return replace(
         scene,
@@ -58,42 +58,42 @@ def stopped(scene: Scene) -> Scene:
     )
 
 
-def _latent(latent: Latent, t: float) -> Latent:
+def _latent_after(latent: Latent, t: float) -> Latent:
     if not (latent.drift_x or latent.drift_y):
         return latent
-    return moved(latent, latent.drift_x * t, latent.drift_y * t)
+    return move_latent(latent, latent.drift_x * t, latent.drift_y * t)
 
 
-def _mixing(mixing: Mixing, t: float) -> Mixing:
+def _mixing_after(mixing: Mixing, t: float) -> Mixing:
     x = mixing.x + mixing.drift * t
-    return replace(mixing, seed=(mixing.seed + round(x)) % SEEDS, x=x - round(x)) if mixing.drift else mixing
+    return replace(mixing, seed=(mixing.seed + round(x)) % NUM_SEEDS, x=x - round(x)) if mixing.drift else mixing
 
 
-def _noise(noise: Noise, t: float) -> Noise:
-    return replace(noise, seed=(noise.seed + math.floor(noise.rate * t)) % SEEDS) if noise.rate else noise
+def _noise_after(noise: Noise, t: float) -> Noise:
+    return replace(noise, seed=(noise.seed + math.floor(noise.rate * t)) % NUM_SEEDS) if noise.rate else noise
 
 
-def _transform(transform: Transform, t: float) -> Transform:
-    x, drift_x = _there_and_back(transform.translate_x, transform.drift_x, t, GLIDE)
-    y, drift_y = _there_and_back(transform.translate_y, transform.drift_y, t, GLIDE)
-    octaves, growth = _there_and_back(math.log2(transform.scale), transform.growth, t, GROWTH)
+def _transform_after(transform: Transform, t: float) -> Transform:
+    x, drift_x = _triangle_wave(transform.translate_x, transform.drift_x, t, BOUNCE_AT)
+    y, drift_y = _triangle_wave(transform.translate_y, transform.drift_y, t, BOUNCE_AT)
+    octaves, growth = _triangle_wave(math.log2(transform.scale), transform.growth, t, BOUNCE_AT_OCTAVES)
     return replace(
         transform,
         translate_x=x,
         translate_y=y,
         drift_x=drift_x,
         drift_y=drift_y,
-        rotate=_turned(transform.rotate, transform.spin * t),
+        rotate=_rotate(transform.rotate, transform.spin * t),
         scale=2.0**octaves if transform.growth else transform.scale,
         growth=growth,
     )
 
 
-def _turned(degrees: float, by: float) -> float:
+def _rotate(degrees: float, by: float) -> float:
     return (degrees + by + 180) % 360 - 180 if by else degrees
 
 
-def _there_and_back(value: float, speed: float, t: float, bound: float) -> tuple[float, float]:
+def _triangle_wave(value: float, speed: float, t: float, bound: float) -> tuple[float, float]:
     """Position and speed of something that moves at even speed and turns round at plus and minus `bound`."""
     if not speed:
         return value, speed

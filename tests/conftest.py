@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-from renderer.openmp_env import waiting
+from renderer.openmp_env import openmp_env
 
-os.environ.update(waiting(os.environ))  # before torch is loaded
+os.environ.update(openmp_env(os.environ))  # before torch is loaded
 os.environ["BANDLIMIT_HOME"] = tempfile.mkdtemp(prefix="bandlimit-tests-")

@@ -18,11 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cli.flags import numbers
+from cli.flags import parse_int_list
 from networks import StyleGAN3
 from networks.sampling import to_uint8
 from session import Latent, Mixing, Scene, Session, Transform, Truncation, codec
-from session.bookmarks import SHIPPED
+from session.bookmarks import SHIPPED_FOLDER
 
 FONT = Path(__file__).resolve().parent.parent / "assets" / "fonts" / "Roboto-Regular.ttf"
 GAS, ROCKY, OCEAN, LAVA = range(4)
@@ -54,10 +54,10 @@ PRESETS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dest", type=Path, default=SHIPPED)
+    parser.add_argument("--dest", type=Path, default=SHIPPED_FOLDER)
     parser.add_argument("--sheet", type=Path, help="only paint what there is to choose from")
     parser.add_argument("--network", type=Path, help="of the sheet (default: the demo)")
-    parser.add_argument("--seeds", type=numbers, default=list(range(24)), help="of the sheet, e.g. 0-23")
+    parser.add_argument("--seeds", type=parse_int_list, default=list(range(24)), help="of the sheet, e.g. 0-23")
     options = parser.parse_args()
     if options.sheet:
         sheet(options.sheet, options.network, options.seeds)

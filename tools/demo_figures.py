@@ -27,7 +27,7 @@ from data.planets.render import CLASSES
 from metrics.equivariance import picture
 from networks import StyleGAN2, StyleGAN3
 from networks.sampling import to_uint8
-from renderer.in_process import InProcess
+from renderer.in_process import InProcessRenderer
 from renderer.messages import RenderFailure, RenderRequest, RenderResult
 from session import Latent, Mixing, Model, Scene, Truncation
 from session.bookmarks import bookmarks
@@ -109,7 +109,7 @@ def scene(seed: int, c: int, **other) -> Scene:
 
 def paint(network: str, scenes: Iterable[Scene]) -> list[Pixels | None]:
     """The scenes' pictures, by the engine that serves the window. Ends the program where one cannot be made."""
-    client, made = InProcess(), []
+    client, made = InProcessRenderer(), []
     try:
         for number, wanted in enumerate(scenes):
             client.submit(RenderRequest("figure", number, replace(wanted, model=Model(path=network))))
@@ -117,7 +117,7 @@ def paint(network: str, scenes: Iterable[Scene]) -> list[Pixels | None]:
                 answers = client.poll()
                 failed = next((answer for answer in answers if isinstance(answer, RenderFailure)), None)
                 if failed is not None:
-                    raise SystemExit(failed.problem)
+                    raise SystemExit(failed.message)
                 done = next((answer for answer in answers if isinstance(answer, RenderResult)), None)
                 if done is not None:
                     break

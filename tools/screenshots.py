@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gui.app import App
 from gui.backend.headless import Headless
 from gui.testing.driver import UiDriver
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from session import Capture, Inspect, Picture, Scene, Session
 from session.bookmarks import bookmarks
 from session.png import save_png
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--dest", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     start = bookmarks()[0].scene
-    client = OtherProcess()
+    client = SubprocessRenderer()
     try:
         shoot(client, start, options.dest / "window.png", opened_bookmarks)
         shoot(client, start, options.dest / "layers.png", opened_layer, height=1060)
@@ -65,7 +65,7 @@ def spectrum(scene: Scene) -> Scene:
 
 
 def shoot(
-    client: OtherProcess, scene: Scene, path: Path, arrange: Callable[[UiDriver], None], height: int = 800
+    client: SubprocessRenderer, scene: Scene, path: Path, arrange: Callable[[UiDriver], None], height: int = 800
 ) -> None:
     """The window on a scene, arranged, as a PNG."""
     with tempfile.TemporaryDirectory() as folder, Headless(1280, height) as screen:

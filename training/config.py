@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
-from session.fields import Choice, FieldError, Part, Range, suggest
+from session.fields import Choice, FieldError, Range, Record, suggest
 from training.presets import PRESETS, VAE_FADING, VAE_KL, Preset, preset
 
 AUGMENTATIONS = ("noaug", "ada", "fixed")
@@ -20,7 +20,7 @@ _MAY_BE_ZERO = ("label_dim", "freezed", "snap", "seed")  # whole numbers of whic
 
 
 @dataclass(frozen=True)
-class Options(Part):
+class Options(Record):
     """What may be given on the command line; empty follows from the preset."""
 
     data: Annotated[str, "Dataset: a folder or zip of pictures"]

@@ -24,7 +24,7 @@ class VideoError(RuntimeError):
 
 
 # Full-range RGB to the limited-range BT.709 that players expect, said in the stream; odd sizes gain one row or column.
-FILTER = (
+TO_BT709 = (
     "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=in_range=pc:out_range=tv:out_color_matrix=bt709,format=yuv420p,"
     "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 )
@@ -41,7 +41,7 @@ class VideoWriter:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
-        command += ["-vf", FILTER, "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)]
+        command += ["-vf", TO_BT709, "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf)]
         command += ["-movflags", "+faststart", str(self._part)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._errors)
 
@@ -54,7 +54,7 @@ class VideoWriter:
         try:
             self._process.stdin.write(np.ascontiguousarray(pixels[..., :3]).data)
         except BrokenPipeError as error:
-            raise VideoError(self._why()) from error
+            raise VideoError(self._error_message()) from error
         self.frames += 1
 
     def __enter__(self) -> VideoWriter:
@@ -77,11 +77,11 @@ class VideoWriter:
         self._process.communicate()  # closes the pipe, which ends the film
         if self._process.returncode or self.frames == 0:
             raise VideoError(
-                self._why() if self.frames else f"{self.path.name} would have no frames: nothing was written."
+                self._error_message() if self.frames else f"{self.path.name} would have no frames: nothing was written."
             )
         commit(self._part, self.path)
 
-    def _why(self) -> str:
+    def _error_message(self) -> str:
         self._process.wait()
         self._errors.seek(0)
         reason = self._errors.read().decode(errors="replace").strip().splitlines()

@@ -7,7 +7,7 @@ from imgui_bundle import imgui
 from gui.controls import ui
 from gui.panel import Panel, PanelContext
 from session import Scene
-from session.bookmarks import Kept, bookmarks, presets, with_bookmark, with_preset
+from session.bookmarks import NamedScene, bookmarks, presets, with_bookmark, with_preset
 
 THUMBNAIL = 6.5  # em: side of a thumbnail
 BOOKMARK = "Goes there: network, seed, and everything that was set. Undo comes back."
@@ -32,7 +32,7 @@ def draw(value: Scene, context: PanelContext) -> Scene:
     return value
 
 
-def _thumbnail(number: int, entry: Kept, current: Scene, context: PanelContext) -> bool:
+def _thumbnail(number: int, entry: NamedScene, current: Scene, context: PanelContext) -> bool:
     """Draw one bookmark with its name; return whether it was pressed."""
     scene = with_bookmark(current, entry.scene)
     view = context.request_view(f"bookmark {number}", scene) if context.result else None  # the canvas is rendered first

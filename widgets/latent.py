@@ -10,7 +10,7 @@ from imgui_bundle import imgui
 from gui.controls import ui
 from gui.panel import Panel, PanelContext
 from session import Latent
-from session.scene import ROW, SEEDS, corners, moved
+from session.scene import NUM_SEEDS, SEEDS_PER_ROW, bilinear_seeds, move_latent
 
 HEIGHT = 9.5  # em, of the map
 SPAN, CLOSEST, FARTHEST = 5.0, 1.5, 40.0  # seeds across the map
@@ -56,7 +56,7 @@ def _seed_map(value: Latent, enabled: bool) -> Latent:
     ui.tooltip(HELP if enabled else PROJECTED, KEYS if enabled else "")
     step, remainder = _mouse_step(value, box, cell, offset, remainder)
     if step != (0.0, 0.0):
-        value = moved(value, *step)
+        value = move_latent(value, *step)
         value = replace(value, x=round(value.x, 5) + 0.0, y=round(value.y, 5) + 0.0)
     if imgui.is_item_active():
         max_offset = (0.45 * span, 0.45 * height / cell)  # the disc stays on the map
@@ -103,13 +103,13 @@ def _draw_map(value: Latent, box: tuple[float, float, float, float], cell: float
     x0, y0 = (box[0] + box[2]) / 2 + (offset[0] - value.x) * cell, (box[1] + box[3]) / 2 + (offset[1] - value.y) * cell
     columns = range(int((box[0] - x0) // cell), int((box[2] - x0) // cell) + 2)
     lines = range(int((box[1] - y0) // cell), int((box[3] - y0) // cell) + 2)
-    weights = dict(corners(value.seed, value.x, value.y))
+    weights = dict(bilinear_seeds(value.seed, value.x, value.y))
     every = max(1, math.ceil(ui.em(3.2) / cell))
     max_offset = every * cell - ui.em(0.6)
     radius = ui.em(1) * min(0.16, 0.06 + 0.0025 * cell)
     for row in lines:
         for column in columns:
-            seed, x, y = (value.seed + column + ROW * row) % SEEDS, x0 + column * cell, y0 + row * cell
+            seed, x, y = (value.seed + column + SEEDS_PER_ROW * row) % NUM_SEEDS, x0 + column * cell, y0 + row * cell
             weight = weights.get(seed, 0.0) if enabled else 0.0
             draw.add_circle_filled((x, y), radius * (1 + 0.8 * weight), ui.color("text" if weight else "faint"))
             if column % every == 0 and cell > ui.em(1.6) and y + ui.em(1.3) < box[3]:  # not cut off by the edge

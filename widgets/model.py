@@ -63,7 +63,7 @@ def _status(context: PanelContext) -> None:
     """Draw loading progress, the problem, or a summary of the network."""
     if context.progress is not None:
         part = context.progress.fraction
-        words = context.progress.what if part is None else f"{context.progress.what}  {part:.0%}"
+        words = context.progress.message if part is None else f"{context.progress.message}  {part:.0%}"
         available = imgui.get_content_region_avail().x
         imgui.progress_bar(-imgui.get_time() if part is None else part, (-1, imgui.get_text_line_height()), "")
         low, style = imgui.get_item_rect_min(), imgui.get_style()

@@ -11,7 +11,7 @@ from imgui_bundle import imgui
 from gui.controls import ui
 from gui.panel import Panel, PanelContext, PerformanceStats
 from session import Scene
-from session.fields import Part, Range
+from session.fields import Range, Record
 
 STAGES = ("model", "mapping", "synthesis", "picture", "upload")  # in order of execution; the index is the color
 PLOT_LENGTH = 120  # images
@@ -22,7 +22,7 @@ PREFERENCES = ("frame_limit", "vsync", "preview")
 
 
 @dataclass(frozen=True)
-class RedrawSettings(Part):
+class RedrawSettings(Record):
     """The preferences that this panel edits."""
 
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
@@ -77,7 +77,7 @@ def _facts(context: PanelContext) -> None:
     ui.key_value("Latency", f"{stats.latency:.0f} ms from hand to picture" if stats.latency else "")
     total = result.timing.get("total") if result else None
     ui.key_value("Last picture", f"{total:.1f} ms" if total is not None else "")
-    ui.key_value("First stage", (result.reused or "nothing: all was kept") if result else "")
+    ui.key_value("First stage", (result.resumed_at or "nothing: all was kept") if result else "")
     ui.key_value("Device", f"{model.device_name} · {model.precision}" if model else "")
     ui.key_value("Kernels", model.kernels if model else "", model.kernels if model else "")
     ui.key_value("Pictures come", stats.transport, stats.transport)

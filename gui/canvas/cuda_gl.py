@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from renderer.messages import GpuPlace
+from renderer.messages import GpuFrameHandle
 from renderer.transport.cuda_driver import Driver, GpuError
 
 GL_TEXTURE_2D = 0x0DE1
@@ -31,7 +31,7 @@ class CudaGlDevice:
         self._handles: dict[int, list[Any]] = {}  # by block: memory, ready event, done event
         self._textures: list[CudaTexture] = []
         try:
-            with driver.current():
+            with driver.make_current():
                 count, devices = driver("cuGLGetDevices", MAX_DEVICES, driver.api.CUGLDeviceList.CU_GL_DEVICE_LIST_ALL)
                 if int(driver.device) not in [int(device) for device in devices[: int(count)]]:
                     raise GpuError(f"OpenGL draws with {name}, and another GPU ({driver.bus}) computes")
@@ -43,7 +43,7 @@ class CudaGlDevice:
     def register(self, texture: int) -> CudaTexture:
         """Register an RGBA8 texture whose memory is allocated for good."""
         flag = int(self._driver.api.CUgraphicsRegisterFlags.CU_GRAPHICS_REGISTER_FLAGS_WRITE_DISCARD)
-        with self._driver.current():
+        with self._driver.make_current():
             resource = self._driver("cuGraphicsGLRegisterImage", texture, GL_TEXTURE_2D, flag)
         if not int(resource):  # cuda-bindings 12.9.3 reports success in this case
             raise GpuError("The texture could not be registered with CUDA; install another version of cuda-bindings")
@@ -51,9 +51,9 @@ class CudaGlDevice:
         self._textures.append(CudaTexture(self._driver, resource))
         return self._textures[-1]
 
-    def copy(self, place: GpuPlace, target: CudaTexture) -> None:
+    def copy(self, place: GpuFrameHandle, target: CudaTexture) -> None:
         driver, stream = self._driver, self._stream
-        with driver.current():
+        with driver.make_current():
             memory, ready, done = self._handles.get(place.block) or self._open(place)
             driver("cuStreamWaitEvent", stream, ready, 0)
             driver("cuGraphicsMapResources", 1, target.resource, stream)
@@ -66,7 +66,7 @@ class CudaGlDevice:
 
     def forget(self) -> None:
         opened, self._handles = self._handles, {}
-        with contextlib.suppress(GpuError), self._driver.current():
+        with contextlib.suppress(GpuError), self._driver.make_current():
             with contextlib.suppress(GpuError):
                 self._driver(
                     "cuStreamSynchronize", self._stream
@@ -83,17 +83,17 @@ class CudaGlDevice:
         for texture in self._textures:  # while the OpenGL context still exists
             texture.release()
         with contextlib.suppress(GpuError):
-            with self._driver.current():
+            with self._driver.make_current():
                 self._driver("cuStreamDestroy", self._stream)
             self._driver.close()
 
-    def _open(self, place: GpuPlace) -> list[Any]:
+    def _open(self, place: GpuFrameHandle) -> list[Any]:
         handles = self._handles.setdefault(
             place.block, []
         )  # appended one by one, so that all are closed even if a later one fails
-        handles.append(self._driver.open_memory(place.memory))
-        handles.append(self._driver.open_event(place.ready))
-        handles.append(self._driver.open_event(place.done))
+        handles.append(self._driver.open_memory(place.memory_handle))
+        handles.append(self._driver.open_event(place.ready_event))
+        handles.append(self._driver.open_event(place.done_event))
         return handles
 
 
@@ -106,7 +106,7 @@ class CudaTexture:
     def release(self) -> None:
         resource, self.resource = self.resource, None
         if resource is not None:
-            with contextlib.suppress(GpuError), self._driver.current():
+            with contextlib.suppress(GpuError), self._driver.make_current():
                 self._driver("cuGraphicsUnregisterResource", resource)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from session import Scene, Transform
 from session.fields import clamp, describe
-from session.scene import moved
+from session.scene import move_latent
 
 Point = tuple[float, float]
 Drag = Callable[[Scene, Point, Point, Point, float], Scene]
@@ -20,7 +20,7 @@ def latent(scene: Scene, before: Point, after: Point, center: Point, width: floa
     """Move the latent on the seed plane by the mouse's motion; `width` is one image width in points."""
     scale = SEEDS_PER_WIDTH / width
     dx, dy = (after[0] - before[0]) * scale, (after[1] - before[1]) * scale
-    return replace(scene, latent=moved(scene.latent, dx, dy))
+    return replace(scene, latent=move_latent(scene.latent, dx, dy))
 
 
 def move(scene: Scene, before: Point, after: Point, center: Point, width: float) -> Scene:

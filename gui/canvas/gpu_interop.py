@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gui.canvas.texture import InteropDevice, StreamTexture
-from renderer.messages import GpuOffer, GpuPlace
-from renderer.transport.frames import pattern
+from renderer.messages import GpuFrameHandle, GpuOffer
+from renderer.transport.frames import test_pattern
 
 
 def open_device(bus: str) -> InteropDevice:
@@ -44,10 +44,10 @@ class GpuInterop:
         if offer is None or offer is self._tried_offer:
             return None
         self._tried_offer = offer
-        place = offer.place
+        place = offer.test_frame
         if place is None:  # the renderer cannot share
             self.close()
-            self._reason = offer.why
+            self._reason = offer.reason
             return None
         if self.device is not None and place.bus != self._bus:
             return place.bus, False  # a second GPU computes; the window draws with the first
@@ -78,13 +78,13 @@ class GpuInterop:
         return self._bus
 
 
-def _run_test(place: GpuPlace, device: InteropDevice) -> None:
+def _run_test(place: GpuFrameHandle, device: InteropDevice) -> None:
     """Copy the test image into a texture and compare. Raises what the device raises, and ValueError."""
     texture = StreamTexture()
     try:
         for _ in range(2):  # StreamTexture alternates between two textures
             texture.copy_from_gpu(place, device)
-            if not np.array_equal(texture.read(), pattern(place.height, place.width)):
+            if not np.array_equal(texture.read(), test_pattern(place.height, place.width)):
                 raise ValueError("a test picture came out of the texture wrong")
     finally:
         texture.close()

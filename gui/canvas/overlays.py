@@ -89,7 +89,7 @@ def _progress(box: Box, progress: RenderProgress, cancel: Callable[[], None] | N
     flags = imgui.ChildFlags_.always_use_window_padding | imgui.ChildFlags_.auto_resize_y
     imgui.begin_child("progress", (width, 0), flags, imgui.WindowFlags_.no_scrollbar)
     imgui.align_text_to_frame_padding()
-    imgui.text_colored(theme.color_vec("text"), ui.elide_middle(progress.what, width - ui.em(7)))
+    imgui.text_colored(theme.color_vec("text"), ui.elide_middle(progress.message, width - ui.em(7)))
     if cancel is not None:
         imgui.same_line(width - ui.em(4.8))
         if imgui.button("Cancel", (ui.em(4), 0)):

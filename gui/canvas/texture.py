@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gui.backend.gl_context import is_software_renderer
-from renderer.messages import GpuPlace
+from renderer.messages import GpuFrameHandle
 
 
 class RegisteredTexture(Protocol):
@@ -23,7 +23,7 @@ class InteropDevice(Protocol):
 
     def register(self, texture: int) -> RegisteredTexture: ...
 
-    def copy(self, place: GpuPlace, target: Any) -> None:
+    def copy(self, place: GpuFrameHandle, target: Any) -> None:
         """Queue a copy into a registered texture.
 
         The copy waits for the image; OpenGL's next command and the renderer's next image wait for the copy.
@@ -90,7 +90,7 @@ class StreamTexture:
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         texture.mipmaps_stale = True
 
-    def copy_from_gpu(self, place: GpuPlace, device: InteropDevice) -> None:
+    def copy_from_gpu(self, place: GpuFrameHandle, device: InteropDevice) -> None:
         """Show an image that lies in GPU memory. If the device raises, the image before stays."""
         texture = self._textures[1 - self._shown]
         if texture.device is not device or (place.width, place.height) != (texture.width, texture.height):

@@ -16,8 +16,8 @@ from gui.canvas.texture import StreamTexture
 from gui.panel import PerformanceStats, SecondaryView
 from renderer.messages import (
     Answer,
+    GpuFrameHandle,
     GpuOffer,
-    GpuPlace,
     ModelInfo,
     RendererLost,
     RenderFailure,
@@ -39,12 +39,12 @@ class Client(Protocol):
 
     @property
     def offer(self) -> GpuOffer | None: ...
-    def submit(self, request: RenderRequest, *, first: bool = False) -> None: ...
+    def submit(self, request: RenderRequest, *, active: bool = False) -> None: ...
     def poll(self) -> list[Answer]: ...
     def reload(self, path: str) -> None: ...
-    def forget(self, view: str) -> None: ...
-    def share(self, bus: str, wanted: bool) -> None: ...
-    def again(self) -> None: ...
+    def remove_view(self, view: str) -> None: ...
+    def set_gpu_sharing(self, bus: str, wanted: bool) -> None: ...
+    def resend_all(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -65,7 +65,7 @@ class ViewState:
     def pixels(self) -> np.ndarray:
         """The image, uint8 [H, W, 4]; there must be one. Needs the OpenGL context."""
         assert self.result is not None and self.texture is not None
-        return self.result.frame.copy() if self.result.place is None else self.texture.read()
+        return self.result.frame.copy() if self.result.gpu_frame is None else self.texture.read()
 
     def close(self) -> None:
         if self.texture is not None:
@@ -136,7 +136,7 @@ class ViewManager:
     def transport(self) -> str:
         """How the image on the canvas got here, in words."""
         result = self.canvas.result
-        if self.interop.device is not None and result is not None and result.place is None:
+        if self.interop.device is not None and result is not None and result.gpu_frame is None:
             return "through main memory"  # computed on another device than the shared GPU
         return self.interop.transport
 
@@ -188,7 +188,7 @@ class ViewManager:
         """Free the views that this frame did not request."""
         for name in [name for name, view in self._secondary.items() if not view.requested_in_frame]:
             self._secondary.pop(name).close()
-            self._client.forget(name)
+            self._client.remove_view(name)
         for view in self._secondary.values():
             view.requested_in_frame = False
 
@@ -199,7 +199,7 @@ class ViewManager:
         if any(isinstance(answer, RendererLost) for answer in answers):
             self.interop.forget()  # before the next renderer's offer is tested
         if (decision := self.interop.try_offer(self._client.offer)) is not None:
-            self._client.share(*decision)
+            self._client.set_gpu_sharing(*decision)
         for answer in answers:
             if isinstance(answer, RendererLost):
                 self._on_problem(answer)  # the client resubmits the unanswered requests to the next renderer
@@ -222,7 +222,7 @@ class ViewManager:
         for view in (self.canvas, *self._secondary.values()):
             view.close()
         if (bus := self.interop.close()) is not None:
-            self._client.share(bus, False)
+            self._client.set_gpu_sharing(bus, False)
         self.canvas, self._secondary = ViewState(), {}
 
     def _request(self, name: str, view: ViewState, scene: Scene, moving: bool = False) -> None:
@@ -231,20 +231,20 @@ class ViewManager:
         view.request, view.requested_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
         if view.waiting_since is None:
             view.waiting_since = view.requested_at
-        self._client.submit(view.request, first=view is self.canvas)
+        self._client.submit(view.request, active=view is self.canvas)
 
     def _accept(self, view: ViewState, result: RenderResult) -> None:
         if view.result is not None and result.id < view.result.id:
             return
         began = time.perf_counter()
         view.texture = view.texture or StreamTexture()
-        if result.place is None:
+        if result.gpu_frame is None:
             view.texture.upload(result.frame)
-        elif not self._copy_from_gpu(view.texture, result.place):
+        elif not self._copy_from_gpu(view.texture, result.gpu_frame):
             return
         done = time.perf_counter()
         view.result, view.problem = result, None
-        view.is_opaque = result.place is None and bool(result.frame[..., 3].min() == 255)
+        view.is_opaque = result.gpu_frame is None and bool(result.frame[..., 3].min() == 255)
         self._mark_answered(view, result.id, done)
         if view is self.canvas:
             self.model = result.model
@@ -253,7 +253,7 @@ class ViewManager:
             latency = 1e3 * (done - view.requested_at) if newest else self.meter.latency
             self.meter.record({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
 
-    def _copy_from_gpu(self, texture: StreamTexture, place: GpuPlace) -> bool:
+    def _copy_from_gpu(self, texture: StreamTexture, place: GpuFrameHandle) -> bool:
         """Return whether the copy worked; if not, images come through main memory from now on, this one too."""
         device = self.interop.device
         try:
@@ -261,9 +261,9 @@ class ViewManager:
                 texture.copy_from_gpu(place, device)
                 return True
         except Exception as error:  # noqa: BLE001 - after any error images go through main memory
-            self._client.share(place.bus, False)
+            self._client.set_gpu_sharing(place.bus, False)
             self.interop.fail(error)
-        self._client.again()
+        self._client.resend_all()
         return False
 
     def _fail(self, view: ViewState, failure: RenderFailure) -> None:

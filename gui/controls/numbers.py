@@ -12,9 +12,9 @@ from imgui_bundle import imgui
 
 from gui.controls.property_row import edit, edit_many, em
 from gui.style import theme
-from session.fields import Field, Part, describe
+from session.fields import Field, Record, describe
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Record)
 _DRAG_FLAGS = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.no_speed_tweaks
 
 
@@ -119,8 +119,8 @@ def _bounds(field: Field) -> tuple[float, float]:
 
 def _step(field: Field) -> float:
     """One step: the field's own fine step, or about 1/200 of its range; on a log scale, from the lower bound."""
-    if field.range and field.range.fine:
-        return field.range.fine
+    if field.range and field.range.step:
+        return field.range.step
     low, high = _bounds(field)
     size = low if field.range and field.range.log else (high - low) / 200
     return 10.0 ** math.floor(math.log10(size))

@@ -14,9 +14,9 @@ from imgui_bundle import imgui
 
 from gui.controls import item_rects
 from gui.style import theme
-from session.fields import Field, Part, clamp, describe
+from session.fields import Field, Record, clamp, describe
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Record)
 LABEL_WIDTH = 6.0  # em
 DOT_WIDTH = 1.0  # em; the column of the dot
 

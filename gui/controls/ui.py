@@ -22,7 +22,7 @@ from gui.controls.plots import figure, nice_limit, plot_band, plot_image, plot_l
 from gui.controls.property_row import disclosure_triangle, edit, em, indent, label, label_of, tooltip
 from gui.style.theme import color
 from gui.style.theme import color_vec as color_vec
-from session.fields import Field, Part, describe
+from session.fields import Field, Record, describe
 
 __all__ = [
     "ITEM_RECTS",
@@ -67,7 +67,7 @@ __all__ = [
     "warning",
 ]
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=Record)
 
 
 def checkbox(part: P, name: str, *, text: str = "", **row: Any) -> P:
@@ -149,7 +149,7 @@ def field_row(part: P, name: str, **row: Any) -> P:
     Raises ValueError for a field that no single row can edit: a tuple, a group of fields, a number without bounds.
     """
     field = describe(type(part))[name]
-    if field.many or issubclass(field.kind, Part) or (field.kind in (int, float) and field.range is None):
+    if field.is_tuple or issubclass(field.kind, Record) or (field.kind in (int, float) and field.range is None):
         raise ValueError(f"No row can edit {type(part).__name__}.{name}: draw it in the panel.")
     if field.choice:
         return combo(part, name, **row)

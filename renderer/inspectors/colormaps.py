@@ -28,21 +28,21 @@ _ANCHORS = {
         "efd748 f8df3c fee838"
     ),
 }
-STEPS = 1024  # finer than a byte, so that no two neighbours of a smooth plane jump
+TABLE_SIZE = 1024  # finer than a byte, so that no two neighbours of a smooth plane jump
 
 
 @cache
-def table(name: str) -> Tensor:
+def color_table(name: str) -> Tensor:
     """The scale from low to high, uint8 [3, STEPS]. Raises KeyError for an unknown name."""
-    anchors = torch.tensor([list(bytes.fromhex(colour)) for colour in _ANCHORS[name].split()], dtype=torch.float32)
-    place = torch.linspace(0, len(anchors) - 1, STEPS)
-    below = place.floor().clamp(max=len(anchors) - 2).long()
-    part = (place - below).unsqueeze(1)
-    return anchors[below].lerp(anchors[below + 1], part).round().to(torch.uint8).T.contiguous()
+    anchors = torch.tensor([list(bytes.fromhex(color)) for color in _ANCHORS[name].split()], dtype=torch.float32)
+    position = torch.linspace(0, len(anchors) - 1, TABLE_SIZE)
+    below = position.floor().clamp(max=len(anchors) - 2).long()
+    fraction = (position - below).unsqueeze(1)
+    return anchors[below].lerp(anchors[below + 1], fraction).round().to(torch.uint8).T.contiguous()
 
 
-def paint(values: Tensor, name: str) -> Tensor:
+def apply_colormap(values: Tensor, name: str) -> Tensor:
     """Values [H, W], where 0 is the scale's low end and 1 its high one, as uint8 [3, H, W]."""
-    scale = table(name).to(values.device)
-    index = (values * (STEPS - 1)).round().clamp(0, STEPS - 1).nan_to_num(0).long()
+    scale = color_table(name).to(values.device)
+    index = (values * (TABLE_SIZE - 1)).round().clamp(0, TABLE_SIZE - 1).nan_to_num(0).long()
     return scale[:, index]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from networks.checkpoints.download import fetch
 
-PAUSE = 0.05  # seconds between two looks at a download
-PARTING = 0.2  # seconds that downloads have to put away what they hold
+POLL_SECONDS = 0.05  # seconds between two looks at a download
+SHUTDOWN_SECONDS = 0.2  # seconds that downloads have to put away what they hold
 
 
 class Downloads:
@@ -27,10 +27,10 @@ class Downloads:
         if download is None:
             download = self._running[url] = _Download(url)
             download.thread.start()
-        download.thread.join(PAUSE)
+        download.thread.join(POLL_SECONDS)
         while download.thread.is_alive():
             tell(download.fraction)
-            download.thread.join(PAUSE)
+            download.thread.join(POLL_SECONDS)
         del self._running[url]
         if download.error is not None:
             raise download.error
@@ -42,7 +42,7 @@ class Downloads:
         for download in self._running.values():
             download.stop = True
         for download in self._running.values():
-            download.thread.join(PARTING)
+            download.thread.join(SHUTDOWN_SECONDS)
 
 
 class _Stopped(Exception):

@@ -8,19 +8,19 @@ import ops
 from networks.architectures.layerwise import Step
 from networks.architectures.stylegan3 import SynthesisNetwork as AliasFree
 from renderer.messages import LayerInfo, ModelInfo
-from renderer.models.model_cache import Loaded, short_name
+from renderer.models.model_cache import LoadedModel, short_name
 from session import Model
 
 
-def model_info(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
+def get_model_info(loaded: LoadedModel, model: Model, force_fp32: bool) -> ModelInfo:
     """The facts, as this scene's model names it; the same object as long as they are the same."""
     key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.status)
     if key not in loaded.infos:
-        loaded.infos[key] = _describe(loaded, model, force_fp32)
+        loaded.infos[key] = _build(loaded, model, force_fp32)
     return loaded.infos[key]
 
 
-def _describe(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
+def _build(loaded: LoadedModel, model: Model, force_fp32: bool) -> ModelInfo:
     network, file = loaded.network, loaded.file
     layers = tuple(_layer(loaded, step, force_fp32) for step in loaded.steps)
     return ModelInfo(
@@ -45,13 +45,13 @@ def _describe(loaded: Loaded, model: Model, force_fp32: bool) -> ModelInfo:
         precision="mixed" if any(layer.dtype == "float16" for layer in layers) else "float32",
         kernels=", ".join(filter(None, (ops.describe(loaded.device), loaded.graphs.status))),
         channel_order=loaded.channel_order(model),
-        weights=loaded.choices,
+        weights=loaded.available_weights,
         note=" ".join(_notes(loaded, model)),
         classes=file.classes,
     )
 
 
-def _layer(loaded: Loaded, step: Step, force_fp32: bool) -> LayerInfo:
+def _layer(loaded: LoadedModel, step: Step, force_fp32: bool) -> LayerInfo:
     half = step.dtype == torch.float16 and loaded.device.type == "cuda" and not force_fp32
     stopband = None
     if isinstance(loaded.network.synthesis, AliasFree) and step.index > 0:
@@ -70,7 +70,7 @@ def _layer(loaded: Loaded, step: Step, force_fp32: bool) -> LayerInfo:
     )
 
 
-def _row_name(loaded: Loaded, row: int) -> str:
+def _row_name(loaded: LoadedModel, row: int) -> str:
     """The layers that read a row of w, with the size of what they make: "L3 52²", "b8.conv0 + b4.torgb 8²"."""
     readers = sorted((step for step in loaded.steps if row in step.w_indices), key=lambda step: step.is_torgb)
     if not readers:
@@ -88,7 +88,7 @@ def _device_name(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def _notes(loaded: Loaded, model: Model) -> list[str]:
+def _notes(loaded: LoadedModel, model: Model) -> list[str]:
     """Sentences worth knowing."""
     notes = []
     average = dict(loaded.network.mapping.named_buffers()).get("w_avg")
@@ -104,6 +104,6 @@ def _notes(loaded: Loaded, model: Model) -> list[str]:
             "The file is not the one that this scene was made with, so the picture may differ: its SHA-256 is "
             f"{loaded.file.digest[:12]}, not {model.digest[:12]}."
         )
-    if model.weights not in loaded.choices:
+    if model.weights not in loaded.available_weights:
         notes.append(f"The file holds no {model.weights}, so {loaded.weights} is shown.")
     return [*notes, *loaded.file.notes]

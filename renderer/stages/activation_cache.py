@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 from networks.architectures.layerwise import SynthesisState
-from renderer.models.model_cache import Loaded
+from renderer.models.model_cache import LoadedModel
 from session.scene import Matrix
 
-LARGEST = 2 << 30  # bytes kept at most on a CPU; four times as much on a GPU
-SHARE = 4  # and at most one part in so many of what is free
+MAX_CACHE_BYTES = 2 << 30  # bytes kept at most on a CPU; four times as much on a GPU
+FREE_MEMORY_DIVISOR = 4  # and at most one part in so many of what is free
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class LayerInputs:
     """All that decides what comes out of the layers."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     rows: Tensor  # w of each layer, [num_ws, w_dim] on the CPU
     noise: tuple[str, int] | None  # mode and seed; None where the network has no noise
     transform: Matrix | None  # at the network's input; None: untouched
     force_fp32: bool
     kernels: str  # what computes; results agree bit for bit under one name
 
-    def unchanged(self, other: Inputs) -> int:
+    def first_changed_layer(self, other: LayerInputs) -> int:
         """How many of the first layers give the same with the other inputs."""
         if self.loaded is not other.loaded or self.force_fp32 != other.force_fp32 or self.transform != other.transform:
             return 0
@@ -41,24 +41,24 @@ class Inputs:
 
 
 @dataclass
-class Run:
+class CachedRun:
     """One pass through the layers, as far as it went: what came out of some of them, by how many were done."""
 
-    inputs: Inputs
-    kept: dict[int, SynthesisState] = field(default_factory=dict)
+    inputs: LayerInputs
+    states: dict[int, SynthesisState] = field(default_factory=dict)
 
-    def deepest(self, inputs: Inputs, stop: int) -> int:
+    def resume_point(self, inputs: LayerInputs, stop: int) -> int:
         """How many layers need not be run for these inputs; 0 where all must."""
-        limit = min(self.inputs.unchanged(inputs), stop)
-        return max((done for done in self.kept if done <= limit), default=0)
+        limit = min(self.inputs.first_changed_layer(inputs), stop)
+        return max((done for done in self.states if done <= limit), default=0)
 
-    def continued(self, inputs: Inputs) -> Run:
+    def with_inputs(self, inputs: LayerInputs) -> CachedRun:
         """A run with these inputs that begins with what is still valid of this one."""
-        limit = self.inputs.unchanged(inputs)
-        return Run(inputs, {done: state for done, state in self.kept.items() if done <= limit})
+        limit = self.inputs.first_changed_layer(inputs)
+        return CachedRun(inputs, {done: state for done, state in self.states.items() if done <= limit})
 
 
-def bytes_of(states: Iterable[SynthesisState]) -> int:
+def total_bytes(states: Iterable[SynthesisState]) -> int:
     """Memory of states together; what several of them share counts once."""
     sizes: dict[int, int] = {}
     for state in states:
@@ -69,7 +69,7 @@ def bytes_of(states: Iterable[SynthesisState]) -> int:
     return sum(sizes.values())
 
 
-def most_useful(costs: Sequence[float], sizes: Sequence[int], budget: int) -> frozenset[int]:
+def choose_cached_layers(costs: Sequence[float], sizes: Sequence[int], budget: int) -> frozenset[int]:
     """After which layers to keep what came out, within a budget of bytes.
 
     costs[i] is the time of layer i, sizes[i] the bytes of what comes out of it. Every layer is taken to be equally
@@ -94,7 +94,7 @@ def most_useful(costs: Sequence[float], sizes: Sequence[int], budget: int) -> fr
         chosen.add(best)
 
 
-def budget(device: torch.device, free: int | None) -> int:
+def cache_budget(device: torch.device, free: int | None) -> int:
     """Bytes for boundaries on a device that has this much free."""
-    largest = LARGEST * (4 if device.type == "cuda" else 1)
-    return largest if free is None else min(largest, free // SHARE)
+    largest = MAX_CACHE_BYTES * (4 if device.type == "cuda" else 1)
+    return largest if free is None else min(largest, free // FREE_MEMORY_DIVISOR)

@@ -11,27 +11,27 @@ from torch import Tensor
 
 from networks.architectures.activations import feature_map
 from networks.architectures.layerwise import Step, SynthesisState
-from renderer.errors import Problem
-from renderer.inspectors import Look
+from renderer.errors import RenderError
+from renderer.inspectors import ChannelSelection
 from renderer.messages import MapStats
-from renderer.models.model_cache import Loaded
+from renderer.models.model_cache import LoadedModel
 from session import Capture, Model
 from session.fields import suggest
 
-BINS = 64
-COUNTED = 1 << 22  # values that go into a histogram; of larger maps, evenly spread ones
+HISTOGRAM_BINS = 64
+MAX_HISTOGRAM_VALUES = 1 << 22  # values that go into a histogram; of larger maps, evenly spread ones
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class FeatureMap:
     """What is looked at: [C, H, W] float32, where it has pixels (None: everywhere), and the image widths it spans."""
 
     values: Tensor
-    covered: Tensor | None
+    coverage: Tensor | None
     width: float
 
 
-def captured_step(capture: Capture, loaded: Loaded) -> Step | None:
+def find_step(capture: Capture, loaded: LoadedModel) -> Step | None:
     """The layer that is looked at; None for the finished picture. Raises Problem where there is no such layer."""
     if not capture.layer:
         return None
@@ -39,57 +39,57 @@ def captured_step(capture: Capture, loaded: Loaded) -> Step | None:
         if step.name == capture.layer:
             return step
     names = tuple(step.name for step in loaded.steps)
-    raise Problem(f"This network has no layer {capture.layer!r:.60}: {suggest(capture.layer, names)}")
+    raise RenderError(f"This network has no layer {capture.layer!r:.60}: {suggest(capture.layer, names)}")
 
 
-def map_of(step: Step | None, state: SynthesisState, loaded: Loaded, model: Model) -> Map:
+def extract_map(step: Step | None, state: SynthesisState, loaded: LoadedModel, model: Model) -> FeatureMap:
     """The map in a state: of a layer, or the finished picture with its channels as red, green, blue."""
     if step is not None:
         values = feature_map(step, state)[0].to(torch.float32)
-        return Map(values, None, step.size / step.resolution)
+        return FeatureMap(values, None, step.size / step.resolution)
     picture = loaded.network.synthesis.to_image(state)[0]
     if loaded.channel_order(model) == "bgr":
         picture = picture.flip(0)
-    return Map(picture, None, 1.0)
+    return FeatureMap(picture, None, 1.0)
 
 
-def look_at(capture: Capture, shown: Map) -> Look:
+def select_channels(capture: Capture, shown: FeatureMap) -> ChannelSelection:
     """The channels to show: three as colours where there are three, else one; a channel beyond the last is the last."""
     channels = shown.values.shape[0]
     count = 3 if capture.rgb and channels >= 3 else 1
-    return Look(shown.values, min(capture.channel, channels - count), count, shown.covered, shown.width)
+    return ChannelSelection(shown.values, min(capture.channel, channels - count), count, shown.coverage, shown.width)
 
 
 @dataclass(frozen=True)
-class WholeStats:
+class FullMapStats:
     """Of all channels of a map."""
 
     mean: float
     std: float
-    largest: float
+    max_abs: float
     readings: Mapping[str, np.ndarray]
 
 
-def whole_stats(shown: Map) -> WholeStats:
+def map_stats(shown: FeatureMap) -> FullMapStats:
     """Statistics of a map, and its `histogram`: counts in BINS bins of equal width over `histogram_range`."""
     mean, std, largest = _stats(shown.values)
-    every = max(1, shown.values.numel() // COUNTED)
+    every = max(1, shown.values.numel() // MAX_HISTOGRAM_VALUES)
     values = shown.values.reshape(-1)[::every]
     low, high = (float(bound) for bound in values.aminmax())
     if not (np.isfinite(low) and np.isfinite(high)):
-        return WholeStats(mean, std, largest, {})
-    counts = values.histc(BINS, low, high) if high > low else torch.zeros(BINS)
+        return FullMapStats(mean, std, largest, {})
+    counts = values.histc(HISTOGRAM_BINS, low, high) if high > low else torch.zeros(HISTOGRAM_BINS)
     readings = {
         "histogram": counts.cpu().numpy().astype(np.float32),
         "histogram_range": np.array([low, high], np.float32),
     }
-    return WholeStats(mean, std, largest, readings)
+    return FullMapStats(mean, std, largest, readings)
 
 
-def stats_of(whole: WholeStats, look: Look) -> MapStats:
+def selection_stats(whole: FullMapStats, look: ChannelSelection) -> MapStats:
     """The whole map's statistics with those of the channels shown."""
-    everything = (whole.mean, whole.std, whole.largest)
-    return MapStats(*everything, *(everything if look.count == len(look.whole) else _stats(look.chosen)))
+    everything = (whole.mean, whole.std, whole.max_abs)
+    return MapStats(*everything, *(everything if look.count == len(look.feature_map) else _stats(look.channels)))
 
 
 def _stats(values: Tensor) -> tuple[float, float, float]:

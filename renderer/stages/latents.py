@@ -19,19 +19,19 @@ from torch import Tensor
 
 from networks.architectures.mapping import truncate
 from networks.sampling import blend_seeds, draw_latent, to_class_vectors
-from renderer.errors import Problem
+from renderer.errors import RenderError
 from session import Latent, Mixing, Scene, Truncation
-from session.scene import corners
+from session.scene import bilinear_seeds
 
-LARGEST_FILE = 1 << 28  # bytes of numbers; a thousand projected w have 40 MB
-REMEMBERED = 4096  # seeds whose w are kept, 2 KB each
+MAX_FILE_BYTES = 1 << 28  # bytes of numbers; a thousand projected w have 40 MB
+MAX_CACHED_SEEDS = 4096  # seeds whose w are kept, 2 KB each
 
 # What zipfile and numpy raise on damaged files.
-_DAMAGED = (ValueError, TypeError, IndexError, SyntaxError, EOFError, MemoryError, RuntimeError,
+_READ_ERRORS = (ValueError, TypeError, IndexError, SyntaxError, EOFError, MemoryError, RuntimeError,
             tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
-class LatentError(Problem):
+class LatentError(RenderError):
     """A latent that cannot be made: one sentence."""
 
 
@@ -40,12 +40,12 @@ class Styles:
     """What the synthesis network is given, and the class that made it (None without classes)."""
 
     ws: Tensor  # [1, num_ws, w_dim] on the network's device
-    values: Tensor  # the same on the CPU, to compare rows
+    ws_cpu: Tensor  # the same on the CPU, to compare rows
     shown_class: int | None
-    mapped: int  # how many seeds went through the mapping network, 0 where all were remembered
+    seeds_mapped: int  # how many seeds went through the mapping network, 0 where all were remembered
 
 
-class Latents:
+class LatentMapper:
     """The latents of one network; remembers what seeds map to, so that dragging maps only what is new."""
 
     def __init__(self, network: Any) -> None:
@@ -53,27 +53,27 @@ class Latents:
         self._network = network
         self._seeds: OrderedDict[tuple[int, int | None], Tensor] = OrderedDict()
         self._files: dict[tuple[str, int, int], np.ndarray] = {}
-        self._mapped = 0
+        self._seeds_mapped = 0
 
     def styles(self, scene: Scene) -> Styles:
         """The w of each layer: the blended seeds or the projected file, mixed, then truncated. Raises LatentError."""
-        self._mapped = 0
+        self._seeds_mapped = 0
         latent, mixing = scene.latent, scene.mixing
         if latent.projected:
-            ws, shown = self._projected(latent), None
+            ws, shown = self._load_projected(latent), None
         else:
-            ws, shown = self._plane(latent.seed, latent.x, latent.y, latent.class_index)
-        ws = self._mixed(ws, mixing)
-        ws = self._truncated(ws, scene.truncation)
-        return Styles(ws, ws.cpu(), shown, self._mapped)
+            ws, shown = self._blend_seeds(latent.seed, latent.x, latent.y, latent.class_index)
+        ws = self._mix(ws, mixing)
+        ws = self._truncate(ws, scene.truncation)
+        return Styles(ws, ws.cpu(), shown, self._seeds_mapped)
 
-    def _plane(self, seed: int, x: float, y: float, class_index: int | None) -> tuple[Tensor, int | None]:
+    def _blend_seeds(self, seed: int, x: float, y: float, class_index: int | None) -> tuple[Tensor, int | None]:
         """ws [1, num_ws, w_dim] at a place of the plane, and the class of the corner that counts most."""
         mapping = self._network.mapping
-        near = corners(seed, x, y)
+        near = bilinear_seeds(seed, x, y)
         total: Tensor | None = None
         for corner, weight in near:
-            w = self._mapped_seed(corner, class_index)
+            w = self._map_seed(corner, class_index)
             part = w if weight == 1 else w * weight
             total = part if total is None else total + part
         assert total is not None
@@ -84,7 +84,7 @@ class Latents:
             return ws, class_index
         return ws, draw_latent(max(near, key=lambda pair: pair[1])[0], mapping.z_dim, mapping.c_dim)[1]
 
-    def _mapped_seed(self, seed: int, class_index: int | None) -> Tensor:
+    def _map_seed(self, seed: int, class_index: int | None) -> Tensor:
         """w [1, w_dim] of one seed with its own class or the given one."""
         mapping = self._network.mapping
         key = (seed, class_index if mapping.c_dim else None)
@@ -100,22 +100,22 @@ class Latents:
                 )
             vector = to_class_vectors(class_index, mapping.c_dim, 1)
         w = blend_seeds(mapping, [(seed, 1.0)], vector)[:, 0].clone()
-        self._mapped += 1
+        self._seeds_mapped += 1
         self._seeds[key] = w
-        if len(self._seeds) > REMEMBERED:
+        if len(self._seeds) > MAX_CACHED_SEEDS:
             self._seeds.popitem(last=False)
         return w
 
-    def _mixed(self, ws: Tensor, mixing: Mixing) -> Tensor:
+    def _mix(self, ws: Tensor, mixing: Mixing) -> Tensor:
         rows = [row for row in sorted(set(mixing.layers)) if row < ws.shape[1]]
         if not rows:
             return ws
-        other, _ = self._plane(mixing.seed, mixing.x, 0.0, mixing.class_index)
+        other, _ = self._blend_seeds(mixing.seed, mixing.x, 0.0, mixing.class_index)
         ws = ws.clone()
         ws[:, rows] = other[:, rows]
         return ws
 
-    def _truncated(self, ws: Tensor, truncation: Truncation) -> Tensor:
+    def _truncate(self, ws: Tensor, truncation: Truncation) -> Tensor:
         if truncation.psi == 1:
             return ws
         average = dict(self._network.mapping.named_buffers()).get("w_avg")
@@ -124,7 +124,7 @@ class Latents:
         cutoff = ws.shape[1] if truncation.cutoff is None else truncation.cutoff
         return truncate(ws, average, truncation.psi, cutoff)
 
-    def _projected(self, latent: Latent) -> Tensor:
+    def _load_projected(self, latent: Latent) -> Tensor:
         """ws [1, num_ws, w_dim] from the file."""
         try:
             path = Path(latent.projected).expanduser()
@@ -167,7 +167,7 @@ def read_projected(path: Path) -> np.ndarray:
         raise LatentError(f"{path.name} holds no array named w: choose a projected_w.npz.") from error
     except OSError as error:
         raise LatentError(f"{path} cannot be read ({error.strerror or error}): choose another projected w.") from error
-    except _DAMAGED as error:
+    except _READ_ERRORS as error:
         why = " ".join(str(error).split())
         raise LatentError(
             f"{path.name} is not a projected w ({why:.80}): choose a .npz with an array w, or a .npy."
@@ -193,7 +193,7 @@ def _read_array(file: IO[bytes]) -> np.ndarray:
     size = dtype.itemsize
     for length in shape:
         size *= length
-    if not 0 <= size <= LARGEST_FILE:
+    if not 0 <= size <= MAX_FILE_BYTES:
         raise ValueError(f"it claims {size} bytes")
     data = file.read(size)
     if len(data) != size:

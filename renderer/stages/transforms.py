@@ -12,33 +12,35 @@ from torch import Tensor
 from networks.architectures.layerwise import Step
 from networks.architectures.stylegan3 import SynthesisNetwork as AliasFree
 from ops.warp import affine, translate, translate_integer
-from renderer.models.model_cache import Loaded
-from renderer.stages.feature_maps import Map
+from renderer.models.model_cache import LoadedModel
+from renderer.stages.feature_maps import FeatureMap
 from session import Transform
-from session.scene import Matrix, matrix
+from session.scene import Matrix, transform_matrix
 
-UNMOVED: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Moves:
+class TransformPlan:
     """Forward matrices in image widths; None where nothing moves."""
 
     at_input: Matrix | None
-    on_picture: Matrix | None
-    undone: Matrix | None  # the finished picture is moved back by this one's inverse
+    on_output: Matrix | None
+    undo: Matrix | None  # the finished picture is moved back by this one's inverse
 
 
-def moves_of(transform: Transform, loaded: Loaded) -> Moves:
+def plan_transform(transform: Transform, loaded: LoadedModel) -> TransformPlan:
     """What moves where; a network without a transform at its input has its picture moved."""
-    forward = matrix(transform, loaded.network.img_resolution)
-    if forward == UNMOVED:
-        return Moves(None, None, None)
+    forward = transform_matrix(transform, loaded.network.img_resolution)
+    if forward == IDENTITY:
+        return TransformPlan(None, None, None)
     at_input = transform.at_input and loaded.has_transform
-    return Moves(forward if at_input else None, None if at_input else forward, forward if transform.undo else None)
+    return TransformPlan(
+        forward if at_input else None, None if at_input else forward, forward if transform.undo else None
+    )
 
 
-def move_input(loaded: Loaded, forward: Matrix | None) -> AbstractContextManager[None]:
+def transform_input(loaded: LoadedModel, forward: Matrix | None) -> AbstractContextManager[None]:
     """The network's input moved while the `with` block runs, and as it was afterwards."""
     synthesis = loaded.network.synthesis
     if forward is None or not isinstance(synthesis, AliasFree):
@@ -46,18 +48,18 @@ def move_input(loaded: Loaded, forward: Matrix | None) -> AbstractContextManager
     return synthesis.input.use_transform(forward)
 
 
-def moved(captured: Map, moves: Moves, step: Step | None) -> Map:
+def apply_to_output(captured: FeatureMap, moves: TransformPlan, step: Step | None) -> FeatureMap:
     """The finished picture moved, and moved back, as wished; a layer's map is left alone."""
     if step is not None:
         return captured
-    if moves.on_picture is not None:
-        captured = _warped(captured, np.array(moves.on_picture))
-    if moves.undone is not None:
-        captured = _warped(captured, np.linalg.inv(np.array(moves.undone)))
+    if moves.on_output is not None:
+        captured = _warp(captured, np.array(moves.on_output))
+    if moves.undo is not None:
+        captured = _warp(captured, np.linalg.inv(np.array(moves.undo)))
     return captured
 
 
-def _warped(picture: Map, forward: np.ndarray) -> Map:
+def _warp(picture: FeatureMap, forward: np.ndarray) -> FeatureMap:
     """Every point moved by a matrix in image widths, without aliasing; whole pixels go as they are."""
     height, width = picture.values.shape[1:]
     shift = forward[:2, 2]
@@ -67,10 +69,10 @@ def _warped(picture: Map, forward: np.ndarray) -> Map:
         resampled, _ = translate_integer(picture.values[None], *shift)
     else:
         resampled, _ = translate(picture.values[None], *shift)
-    return Map(resampled[0], _covered(forward, height, width).to(resampled.device), picture.width)
+    return FeatureMap(resampled[0], coverage_mask(forward, height, width).to(resampled.device), picture.width)
 
 
-def _covered(forward: np.ndarray, height: int, width: int) -> Tensor:
+def coverage_mask(forward: np.ndarray, height: int, width: int) -> Tensor:
     """Which pixels show a point of the picture, bool [height, width].
 
     The resamplers' own masks leave out what lies near an edge, too; that is right for measuring, not for looking.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-HANDLE = 64  # bytes of each handle that goes to the other process
+HANDLE_BYTES = 64  # bytes of each handle that goes to the other process
 
 
 class GpuError(RuntimeError):
@@ -34,7 +34,7 @@ class Driver:
         self.device = (
             self("cuDeviceGet", ordinal) if ordinal is not None else self("cuDeviceGetByPCIBusId", bus.encode())
         )
-        name = self("cuDeviceGetPCIBusId", HANDLE, self.device)
+        name = self("cuDeviceGetPCIBusId", HANDLE_BYTES, self.device)
         self.bus = bytes(name).split(b"\0")[0].decode()
         self._context = self("cuDevicePrimaryCtxRetain", self.device)
 
@@ -50,7 +50,7 @@ class Driver:
         return values[0] if len(values) == 1 else values
 
     @contextmanager
-    def current(self) -> Iterator[None]:
+    def make_current(self) -> Iterator[None]:
         """Calls of this thread go to this GPU."""
         self("cuCtxPushCurrent", self._context)
         try:
@@ -59,34 +59,34 @@ class Driver:
             self("cuCtxPopCurrent")
 
     def export_memory(self, address: Any) -> bytes:
-        return _bytes(self("cuIpcGetMemHandle", address))
+        return _handle_bytes(self("cuIpcGetMemHandle", address))
 
     def export_event(self, event: Any) -> bytes:
-        return _bytes(self("cuIpcGetEventHandle", event))
+        return _handle_bytes(self("cuIpcGetEventHandle", event))
 
-    def new_event(self) -> Any:
+    def create_event(self) -> Any:
         """An event that another process can open."""
         flags = self.api.CUevent_flags
         return self("cuEventCreate", int(flags.CU_EVENT_INTERPROCESS) | int(flags.CU_EVENT_DISABLE_TIMING))
 
     def open_memory(self, handle: bytes) -> Any:
         lazily = int(self.api.CUipcMem_flags.CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS)
-        return self("cuIpcOpenMemHandle", _filled(self.api.CUipcMemHandle(), handle), lazily)
+        return self("cuIpcOpenMemHandle", _fill_handle(self.api.CUipcMemHandle(), handle), lazily)
 
     def open_event(self, handle: bytes) -> Any:
-        return self("cuIpcOpenEventHandle", _filled(self.api.CUipcEventHandle(), handle))
+        return self("cuIpcOpenEventHandle", _fill_handle(self.api.CUipcEventHandle(), handle))
 
     def close(self) -> None:
         self("cuDevicePrimaryCtxRelease", self.device)
 
 
-def _bytes(handle: Any) -> bytes:
+def _handle_bytes(handle: Any) -> bytes:
     """By its address: some versions of the binding hide the field."""
-    return ctypes.string_at(int(handle.getPtr()), HANDLE)
+    return ctypes.string_at(int(handle.getPtr()), HANDLE_BYTES)
 
 
-def _filled(handle: Any, content: bytes) -> Any:
-    if len(content) != HANDLE:
-        raise GpuError(f"A handle of {len(content)} bytes came where {HANDLE} were due")
-    ctypes.memmove(int(handle.getPtr()), content, HANDLE)
+def _fill_handle(handle: Any, content: bytes) -> Any:
+    if len(content) != HANDLE_BYTES:
+        raise GpuError(f"A handle of {len(content)} bytes came where {HANDLE_BYTES} were due")
+    ctypes.memmove(int(handle.getPtr()), content, HANDLE_BYTES)
     return handle

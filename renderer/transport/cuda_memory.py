@@ -21,12 +21,12 @@ class CudaMemory:
         self._driver = Driver(ordinal)
         self.bus = self._driver.bus
 
-    def make(self, size: int) -> CudaBlock:
+    def allocate(self, size: int) -> CudaBlock:
         """So many bytes, a multiple of 2 MiB."""
         driver = self._driver
-        with driver.current():
+        with driver.make_current():
             address = driver("cuMemAlloc", size)
-            ready, done = driver.new_event(), driver.new_event()
+            ready, done = driver.create_event(), driver.create_event()
             handles = driver.export_memory(address), driver.export_event(ready), driver.export_event(done)
         return CudaBlock(driver, self._device, int(address), ready, done, handles)
 
@@ -42,15 +42,15 @@ class CudaBlock:
     done: Any
     handles: tuple[bytes, bytes, bytes]
 
-    def begin(self) -> None:
-        with self.driver.current():
+    def begin_write(self) -> None:
+        with self.driver.make_current():
             self.driver("cuStreamWaitEvent", self._stream(), self.done, 0)
 
     def pixels(self, height: int, width: int) -> Tensor:
-        return torch.as_tensor(_Bytes(self.address, height, width), device=self.device)
+        return torch.as_tensor(_CudaArray(self.address, height, width), device=self.device)
 
-    def finish(self) -> None:
-        with self.driver.current():
+    def end_write(self) -> None:
+        with self.driver.make_current():
             self.driver("cuEventRecord", self.ready, self._stream())
             self.driver("cuEventSynchronize", self.ready)
 
@@ -58,7 +58,7 @@ class CudaBlock:
         return self.driver.api.CUstream(torch.cuda.current_stream(self.device).cuda_stream)
 
 
-class _Bytes:
+class _CudaArray:
     """What torch makes a tensor of without copying."""
 
     def __init__(self, address: int, height: int, width: int) -> None:

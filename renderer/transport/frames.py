@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-SLOTS = 3  # one on the screen, one on its way, one being filled
-SMALLEST = 1 << 18  # bytes; a slot's size is a power of two, a multiple of every system's mapping granularity
+SLOTS_PER_VIEW = 3  # one on the screen, one on its way, one being filled
+MIN_SLOT_BYTES = 1 << 18  # bytes; a slot's size is a power of two, a multiple of every system's mapping granularity
 
 
 @dataclass(frozen=True)
-class Place:
+class FrameHandle:
     """Where one finished picture lies: the slot of a view, and its bytes in the arena."""
 
     view: str
@@ -35,7 +35,7 @@ class Place:
     width: int
 
 
-def pattern(height: int, width: int) -> np.ndarray:
+def test_pattern(height: int, width: int) -> np.ndarray:
     """A picture that shows whether a way to the window is right: uint8 [height, width, 4], no two pixels alike."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x % 251, y % 241, (3 * x + 7 * y) % 239, 255 - (x + 2 * y) % 200], axis=2).astype(np.uint8)
@@ -87,10 +87,10 @@ class _Slot:
 
 
 @dataclass
-class _Ring:
-    slots: list[_Slot | None] = field(default_factory=lambda: [None] * SLOTS)
+class _SlotRing:
+    slots: list[_Slot | None] = field(default_factory=lambda: [None] * SLOTS_PER_VIEW)
 
-    def free(self) -> int | None:
+    def find_free(self) -> int | None:
         """The number of a free slot, one that has memory already if there is one."""
         ready = [i for i, slot in enumerate(self.slots) if slot is not None and slot.free]
         return ready[0] if ready else next((i for i, slot in enumerate(self.slots) if slot is None), None)
@@ -101,40 +101,40 @@ class FrameWriter:
 
     def __init__(self, arena: Arena | None = None) -> None:
         self._arena = arena
-        self._rings: dict[str, _Ring] = {}
-        self._spare: list[tuple[int, int]] = []  # (length, offset) of parts that outgrown slots left
+        self._rings: dict[str, _SlotRing] = {}
+        self._free_ranges: list[tuple[int, int]] = []  # (length, offset) of parts that outgrown slots left
         self._end = 0
         self._lock = threading.Lock()  # slots come back on the thread that listens
 
-    def has_room(self, view: str) -> bool:
+    def has_free_slot(self, view: str) -> bool:
         """Whether a picture can be written for the view now."""
         with self._lock:
-            return view not in self._rings or self._rings[view].free() is not None
+            return view not in self._rings or self._rings[view].find_free() is not None
 
-    def take(self, view: str, height: int, width: int) -> tuple[Place, np.ndarray]:
+    def acquire(self, view: str, height: int, width: int) -> tuple[FrameHandle, np.ndarray]:
         """A slot to fill, uint8 [height, width, 4]; its Place is then the window's. LookupError where none is free."""
         with self._lock:
-            ring = self._rings.setdefault(view, _Ring())
-            number = ring.free()
+            ring = self._rings.setdefault(view, _SlotRing())
+            number = ring.find_free()
             if number is None:
-                raise LookupError(f"All {SLOTS} picture slots of {view!r} are with the window.")
+                raise LookupError(f"All {SLOTS_PER_VIEW} picture slots of {view!r} are with the window.")
             size = height * width * 4
             slot = ring.slots[number]
             if slot is None or slot.length < size or self._arena is None:
                 if slot is not None and self._arena is not None:
-                    self._spare.append((slot.length, slot.offset))
+                    self._free_ranges.append((slot.length, slot.offset))
                 slot = ring.slots[number] = self._new_slot(size)
             slot.free = False
-        place = Place(view, number, slot.offset, slot.length, height, width)
+        place = FrameHandle(view, number, slot.offset, slot.length, height, width)
         return place, slot.pixels[:size].reshape(height, width, 4)
 
-    def array(self, place: Place) -> np.ndarray:
+    def array(self, place: FrameHandle) -> np.ndarray:
         """The picture at a place that the window has, where both are one process."""
         ring = self._rings[place.view].slots[place.slot]
         assert ring is not None
         return ring.pixels.reshape(place.height, place.width, 4)
 
-    def give_back(self, view: str, slot: int) -> None:
+    def release(self, view: str, slot: int) -> None:
         """The window has done with a slot."""
         with self._lock:
             ring = self._rings.get(view)
@@ -145,10 +145,10 @@ class FrameWriter:
     def _new_slot(self, size: int) -> _Slot:
         if self._arena is None:  # a fresh array each time: the window keeps the old one for as long as it likes
             return _Slot(0, size, np.empty(size, np.uint8))
-        length = max(SMALLEST, 1 << (size - 1).bit_length())
-        spare = next((part for part in self._spare if part[0] == length), None)
+        length = max(MIN_SLOT_BYTES, 1 << (size - 1).bit_length())
+        spare = next((part for part in self._free_ranges if part[0] == length), None)
         if spare is not None:
-            self._spare.remove(spare)
+            self._free_ranges.remove(spare)
             offset = spare[1]
         else:
             offset, self._end = self._end, self._end + length
@@ -160,14 +160,14 @@ class FrameReader:
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._parts: dict[tuple[str, int], tuple[int, int, np.ndarray]] = {}
+        self._mappings: dict[tuple[str, int], tuple[int, int, np.ndarray]] = {}
 
-    def array(self, place: Place) -> np.ndarray:
+    def array(self, place: FrameHandle) -> np.ndarray:
         """The picture at a place, uint8 [height, width, 4], read only, without a copy."""
         key = (place.view, place.slot)
-        offset, length, pixels = self._parts.get(key, (-1, -1, None))
+        offset, length, pixels = self._mappings.get(key, (-1, -1, None))
         if pixels is None or (offset, length) != (place.offset, place.length):
             pixels = np.frombuffer(self._arena.map(place.offset, place.length), np.uint8)
             pixels.flags.writeable = False
-            self._parts[key] = (place.offset, place.length, pixels)
+            self._mappings[key] = (place.offset, place.length, pixels)
         return pixels[: place.height * place.width * 4].reshape(place.height, place.width, 4)

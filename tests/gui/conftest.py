@@ -12,7 +12,7 @@ from gui.app import App
 from gui.backend.headless import Headless
 from gui.testing.driver import UiDriver
 from ops.kernels.cpu import build
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from session import Model, Scene, Session
 from widgets import PANELS
 
@@ -41,9 +41,9 @@ class Driver(UiDriver):
 
 
 @pytest.fixture(scope="session")
-def renderer() -> Iterator[OtherProcess]:
+def renderer() -> Iterator[SubprocessRenderer]:
     """One renderer process for all tests of the window; none of them needs it fresh."""
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         yield client
 
 
@@ -70,7 +70,7 @@ def other_network(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(renderer: OtherProcess, home: Path) -> Iterator[Open]:
+def start(renderer: SubprocessRenderer, home: Path) -> Iterator[Open]:
     """Starts the program: `start(session, width=..., height=..., panels=...)`; all are closed in the end."""
     opened: list[tuple[Headless, App]] = []
 

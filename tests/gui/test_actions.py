@@ -247,7 +247,7 @@ def test_an_edit_while_things_move_keeps_what_is_seen(app):
 def test_a_second_picture_that_is_out_of_sight_is_not_made_again(app, renderer):
     app.wait_until(lambda: app.app.views.request_view("beside", app.scene) is not None)
     app.frames(3)
-    renderer.again()  # as after a renderer that was lost
-    assert renderer.busy("canvas")
-    assert not renderer.busy("beside")
-    app.wait_until(lambda: not renderer.busy("canvas"))
+    renderer.resend_all()  # as after a renderer that was lost
+    assert renderer.is_busy("canvas")
+    assert not renderer.is_busy("beside")
+    app.wait_until(lambda: not renderer.is_busy("canvas"))

@@ -6,26 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from cli.window import SHELF, greeting_scene, open_paths, parser, starting_session
+from cli.window import FIRST_START_PREFERENCES, create_parser, greeting_scene, initial_session, open_paths
 from gui import platform_dirs, preferences
 from session import Scene, Session
 from session.bookmarks import bookmarks, presets, with_preset
-from session.timeline import moving, stopped
+from session.timeline import is_moving, without_motion
 
 
 @pytest.fixture
 def first(start, home):
     """The program as it starts where nothing is kept."""
-    session, greeting = starting_session(parser().parse_args([]), home)
+    session, greeting = initial_session(create_parser().parse_args([]), home)
     driver = start(session, start_in_attract_mode=greeting)
-    driver.app.prefs = replace(driver.app.prefs, **SHELF)
+    driver.app.prefs = replace(driver.app.prefs, **FIRST_START_PREFERENCES)
     driver.frames(2)
     driver.wait_until(lambda: driver.app.views.canvas.result is not None)
     return driver
 
 
 def test_it_opens_with_the_first_bookmark_and_moves(first):
-    assert stopped(greeting_scene()) == bookmarks()[0].scene
+    assert without_motion(greeting_scene()) == bookmarks()[0].scene
     assert first.app.document.is_moving
     before = first.scene
     first.frames(10)
@@ -60,7 +60,7 @@ def test_what_was_touched_is_kept(first, home):
     _, kept, _ = preferences.load(home)
     assert kept is not None
     assert kept.scene == first.scene
-    assert not moving(first.scene)
+    assert not is_moving(first.scene)
 
 
 def test_who_wants_no_motion_gets_none(start, home):
@@ -77,13 +77,13 @@ def test_the_motion_of_the_start_is_switched_off_in_a_menu(first):
 
 
 def test_a_network_named_at_the_start_opens_with_the_defaults(home):
-    session, greeting = starting_session(parser().parse_args(["x.pkl"]), home)
+    session, greeting = initial_session(create_parser().parse_args(["x.pkl"]), home)
     assert session == Session()
     assert not greeting
 
 
 def test_flags_beside_a_path_say_how_it_is_opened(start, network):
-    options = parser().parse_args([str(network), "--latent.class-index", "0", "--capture.layer", "L2_36_16"])
+    options = create_parser().parse_args([str(network), "--latent.class-index", "0", "--capture.layer", "L2_36_16"])
     app = start(Session())
     open_paths(app.app, options)
     assert (app.scene.model.path, app.scene.latent.class_index) == (str(network), 0)
@@ -106,8 +106,8 @@ def test_a_preset_keeps_the_place(first):
     first.click("Canvas")
     here = first.scene
     first.click(f"Bookmarks/{kept.name}")
-    assert stopped(first.scene) == replace(
-        stopped(with_preset(here, kept.scene)), transform=stopped(first.scene).transform
+    assert without_motion(first.scene) == replace(
+        without_motion(with_preset(here, kept.scene)), transform=without_motion(first.scene).transform
     )
     assert first.app.document.is_moving
 

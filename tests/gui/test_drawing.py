@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from session import Compute, Model, Scene, Session
-from session.fields import Field, Part, describe
+from session.fields import Field, Record, describe
 
 DOCUMENTS = 25
 
 
-def anything(part: type[Part], chance: random.Random) -> Any:
+def anything(part: type[Record], chance: random.Random) -> Any:
     """A random value of a part, within its fields' bounds, often at their ends."""
     return part(**{name: _value(field, chance) for name, field in describe(part).items()})
 
 
 def _value(field: Field, chance: random.Random) -> Any:
-    if field.many:
+    if field.is_tuple:
         return tuple(sorted({_one(field, chance) for _ in range(chance.randrange(5))}))
     if field.optional and chance.random() < 0.3:
         return None
@@ -28,7 +28,7 @@ def _value(field: Field, chance: random.Random) -> Any:
 
 
 def _one(field: Field, chance: random.Random) -> Any:
-    if issubclass(field.kind, Part):
+    if issubclass(field.kind, Record):
         return anything(field.kind, chance)
     if field.choice:
         return chance.choice(field.choice.values)

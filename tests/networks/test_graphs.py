@@ -206,7 +206,7 @@ def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
     def pixels(engine: Engine, scene: Scene) -> Tensor:
         finished = engine.render(scene)
         frame = torch.zeros(finished.height, finished.width, 4, dtype=torch.uint8)
-        finished.write(frame)
+        finished.write_rgba(frame)
         return frame
 
     engine, record = Engine(), Recorder()

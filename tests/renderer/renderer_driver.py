@@ -33,7 +33,7 @@ class Asker:
     def ask(self, scene: Scene, view: str = "canvas", first: bool = False) -> int:
         """Submit; the request's id."""
         self._id += 1
-        self._timed(lambda: self.client.submit(RenderRequest(view, self._id, scene), first=first))
+        self._timed(lambda: self.client.submit(RenderRequest(view, self._id, scene), active=first))
         return self._id
 
     def poll(self) -> list[Answer]:
@@ -85,7 +85,7 @@ def assert_pictures_scene(result: RenderResult, engine: Engine) -> None:
     """
     expected = engine.render(result.scene)
     frame = np.empty_like(result.frame)
-    expected.write(frame)
+    expected.write_rgba(frame)
     if expected.model.kernels == result.model.kernels:
         assert np.array_equal(result.frame, frame)
     else:

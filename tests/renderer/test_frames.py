@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.transport.frames import SLOTS, Arena, FrameReader, FrameWriter, Place
+from renderer.transport.frames import SLOTS_PER_VIEW, Arena, FrameHandle, FrameReader, FrameWriter
 
 SHM = Path("/dev/shm")
 
 
-def fill(writer: FrameWriter, view: str, size: int, value: int) -> Place:
-    place, frame = writer.take(view, size, size)
+def fill(writer: FrameWriter, view: str, size: int, value: int) -> FrameHandle:
+    place, frame = writer.acquire(view, size, size)
     frame[:] = value
     return place
 
@@ -24,15 +24,15 @@ def fill(writer: FrameWriter, view: str, size: int, value: int) -> Place:
 def test_a_picture_arrives_whole_and_stays_until_its_slot_is_given_back() -> None:
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
-    places = [fill(writer, "canvas", 64, value) for value in range(SLOTS)]
+    places = [fill(writer, "canvas", 64, value) for value in range(SLOTS_PER_VIEW)]
     shown = [reader.array(place) for place in places]
-    assert not writer.has_room("canvas")
+    assert not writer.has_free_slot("canvas")
     with pytest.raises(LookupError):
-        writer.take("canvas", 64, 64)
-    assert writer.has_room("other")
+        writer.acquire("canvas", 64, 64)
+    assert writer.has_free_slot("other")
     fill(writer, "other", 64, 9)
-    assert [int(frame.min()) for frame in shown] == [int(frame.max()) for frame in shown] == list(range(SLOTS))
-    writer.give_back("canvas", places[0].slot)
+    assert [int(frame.min()) for frame in shown] == [int(frame.max()) for frame in shown] == list(range(SLOTS_PER_VIEW))
+    writer.release("canvas", places[0].slot)
     fill(writer, "canvas", 64, 77)
     assert shown[0].min() == 77
     assert shown[1].max() == 1
@@ -46,7 +46,7 @@ def test_slots_grow_with_the_picture_and_their_old_memory_is_used_again() -> Non
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
     small = fill(writer, "canvas", 16, 1)
-    writer.give_back("canvas", small.slot)
+    writer.release("canvas", small.slot)
     large = fill(writer, "canvas", 1024, 2)
     assert reader.array(large).shape == (1024, 1024, 4)
     assert reader.array(large).min() == 2
@@ -58,10 +58,10 @@ def test_slots_grow_with_the_picture_and_their_old_memory_is_used_again() -> Non
 
 def test_in_one_process_a_picture_is_never_written_again() -> None:
     writer = FrameWriter()
-    place, frame = writer.take("canvas", 8, 8)
+    place, frame = writer.acquire("canvas", 8, 8)
     frame[:] = 5
     shown = writer.array(place)
-    writer.give_back("canvas", place.slot)
+    writer.release("canvas", place.slot)
     fill(writer, "canvas", 8, 6)
     assert shown.min() == shown.max() == 5
 
@@ -88,8 +88,8 @@ def test_arrays_can_be_taken_in_any_size() -> None:
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
     for height, width in ((1, 1), (513, 301), (3, 4096), (2, 2)):
-        place, frame = writer.take("canvas", height, width)
+        place, frame = writer.acquire("canvas", height, width)
         frame[:] = np.arange(height * width * 4, dtype=np.uint32).reshape(height, width, 4) % 251
         assert np.array_equal(reader.array(place), frame)
-        writer.give_back("canvas", place.slot)
+        writer.release("canvas", place.slot)
     arena.close()

@@ -17,7 +17,7 @@ from test_renderer_stages import pixels
 from networks import load_network
 from networks.sampling import draw_latent, draw_latents, to_class_vectors, to_uint8
 from renderer.engine import Engine
-from renderer.errors import Problem
+from renderer.errors import RenderError
 from renderer.stages.latents import LatentError, read_projected
 from session import Latent, Mixing, Noise, Scene, Truncation
 
@@ -62,7 +62,7 @@ def test_without_a_class_it_is_the_one_that_the_seed_draws(networks: dict[str, P
 
 def test_a_class_beyond_the_last_is_one_sentence_and_the_next_picture_comes(networks: dict[str, Path]) -> None:
     engine = Engine()
-    with pytest.raises(Problem, match="no class 5: this network has classes 0 to 4"):
+    with pytest.raises(RenderError, match="no class 5: this network has classes 0 to 4"):
         engine.render(scene_of(networks["classes"], latent=Latent(class_index=5)))
     assert engine.render(scene_of(networks["classes"], latent=Latent(class_index=4))).shown_class == 4
 

@@ -16,9 +16,9 @@ from networks import load_network
 from networks.architectures import stylegan3
 from networks.sampling import draw_latents, to_uint8
 from renderer.engine import Engine
-from renderer.errors import Problem
-from renderer.inspectors import Look, inspect
-from renderer.inspectors.colormaps import paint
+from renderer.errors import RenderError
+from renderer.inspectors import ChannelSelection, inspect
+from renderer.inspectors.colormaps import apply_colormap
 from session import Capture, Inspect, Model, Picture, Scene, Spectrum, Transform
 
 
@@ -54,21 +54,21 @@ def test_a_channel_beyond_the_last_shows_the_last(networks: dict[str, Path]) -> 
 
 def test_an_unknown_layer_is_one_sentence_that_helps(networks: dict[str, Path]) -> None:
     engine = Engine()
-    with pytest.raises(Problem, match="no layer 'L1_24_61': did you mean L1_24_16"):
+    with pytest.raises(RenderError, match="no layer 'L1_24_61': did you mean L1_24_16"):
         engine.render(scene_of(networks["T"], capture=Capture("L1_24_61")))
-    with pytest.raises(Problem, match="known are b4.conv1"):
+    with pytest.raises(RenderError, match="known are b4.conv1"):
         engine.render(scene_of(networks["SG2"], capture=Capture("???")))
     assert engine.render(scene_of(networks["SG2"], capture=Capture("b8.torgb"))).height == 8
 
 
 def test_gain_and_normalisation_act_on_what_is_shown() -> None:
     values = torch.stack([torch.linspace(-0.1, 0.1, 64).reshape(8, 8), torch.full((8, 8), 0.0)])
-    look = Look(values, 0, 1)
-    louder = inspect(Inspect(picture=Picture(gain_db=20)), look).colours
+    look = ChannelSelection(values, 0, 1)
+    louder = inspect(Inspect(picture=Picture(gain_db=20)), look).colors
     assert torch.equal(louder[0], to_uint8(values[0] * 10))
-    whole = inspect(Inspect(picture=Picture(normalize=True)), look).colours
+    whole = inspect(Inspect(picture=Picture(normalize=True)), look).colors
     assert (int(whole.min()), int(whole.max())) == (0, 255)
-    silent = inspect(Inspect(picture=Picture(normalize=True)), Look(values, 1, 1)).colours
+    silent = inspect(Inspect(picture=Picture(normalize=True)), ChannelSelection(values, 1, 1)).colors
     assert (silent == 128).all()
 
 
@@ -80,7 +80,7 @@ def test_colour_scales_begin_and_end_as_published() -> None:
         ("cividis", "00224e", "fee838"),
         ("grey", "000000", "ffffff"),
     ):
-        painted = [bytes(colour).hex() for colour in paint(ends, name)[:, 0].T.tolist()]
+        painted = [bytes(colour).hex() for colour in apply_colormap(ends, name)[:, 0].T.tolist()]
         assert painted == [low, high, low, low, high]
 
 
@@ -88,12 +88,12 @@ def test_a_waves_frequency_stands_in_cycles_per_image_width() -> None:
     size, widths, cycles = 48, 1.5, 8  # a map with a margin: 1.5 image widths across, 8 cycles a width
     across = torch.arange(size) / size * widths
     wave = torch.sin(2 * math.pi * cycles * across).expand(1, size, size)
-    seen = inspect(Inspect("spectrum"), Look(wave, 0, 1, width=widths))
+    seen = inspect(Inspect("spectrum"), ChannelSelection(wave, 0, 1, width=widths))
     frequency, power = seen.readings["frequency"], seen.readings["power_db"]
     assert abs(frequency[power.argmax()] - cycles) <= 1 / widths
     assert float(seen.readings["nyquist"][0]) == pytest.approx(16)
     assert power[(frequency > 12)].max() < power.max() - 40
-    assert seen.colours.shape == (3, size, size)
+    assert seen.colors.shape == (3, size, size)
 
 
 def test_the_spectrum_is_of_all_channels_or_of_those_shown() -> None:
@@ -101,8 +101,8 @@ def test_the_spectrum_is_of_all_channels_or_of_those_shown() -> None:
     noise = torch.randn(6, 32, 32)
     for everything, channels in ((True, noise), (False, noise[2:5])):
         settings = Inspect("spectrum", spectrum=Spectrum(all_channels=everything))
-        alone = inspect(settings, Look(channels, 0, 3)).readings["power_db"]
-        assert np.array_equal(inspect(settings, Look(noise, 2, 3)).readings["power_db"], alone)
+        alone = inspect(settings, ChannelSelection(channels, 0, 3)).readings["power_db"]
+        assert np.array_equal(inspect(settings, ChannelSelection(noise, 2, 3)).readings["power_db"], alone)
 
 
 def test_readings_stay_small_and_statistics_are_those_of_the_map(networks: dict[str, Path]) -> None:
@@ -116,8 +116,8 @@ def test_readings_stay_small_and_statistics_are_those_of_the_map(networks: dict[
     assert (stats.mean, stats.std) == pytest.approx(
         (float(features.mean()), float(features.std(correction=0))), abs=1e-5
     )
-    assert stats.largest == float(features.abs().max())
-    assert stats.shown_largest == float(features[1:4].abs().max())
+    assert stats.max_abs == float(features.abs().max())
+    assert stats.shown_max_abs == float(features[1:4].abs().max())
 
 
 def test_whole_pixels_move_the_finished_picture_exactly(networks: dict[str, Path]) -> None:

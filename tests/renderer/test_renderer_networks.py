@@ -17,7 +17,7 @@ from test_renderer_stages import pixels
 
 from networks import CheckpointError, save_networks
 from renderer.engine import Engine
-from renderer.errors import Problem, is_memory, sentence
+from renderer.errors import RenderError, is_out_of_memory, user_message
 from session import Compute, Latent, Model, Scene
 
 
@@ -89,7 +89,7 @@ def test_a_replaced_file_is_shown_when_it_is_asked_for_again(tmp_path: Path) -> 
     engine.reload(str(path))
     second = pixels(engine.render(scene_of(path)))
     assert not np.array_equal(second, first)
-    assert engine.render(scene_of(path)).reused == ""
+    assert engine.render(scene_of(path)).resumed_at == ""
     write(path, 1)
     engine.render(scene_of(other))
     assert np.array_equal(pixels(engine.render(scene_of(path))), first)  # looked at again on the way back
@@ -102,7 +102,7 @@ def test_two_views_keep_their_networks_while_one_file_changes(tmp_path: Path) ->
     engine.render(b, "side")
     write(tmp_path / "a.safetensors", 3)
     for _ in range(2):
-        assert engine.render(b, "side").reused == ""
+        assert engine.render(b, "side").resumed_at == ""
         assert np.array_equal(pixels(engine.render(a, "canvas")), first)
 
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_old_picture_stays(
         assert "\n" not in str(refused.value)
         again = engine.render(scene_of(networks["T"]))
         assert np.array_equal(pixels(again), first)
-        assert again.reused in ("", "model")
+        assert again.resumed_at in ("", "model")
 
 
 def test_a_failure_is_not_remembered_once_the_file_is_mended(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_damaged_download_is_fetched_again_when_it_is_opened_again_and_not_bef
 def test_a_device_that_is_not_there_is_one_sentence(device: str, why: str, networks: dict[str, Path]) -> None:
     if device == "mps" and torch.backends.mps.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(Problem, match=why):
+    with pytest.raises(RenderError, match=why):
         Engine().render(scene_of(networks["T"], compute=Compute(device)))
 
 
@@ -275,9 +275,9 @@ def test_when_memory_runs_out_the_sentence_says_so() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     for error in (refused.value, MemoryError()):
-        assert is_memory(error)
-        assert "not enough memory" in sentence(error)
-    assert not is_memory(RuntimeError("The size of tensor a must match the size of tensor b"))
+        assert is_out_of_memory(error)
+        assert "not enough memory" in user_message(error)
+    assert not is_out_of_memory(RuntimeError("The size of tensor a must match the size of tensor b"))
 
 
 def test_networks_that_nobody_looks_at_are_let_go_of(networks: dict[str, Path], tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_networks_that_nobody_looks_at_are_let_go_of(networks: dict[str, Path], 
         engine.render(scene_of(path))
     assert len(engine._models._loaded) <= 3
     again = engine.render(scene_of(tmp_path / "5.safetensors", latent=Latent(seed=3)))
-    assert again.reused == "mapping"
+    assert again.resumed_at == "mapping"
 
 
 def test_the_demo_opens_when_nothing_is_named() -> None:

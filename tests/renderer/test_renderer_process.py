@@ -18,9 +18,9 @@ import pytest
 from renderer_driver import Asker, assert_pictures_scene, gone
 from small_networks import scene_of
 
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from renderer.engine import Engine
-from renderer.in_process import InProcess
+from renderer.in_process import InProcessRenderer
 from renderer.messages import RendererLost, RenderFailure, RenderProgress, RenderResult
 from session import Capture, Inspect, Latent, Picture, Scene, Transform
 
@@ -30,21 +30,21 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[OtherProcess]:
+def shared() -> Iterator[SubprocessRenderer]:
     """One renderer for the tests that do not hurt it."""
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def asker(shared: OtherProcess) -> Asker:
+def asker(shared: SubprocessRenderer) -> Asker:
     return Asker(shared)
 
 
 @pytest.fixture
 def own() -> Iterator[Asker]:
     """A renderer of the test's own."""
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         yield Asker(client)
 
 
@@ -55,7 +55,7 @@ def test_the_picture_is_that_of_the_engine(asker: Asker, networks: dict[str, Pat
     assert result.scene == scene
     assert result.model.family == "StyleGAN3-R"
     assert set(result.timing) == {"model", "mapping", "synthesis", "picture", "total"}
-    with InProcess() as client:
+    with InProcessRenderer() as client:
         assert_pictures_scene(Asker(client).picture(scene), Engine())
 
 
@@ -69,10 +69,10 @@ def test_the_newest_request_wins_and_an_older_picture_never_follows(asker: Asker
         if seed % 3 == 0:
             asker.poll()
         time.sleep(0.001)
-    assert asker.client.busy("canvas")
+    assert asker.client.is_busy("canvas")
     final = asker.wait(RenderResult, lambda result: result.id == last)
     assert_pictures_scene(final, Engine())
-    assert not asker.client.busy("canvas")
+    assert not asker.client.is_busy("canvas")
     ids = [answer.id for answer in asker.answers if isinstance(answer, RenderResult)]
     assert ids == sorted(set(ids))
     assert asker.poll() == []
@@ -147,8 +147,8 @@ def test_a_failure_is_an_answer_and_the_next_picture_comes(asker: Asker, network
     ):
         asker.ask(scene)
         failure = asker.wait(RenderFailure)
-        assert failure.problem.endswith(".")
-        assert "\n" not in failure.problem
+        assert failure.message.endswith(".")
+        assert "\n" not in failure.message
         assert "Traceback" in failure.details
         assert asker.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
     assert asker.client.pid == pid
@@ -160,7 +160,7 @@ def test_a_reloaded_file_makes_its_pictures_anew(asker: Asker, networks: dict[st
     first = asker.picture(scene_of(path)).frame.copy()
     path.write_bytes(networks["R"].read_bytes())
     asker.client.reload(str(path))
-    assert asker.client.busy("canvas")
+    assert asker.client.is_busy("canvas")
     again = asker.wait(RenderResult)
     assert again.model.family == "StyleGAN3-R"
     assert not np.array_equal(again.frame, first)
@@ -201,7 +201,7 @@ def test_a_killed_renderer_is_back_with_the_picture(own: Asker, networks: dict[s
     base = scene_of(networks["slow"])
     before = set(SHM.iterdir()) if SHM.is_dir() else set()
     own.picture(scene_of(networks["T"]), "closed")
-    own.client.forget("closed")
+    own.client.remove_view("closed")
     shown = own.picture(base)
     own.answers.clear()
     times, pids = [], []
@@ -221,14 +221,14 @@ def test_a_killed_renderer_is_back_with_the_picture(own: Asker, networks: dict[s
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         lost = own.wait(RendererLost)
-        assert "killed" in lost.why
-        assert own.client.busy("canvas")
+        assert "killed" in lost.reason
+        assert own.client.is_busy("canvas")
         assert np.array_equal(shown.frame, copy)  # what is on the screen stays there
         shown = own.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)
         times.append(time.monotonic() - began)
         assert shown.scene == scene
         assert own.slowest_call < 0.25
-        assert not own.client.busy("canvas")
+        assert not own.client.is_busy("canvas")
     assert not any(isinstance(answer, RenderResult) and answer.view == "closed" for answer in own.answers)
     print("seconds until the picture was back:", ", ".join(f"{seconds:.2f}" for seconds in times))
     assert max(times) < 20  # 3 on a machine that is not busy
@@ -251,13 +251,13 @@ def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_se
         own.wait(RendererLost)
     failure = own.wait(RenderFailure)
     assert failure.id == number
-    assert "ended 3 times on this picture" in failure.problem
-    assert not own.client.busy("canvas")
-    assert isinstance(own.client, OtherProcess)
-    own.wait_until(lambda: own.client.alive)
+    assert "ended 3 times on this picture" in failure.message
+    assert not own.client.is_busy("canvas")
+    assert isinstance(own.client, SubprocessRenderer)
+    own.wait_until(lambda: own.client.is_alive)
     own.client.restart()
     own.wait(RendererLost)
-    assert not own.client.busy("canvas")  # it stays given up, until something changes
+    assert not own.client.is_busy("canvas")  # it stays given up, until something changes
     assert own.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
 
 
@@ -266,25 +266,25 @@ def test_a_renderer_that_cannot_start_is_one_sentence_and_is_not_started_for_eve
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with OtherProcess() as client:
+    with SubprocessRenderer() as client:
         asker = Asker(client)
         asker.ask(scene_of(networks["T"]))
         failure = asker.wait(RenderFailure)
-        assert "this torch is broken" in failure.problem
-        assert "ended 3 times while it started" in failure.problem
+        assert "this torch is broken" in failure.message
+        assert "ended 3 times while it started" in failure.message
         assert sum(isinstance(answer, RendererLost) for answer in asker.answers) == 3
         time.sleep(0.3)
-        assert not client.alive
+        assert not client.is_alive
         monkeypatch.delenv("PYTHONPATH")
         assert asker.picture(scene_of(networks["T"])).frame.shape == (16, 16, 4)
 
 
 WINDOW = """
 import sys, time
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from renderer.messages import RenderProgress, RenderRequest, RenderResult
 from session import Latent, Model, Scene
-client = OtherProcess(threads=1)
+client = SubprocessRenderer(threads=1)
 scene = Scene(model=Model(path=sys.argv[1]))
 client.submit(RenderRequest("canvas", 0, scene))
 while not any(isinstance(answer, RenderResult) for answer in client.poll()):
@@ -355,12 +355,12 @@ def test_closing_while_a_network_loads_is_quick_and_leaves_nothing(
     trickle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path / "cache"))
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         asker = Asker(client)
         number = asker.ask(scene_of(trickle))
         progress = asker.wait(RenderProgress, lambda news: news.fraction is not None)
         assert progress.id == number
-        assert "Downloading network" in progress.what
+        assert "Downloading network" in progress.message
         pid = client.pid
         assert pid is not None
         began = time.monotonic()
@@ -374,7 +374,7 @@ def test_another_network_is_not_kept_waiting_by_a_download(
     trickle: str, networks: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path / "cache"))
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         asker = Asker(client)
         asker.ask(scene_of(trickle))
         asker.wait(RenderProgress, lambda news: news.fraction is not None)
@@ -383,18 +383,18 @@ def test_another_network_is_not_kept_waiting_by_a_download(
 
 def test_closing_at_once_is_quick() -> None:
     began = time.monotonic()
-    client = OtherProcess()
+    client = SubprocessRenderer()
     client.close()
     client.close()
     assert time.monotonic() - began < 2
-    assert not client.alive
+    assert not client.is_alive
     assert client.pid is None
 
 
 def test_a_scene_that_nobody_has_asked_for_is_not_busy() -> None:
-    with InProcess() as client:
-        assert not client.busy("canvas")
+    with InProcessRenderer() as client:
+        assert not client.is_busy("canvas")
         assert client.poll() == []
         failed = Asker(client)
         failed.ask(Scene(latent=Latent(projected="/missing.npz")))
-        assert "cannot be read" in failed.wait(RenderFailure).problem
+        assert "cannot be read" in failed.wait(RenderFailure).message

@@ -14,7 +14,7 @@ from renderer_driver import Asker, assert_pictures_scene, gone
 from small_networks import scene_of
 from soak_report import record
 
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from renderer.engine import Engine
 from renderer.messages import RendererLost, RenderResult
 from session import Capture, Latent, Mixing, Scene, Transform
@@ -42,14 +42,14 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path
     pids: set[int] = set()
     in_flight = starting = 0
     engine = Engine()
-    with OtherProcess(threads=1) as client:
+    with SubprocessRenderer(threads=1) as client:
         asker = Asker(client)
         asker.picture(scene_of(networks["T"]))
         for _ in range(KILLS):
             scene = any_scene(dice, networks)
             wanted = asker.ask(scene)
             time.sleep(dice.choice((0, 0.005, 0.05, 0.3)))
-            in_flight += asker.client.busy("canvas")
+            in_flight += asker.client.is_busy("canvas")
             pid = client.pid
             assert pid is not None
             pids.add(pid)
@@ -57,12 +57,12 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path
             os.kill(pid, dice.choice((signal.SIGKILL, signal.SIGTERM)))
             asker.wait(RendererLost)
             if dice.random() < 0.15:  # and once more while it starts
-                asker.wait_until(lambda: client.alive)
+                asker.wait_until(lambda: client.is_alive)
                 time.sleep(dice.uniform(0, 0.6))
                 pid = client.pid
                 assert pid is not None
                 pids.add(pid)
-                starting += asker.client.busy("canvas")
+                starting += asker.client.is_busy("canvas")
                 os.kill(pid, signal.SIGKILL)
                 asker.wait(RendererLost)
             shown = asker.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)

@@ -12,18 +12,18 @@ import pytest
 from small_networks import FAMILIES, scene_of
 
 from renderer.engine import Engine
-from renderer.stages.activation_cache import most_useful
-from renderer.stages.render_output import Finished
+from renderer.stages.activation_cache import choose_cached_layers
+from renderer.stages.render_output import RenderOutput
 from session import Capture, Inspect, Latent, Mixing, Noise, Picture, Scene, Spectrum, Transform, Truncation
 
 
-def pixels(finished: Finished) -> np.ndarray:
+def pixels(finished: RenderOutput) -> np.ndarray:
     frame = np.empty((finished.height, finished.width, 4), np.uint8)
-    finished.write(frame)
+    finished.write_rgba(frame)
     return frame
 
 
-def assert_same(finished: Finished, scene: Scene) -> None:
+def assert_same(finished: RenderOutput, scene: Scene) -> None:
     """The finished picture is what an engine that has seen nothing else makes of the scene."""
     fresh = Engine().render(scene)
     assert np.array_equal(pixels(finished), pixels(fresh))
@@ -33,10 +33,10 @@ def assert_same(finished: Finished, scene: Scene) -> None:
         assert np.array_equal(finished.readings[name], reading), name
 
 
-def layers_run(engine: Engine, scene: Scene, view: str = "canvas") -> tuple[Finished, int]:
+def layers_run(engine: Engine, scene: Scene, view: str = "canvas") -> tuple[RenderOutput, int]:
     """The picture, and after how many layers it could have been cancelled: all but the last that ran."""
     calls: list[float | None] = []
-    return engine.render(scene, view, check=calls.append), len(calls)
+    return engine.render(scene, view, on_layer=calls.append), len(calls)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,7 +50,7 @@ def test_a_changed_row_resumes_at_the_first_layer_that_reads_it(family: str, net
         mixed = replace(base, mixing=Mixing(layers=(row,)))
         finished = engine.render(mixed)
         first = next(layer.name for layer in steps if row in layer.rows)
-        assert finished.reused == first
+        assert finished.resumed_at == first
         assert_same(finished, mixed)
         assert_same(engine.render(base), base)
 
@@ -89,10 +89,10 @@ def test_a_control_of_the_display_runs_the_last_stage_only(family: str, networks
     ):
         scene = replace(base, inspect=inspect)
         finished, layers = layers_run(engine, scene)
-        assert (finished.reused, layers) == ("picture", 0)
+        assert (finished.resumed_at, layers) == ("picture", 0)
         assert_same(finished, scene)
     finished, layers = layers_run(engine, replace(base, inspect=Inspect("spectrum", spectrum=Spectrum(beta=2))))
-    assert (finished.reused, layers) == ("", 0)
+    assert (finished.resumed_at, layers) == ("", 0)
 
 
 def test_what_only_matters_in_motion_changes_nothing(networks: dict[str, Path]) -> None:
@@ -100,7 +100,7 @@ def test_what_only_matters_in_motion_changes_nothing(networks: dict[str, Path]) 
     base = scene_of(networks["T"])
     engine.render(base)
     drifting = replace(base, latent=Latent(drift_x=1), transform=Transform(spin=10), mixing=Mixing(seed=5, drift=1))
-    assert engine.render(drifting).reused == ""
+    assert engine.render(drifting).resumed_at == ""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -111,17 +111,17 @@ def test_layers_behind_the_one_that_is_looked_at_do_not_run(family: str, network
         scene = replace(base, capture=Capture(name))
         finished, checks = layers_run(Engine(), scene)
         assert checks == index
-        assert finished.reused == "model"
+        assert finished.resumed_at == "model"
 
 
 def test_looking_deeper_goes_on_from_the_layer_that_was_looked_at(networks: dict[str, Path]) -> None:
     engine = Engine()
     base = scene_of(networks["T"])
     names = [layer.name for layer in engine.render(base).model.layers]
-    engine.forget()
+    engine.clear_caches()
     engine.render(replace(base, capture=Capture(names[3])))
-    assert engine.render(base).reused == names[4]
-    assert engine.render(replace(base, capture=Capture(names[2]))).reused == "picture"
+    assert engine.render(base).resumed_at == names[4]
+    assert engine.render(replace(base, capture=Capture(names[2]))).resumed_at == "picture"
 
 
 def test_two_views_of_one_picture_share_its_layers(networks: dict[str, Path]) -> None:
@@ -138,7 +138,7 @@ def test_a_new_transform_runs_from_the_input_and_leaves_the_network_as_it_was(ne
     base = scene_of(networks["T"])
     straight = engine.render(base)
     turned = engine.render(replace(base, transform=Transform(rotate=30)))
-    assert turned.reused == "input"
+    assert turned.resumed_at == "input"
     assert not np.array_equal(pixels(straight), pixels(turned))
     assert_same(engine.render(base), base)
 
@@ -156,7 +156,7 @@ def test_a_cancelled_picture_leaves_nothing_wrong_behind(layer: int, networks: d
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.render(base, check=give_up)
+        engine.render(base, on_layer=give_up)
     for scene in (base, scene_of(networks["T"])):
         assert_same(engine.render(scene), scene)
 
@@ -166,17 +166,17 @@ def test_with_no_memory_to_spare_pictures_are_the_same(networks: dict[str, Path]
     base = scene_of(networks["SG2"])
     engine.render(base)
     loaded = engine._views["canvas"].loaded
-    loaded.budget, loaded.keep = 0, None
+    loaded.cache_budget, loaded.cached_layers = 0, None
     for row in range(6):
         scene = replace(base, mixing=Mixing(layers=(row,)))
         assert_same(engine.render(scene), scene)
-    engine.forget()
+    engine.clear_caches()
     assert_same(engine.render(base), base)
 
 
 def test_within_a_budget_the_boundaries_that_save_most_are_kept() -> None:
     costs, sizes = [1.0, 1.0, 8.0, 1.0], [10, 10, 10, 10]
-    assert most_useful(costs, sizes, 1000) == {1, 2, 3, 4}
-    assert most_useful(costs, sizes, 10) == {3}  # behind the layer that costs most
-    assert most_useful(costs, sizes, 9) == set()
-    assert most_useful(costs, [10, 10, 100, 10], 20) == {2, 4}
+    assert choose_cached_layers(costs, sizes, 1000) == {1, 2, 3, 4}
+    assert choose_cached_layers(costs, sizes, 10) == {3}  # behind the layer that costs most
+    assert choose_cached_layers(costs, sizes, 9) == set()
+    assert choose_cached_layers(costs, [10, 10, 100, 10], 20) == {2, 4}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runs.launch import PROGRAM, Launched, launch, stop
+from runs.launch import PROGRAM, LaunchedRun, launch, stop
 from runs.run_folder import RunError, RunFolder, append_line, read_lines
-from runs.run_status import Tail, read_status, runs_in
+from runs.run_status import Tail, list_runs, read_status
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -27,7 +27,7 @@ def test_runs_are_numbered_one_higher_than_the_highest(run: RunFolder) -> None:
     assert run.path.name == "00000-stylegan3-t-planets"
     (run.path.parent / "00041-of-before").mkdir()
     assert RunFolder.create(run.path.parent, "x").path.name == "00042-x"
-    assert runs_in(run.path.parent) == [run.path]  # the others are no runs yet
+    assert list_runs(run.path.parent) == [run.path]  # the others are no runs yet
 
 
 def test_a_place_that_cannot_hold_runs_is_named(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         output = tmp_path / "out.txt"
         output.write_text(f"{tmp_path}\nmore")
-        running = Launched(process, output)
+        running = LaunchedRun(process, output)
         assert running.folder() == tmp_path and running.failure() is None
         process.kill()
 

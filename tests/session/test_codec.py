@@ -11,23 +11,23 @@ import pytest
 
 from session import Scene, Session, Truncation
 from session.codec import SessionError, from_yaml, load, save, to_yaml
-from session.fields import Part, describe
-from session.png import next_free, read_session, save_png
+from session.fields import Record, describe
+from session.png import next_free_path, read_session, save_png
 
 
-def random_part(kind: type[Part], rng: random.Random) -> Part:
+def random_part(kind: type[Record], rng: random.Random) -> Record:
     """A part with every field drawn from all that it may hold."""
     return kind(**{name: _value(field, rng) for name, field in describe(kind).items()})
 
 
 def _value(field, rng: random.Random):
-    if field.many:
+    if field.is_tuple:
         return tuple(_one(field, rng) for _ in range(rng.randrange(4)))
     return None if field.optional and rng.random() < 0.3 else _one(field, rng)
 
 
 def _one(field, rng: random.Random):
-    if issubclass(field.kind, Part):
+    if issubclass(field.kind, Record):
         return random_part(field.kind, rng)
     if field.choice:
         return rng.choice(field.choice.values)
@@ -99,11 +99,11 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> N
 def test_a_saved_picture_brings_its_session_back(tmp_path: Path) -> None:
     session = Session(scenes=(replace(Scene(), truncation=Truncation(psi=0.25)),))
     pixels = np.random.RandomState(0).randint(0, 256, (8, 9, 4), np.uint8)
-    path = next_free(tmp_path / "new")
+    path = next_free_path(tmp_path / "new")
     save_png(path, pixels, session)
     assert path.name == "00000.png"
     assert read_session(path) == session
-    assert next_free(path.parent).name == "00001.png"
+    assert next_free_path(path.parent).name == "00001.png"
     save_png(tmp_path / "bare.png", pixels)
     with pytest.raises(SessionError, match="carries no session"):
         read_session(tmp_path / "bare.png")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from session import Latent, Mixing, Noise, Scene, Session, Transform
-from session.field_paths import get, place_of, put
+from session.field_paths import get_path, path_of, with_path
 from session.fields import FieldError
-from session.scene import SEEDS, corners, matrix, moved
-from session.timeline import drifted, moving, scene_at, stopped
+from session.scene import NUM_SEEDS, bilinear_seeds, move_latent, transform_matrix
+from session.timeline import is_moving, scene_after, scene_at, without_motion
 
 MOVING = replace(
     Scene(),
-    latent=Latent(seed=SEEDS - 1, drift_x=1.3, drift_y=-0.4),
+    latent=Latent(seed=NUM_SEEDS - 1, drift_x=1.3, drift_y=-0.4),
     mixing=Mixing(layers=(1,), drift=0.7),
     noise=Noise(mode="random", rate=3),
     transform=Transform(drift_x=0.3, drift_y=-0.2, spin=50, growth=0.4),
@@ -24,33 +24,33 @@ MOVING = replace(
 
 
 def weights(latent: Latent) -> dict[int, float]:
-    return dict(corners(latent.seed, latent.x, latent.y))
+    return dict(bilinear_seeds(latent.seed, latent.x, latent.y))
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_moving_on_the_plane_changes_the_blend_evenly_everywhere(seed: int) -> None:
     rng = random.Random(seed)
-    latent = Latent(seed=rng.randrange(SEEDS), x=rng.uniform(-3, 3), y=rng.uniform(-3, 3))
+    latent = Latent(seed=rng.randrange(NUM_SEEDS), x=rng.uniform(-3, 3), y=rng.uniform(-3, 3))
     here = weights(latent)
     assert abs(sum(here.values()) - 1) < 1e-9
-    same = weights(moved(latent, 0, 0))  # named from the nearest seed: the same place
-    near = weights(moved(latent, 1e-4, 1e-4))
+    same = weights(move_latent(latent, 0, 0))  # named from the nearest seed: the same place
+    near = weights(move_latent(latent, 1e-4, 1e-4))
     for other, bound in ((same, 1e-9), (near, 4e-4)):
         assert all(abs(here.get(s, 0) - other.get(s, 0)) <= bound for s in {*here, *other})
 
 
 def test_a_whole_step_is_the_next_seed_and_a_row_is_a_hundred() -> None:
-    assert moved(Latent(seed=5), 1, 0).seed == 6
-    assert moved(Latent(seed=5), 0, 1).seed == 105
-    assert moved(Latent(seed=0), -1, 0).seed == SEEDS - 1
+    assert move_latent(Latent(seed=5), 1, 0).seed == 6
+    assert move_latent(Latent(seed=5), 0, 1).seed == 105
+    assert move_latent(Latent(seed=0), -1, 0).seed == NUM_SEEDS - 1
     assert weights(Latent(seed=7)) == {7: 1.0}
 
 
 def test_playing_on_from_a_pause_is_playing_without_one() -> None:
-    whole = drifted(MOVING, 7.25)
-    pieces = drifted(drifted(MOVING, 3.0), 4.25)
+    whole = scene_after(MOVING, 7.25)
+    pieces = scene_after(scene_after(MOVING, 3.0), 4.25)
     for place in ("latent.x", "latent.y", "transform.translate_x", "transform.translate_y", "transform.rotate"):
-        assert get(pieces, place) == pytest.approx(get(whole, place), abs=1e-9)
+        assert get_path(pieces, place) == pytest.approx(get_path(whole, place), abs=1e-9)
     assert pieces.transform.scale == pytest.approx(whole.transform.scale)
     assert (pieces.latent.seed, pieces.mixing.seed) == (whole.latent.seed, whole.mixing.seed)
 
@@ -59,24 +59,28 @@ def test_drift_stays_within_what_the_fields_allow_however_long() -> None:
     for t in np.linspace(0, 1e5, 500):
         scene = scene_at(Session(scenes=(MOVING,)), float(t))  # every Part checks its bounds
         assert abs(scene.transform.translate_x) <= 0.5 + 1e-9
-    assert moving(MOVING) and not moving(stopped(MOVING))
-    assert drifted(stopped(MOVING), 9) == stopped(MOVING)
+    assert is_moving(MOVING) and not is_moving(without_motion(MOVING))
+    assert scene_after(without_motion(MOVING), 9) == without_motion(MOVING)
 
 
 def test_the_matrix_is_rotation_and_scale_then_translation() -> None:
     transform = Transform(translate_x=0.25, translate_y=-0.1, rotate=90, scale=2)
-    right = np.array(matrix(transform)) @ [1, 0, 1]  # a point to the right of the centre goes up: y points down
+    right = np.array(transform_matrix(transform)) @ [
+        1,
+        0,
+        1,
+    ]  # a point to the right of the centre goes up: y points down
     np.testing.assert_allclose(right, [0.25, -2.1, 1], atol=1e-12)
-    rounded = matrix(replace(transform, translate_x=0.26, whole_pixels=True), pixels=16)
+    rounded = transform_matrix(replace(transform, translate_x=0.26, whole_pixels=True), pixels=16)
     assert rounded[0][2] == 4 / 16
 
 
 def test_places_lead_to_values_and_back() -> None:
-    scene = put(Scene(), "inspect.spectrum.beta", 3)
-    assert get(scene, "inspect.spectrum.beta") == 3.0
+    scene = with_path(Scene(), "inspect.spectrum.beta", 3)
+    assert get_path(scene, "inspect.spectrum.beta") == 3.0
     with pytest.raises(FieldError, match=r"truncation\.psi is 7\.0, but must be between -1 and 2"):
-        put(scene, "truncation.psi", 7)
+        with_path(scene, "truncation.psi", 7)
     with pytest.raises(FieldError, match=r"truncation\.pis: did you mean psi"):
-        put(scene, "truncation.pis", 7)
-    assert place_of(Transform) == "transform"
-    assert place_of(Scene) == ""
+        with_path(scene, "truncation.pis", 7)
+    assert path_of(Transform) == "transform"
+    assert path_of(Scene) == ""

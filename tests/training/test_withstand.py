@@ -187,7 +187,8 @@ def test_what_a_kill_left_half_written_goes(run: Path) -> None:
         part = new_part(path)
         left.append(part.with_name(part.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")))
         left[-1].write_bytes(b"half")
-        os.utime(left[-1], (time.time() - 60,) * 2)
+        then = time.time() - 60
+        os.utime(left[-1], (then, then))
     (run / "control.yaml").write_text("kimg: 0.032\n")
     assert main([f"--run={run}"]) == 0
     assert not any(path.exists() for path in left)

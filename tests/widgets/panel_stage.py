@@ -14,7 +14,7 @@ from gui.panel import Panel, PanelContext, PerformanceStats, SecondaryView
 from gui.style import fonts, theme
 from renderer.messages import LayerInfo, MapStats, ModelInfo, RenderResult
 from session import Scene, Session
-from session.field_paths import get, place_of, put
+from session.field_paths import get_path, path_of, with_path
 
 DEFAULT = Scene()
 
@@ -82,10 +82,10 @@ class PanelHost:
             (self.arrange or _column)(index, panel)
             imgui.begin(panel.title, flags=imgui.WindowFlags_.no_saved_settings)
             with ui.panel(panel.title):
-                place = place_of(panel.part)
-                before = get(self.scene, place) if place else self.scene
+                place = path_of(panel.part)
+                before = get_path(self.scene, place) if place else self.scene
                 after = panel.draw(before, context)
-                self.scene = put(self.scene, place, after) if place else after
+                self.scene = with_path(self.scene, place, after) if place else after
             imgui.end()
 
     def after_drawing(self, read_pixels: Callable[[], np.ndarray]) -> None:

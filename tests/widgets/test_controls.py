@@ -11,7 +11,7 @@ from gui.controls import ui
 from gui.panel import Panel
 from gui.style import theme
 from session import Latent, Scene, Transform, Truncation
-from session.fields import Part, Range
+from session.fields import Range, Record
 from widgets import PANELS
 
 TRUNCATION = tuple(panel for panel in PANELS if panel.title == "Truncation")
@@ -109,7 +109,7 @@ def test_a_value_that_no_hand_would_set_stays_until_a_hand_sets_another(screen: 
 
 
 @dataclass(frozen=True)
-class Odd(Part):
+class Odd(Record):
     share: Annotated[float, Range(0, 1, "%"), "A unit that printf would stumble over"] = 0.5
     near: Annotated[float, Range(1e-4, 1e4, log=True), "Eight decades"] = 1.0
 

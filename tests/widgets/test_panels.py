@@ -15,7 +15,7 @@ from gui.controls import ui
 from gui.panel import PanelContext
 from renderer.messages import ModelInfo, RenderProgress
 from session import Capture, Latent, Mixing, Model, Noise, Scene, Transform, Truncation
-from session.fields import Field, Part, describe, leaves
+from session.fields import Field, Record, describe, leaf_fields
 from widgets import PANELS
 
 NAMES = ("gas giant", "100 % ##rocky " * 4, "ocean", "lava")
@@ -35,10 +35,10 @@ def random_part(kind: type, rng: random.Random) -> Any:
 
 
 def random_value(field: Field, rng: random.Random) -> Any:
-    if field.many:
+    if field.is_tuple:
         one = replace(field, many=False)
         return tuple(sorted({random_value(one, rng) for _ in range(rng.randrange(5))}))
-    if issubclass(field.kind, Part):
+    if issubclass(field.kind, Record):
         return random_part(field.kind, rng)
     if field.optional and rng.random() < 0.3:
         return None
@@ -97,7 +97,7 @@ def test_every_field_of_a_picture_can_be_reached_in_some_panel(unfolded: ImguiCo
     for model in (alias_free(5), style2()):
         screen.frames(PanelHost(PANELS, Scene(), context_for(Scene(), model)), 3)
         names = {place.partition("/")[2] for place in ui.ITEM_RECTS}
-        for place, field in leaves(Scene):
+        for place, field in leaf_fields(Scene):
             if place not in ELSEWHERE:
                 assert field.name in names or place.partition(".")[2] in names, f"no panel shows {place}"
 
@@ -125,7 +125,7 @@ def test_the_right_button_brings_every_field_back_to_its_default(unfolded: Imgui
         before, after = (dict(values(each)) for each in (scene, host.scene))
         edited = {name for name in before if before[name] != after[name]}
         assert edited == {next(name for name in edited if name.endswith(place.partition("/")[2]))}, place
-        assert all(after[name] == field.default for name, field in leaves(Scene) if name in edited), place
+        assert all(after[name] == field.default for name, field in leaf_fields(Scene) if name in edited), place
 
 
 def test_a_control_that_is_off_does_not_edit_and_says_why(screen: ImguiContext):
@@ -402,10 +402,10 @@ def by_title(title: str):
     return tuple(panel for panel in PANELS if panel.title == title)
 
 
-def values(part: Part, prefix: str = ""):
+def values(part: Record, prefix: str = ""):
     for name, field in describe(type(part)).items():
         value = getattr(part, name)
-        if isinstance(value, Part) and not field.many:
+        if isinstance(value, Record) and not field.is_tuple:
             yield from values(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

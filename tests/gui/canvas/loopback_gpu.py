@@ -18,10 +18,10 @@ import torch
 from OpenGL import GL
 from torch import Tensor
 
-from renderer.in_process import InProcess
-from renderer.messages import GpuPlace
+from renderer.in_process import InProcessRenderer
+from renderer.messages import GpuFrameHandle
 from renderer.transport.cuda_driver import GpuError
-from renderer.transport.frame_transport import Carrier
+from renderer.transport.frame_transport import FrameTransport
 
 PATIENCE = 20.0  # seconds
 
@@ -88,18 +88,18 @@ class Gpu:
 
 
 class LoopbackMemory:
-    """`gpu_pool.Memory`."""
+    """`gpu_pool.GpuMemory`."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.bus, self.gpu, self.stream, self.made = gpu.bus, gpu, Stream(), 0
 
-    def make(self, size: int) -> LoopbackBlock:
+    def allocate(self, size: int) -> LoopbackBlock:
         self.made += size
         return LoopbackBlock(self.gpu, self.stream, size)
 
 
 class LoopbackBlock:
-    """`gpu_pool.Block`."""
+    """`gpu_pool.GpuBlock`."""
 
     def __init__(self, gpu: Gpu, stream: Stream, size: int) -> None:
         self._gpu, self._stream = gpu, stream
@@ -107,14 +107,14 @@ class LoopbackBlock:
         self.handles = gpu.export(self._bytes), gpu.export(self._ready), gpu.export(self._done)
         self._written = np.zeros(0, np.uint8)
 
-    def begin(self) -> None:
+    def begin_write(self) -> None:
         self._done.wait(self._stream)
 
     def pixels(self, height: int, width: int) -> Tensor:
         self._written = np.zeros(height * width * 4, np.uint8)
         return torch.from_numpy(self._written).view(height, width, 4)
 
-    def finish(self) -> None:
+    def end_write(self) -> None:
         written = self._written
         self._stream.queue(lambda: self._gpu.copy(written, self._bytes))
         self._ready.record(self._stream)
@@ -134,7 +134,7 @@ class LoopbackDevice:
         self._textures.append(LoopbackTexture(texture))
         return self._textures[-1]
 
-    def copy(self, place: GpuPlace, target: LoopbackTexture) -> None:
+    def copy(self, place: GpuFrameHandle, target: LoopbackTexture) -> None:
         assert not self.closed and target.name
         if self.broken:
             raise GpuError("The GPU has fallen off the bus")
@@ -149,10 +149,10 @@ class LoopbackDevice:
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, *size, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, frame)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
 
-    def queue(self, place: GpuPlace, pixels: np.ndarray) -> None:
+    def queue(self, place: GpuFrameHandle, pixels: np.ndarray) -> None:
         """Copy a picture into `pixels`, some time."""
         if place.block not in self._opened:
-            handles = place.memory, place.ready, place.done
+            handles = place.memory_handle, place.ready_event, place.done_event
             self._opened[place.block] = [self.gpu.shared[handle] for handle in handles]
             self.gpu.opened += handles
         memory, ready, done = self._opened[place.block]
@@ -182,12 +182,12 @@ class LoopbackTexture:
         self.name = 0
 
 
-class LoopbackClient(InProcess):
+class LoopbackClient(InProcessRenderer):
     """A renderer on a thread that offers its pictures on a GPU made of main memory."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.memory = LoopbackMemory(gpu)
         super().__init__(threads=1)
 
-    def _new_carrier(self) -> Carrier:
-        return Carrier(self._writer, self._offered, lambda _device: self.memory, kind="cpu")
+    def _create_transport(self) -> FrameTransport:
+        return FrameTransport(self._writer, self._on_offer, lambda _device: self.memory, device_type="cpu")

@@ -9,7 +9,7 @@ import pytest
 
 from gui.canvas import drag_tools
 from session import Scene, Transform
-from session.scene import matrix
+from session.scene import transform_matrix
 
 
 def test_a_moved_or_turned_picture_stays_under_the_hand():
@@ -30,7 +30,7 @@ def test_a_moved_or_turned_picture_stays_under_the_hand():
             if turned == transform:  # the hand was too near to the pivot
                 continue
             point = through(inverse(transform), to_widths(before, center, width))
-            assert through(matrix(turned), point) == pytest.approx(to_widths(after, center, width), abs=1e-6)
+            assert through(transform_matrix(turned), point) == pytest.approx(to_widths(after, center, width), abs=1e-6)
 
 
 def to_widths(point, center, width):
@@ -43,7 +43,7 @@ def through(rows, point):
 
 
 def inverse(transform):
-    (a, b, x), (c, d, y), _ = matrix(transform)
+    (a, b, x), (c, d, y), _ = transform_matrix(transform)
     determinant = a * d - b * c
     a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
     return (a, b, -a * x - b * y), (c, d, -c * x - d * y), (0.0, 0.0, 1.0)

@@ -23,12 +23,12 @@ from gui.canvas import cuda_gl
 from gui.canvas.gpu_interop import GpuInterop
 from gui.canvas.texture import StreamTexture
 from gui.canvas.views import ViewManager
-from renderer.client import OtherProcess
-from renderer.messages import GpuOffer, GpuPlace, RendererLost, RenderFailure
+from renderer.client import SubprocessRenderer
+from renderer.messages import GpuFrameHandle, GpuOffer, RendererLost, RenderFailure
 from renderer.transport import cuda_driver, cuda_memory
-from renderer.transport.cuda_driver import HANDLE, Driver, GpuError, _filled
-from renderer.transport.frames import SLOTS, pattern
-from renderer.transport.gpu_pool import SMALLEST, GpuPool
+from renderer.transport.cuda_driver import HANDLE_BYTES, Driver, GpuError, _fill_handle
+from renderer.transport.frames import SLOTS_PER_VIEW, test_pattern
+from renderer.transport.gpu_pool import MIN_BLOCK_BYTES, GpuPool
 from session import Latent, Model, Scene
 
 
@@ -38,11 +38,11 @@ def screen() -> Iterator[Headless]:
         yield screen
 
 
-def send(pool: GpuPool, picture: np.ndarray, view: str = "canvas") -> GpuPlace:
-    place, block = pool.take(view, *picture.shape[:2])
-    block.begin()
+def send(pool: GpuPool, picture: np.ndarray, view: str = "canvas") -> GpuFrameHandle:
+    place, block = pool.acquire(view, *picture.shape[:2])
+    block.begin_write()
     block.pixels(*picture.shape[:2]).copy_(torch.from_numpy(picture))
-    block.finish()
+    block.end_write()
     return place
 
 
@@ -59,7 +59,7 @@ def test_no_picture_is_written_before_the_window_has_copied_the_one_before() -> 
         place = send(pool, uniform_image(value))
         copies.append(np.zeros(64 * 64 * 4, np.uint8))
         device.queue(place, copies[-1])
-        pool.give_back(place.block)
+        pool.release(place.block)
     device.synchronize()
     assert [int(copy.min()) for copy in copies] == [int(copy.max()) for copy in copies] == list(range(40))
 
@@ -67,28 +67,28 @@ def test_no_picture_is_written_before_the_window_has_copied_the_one_before() -> 
 def test_a_view_has_no_more_than_its_share_and_memory_is_used_again() -> None:
     memory = LoopbackMemory(Gpu())
     pool = GpuPool(memory)
-    places = [send(pool, uniform_image(value)) for value in range(SLOTS)]
-    assert not pool.has_room("canvas")
-    assert pool.has_room("other")
+    places = [send(pool, uniform_image(value)) for value in range(SLOTS_PER_VIEW)]
+    assert not pool.has_free_slot("canvas")
+    assert pool.has_free_slot("other")
     with pytest.raises(LookupError):
-        pool.take("canvas", 64, 64)
+        pool.acquire("canvas", 64, 64)
     for place in places:
-        pool.give_back(place.block)
+        pool.release(place.block)
     made = memory.made
-    assert made == SLOTS * SMALLEST
+    assert made == SLOTS_PER_VIEW * MIN_BLOCK_BYTES
     for value in range(20):
-        pool.give_back(send(pool, uniform_image(value), "other").block)
+        pool.release(send(pool, uniform_image(value), "other").block)
     assert memory.made == made
     large = send(pool, uniform_image(1, 1024))  # needs memory of its own
     assert large.block not in {place.block for place in places}
-    pool.give_back(large.block)
+    pool.release(large.block)
     assert send(pool, uniform_image(2)).block != large.block  # the smallest that fits
-    pool.give_back(99)  # of a renderer that is gone
+    pool.release(99)  # of a renderer that is gone
 
 
 def test_the_test_picture_decides(screen: Headless) -> None:
     gpu = Gpu()
-    offer = GpuOffer(send(GpuPool(LoopbackMemory(gpu)), pattern(48, 80), "test"))
+    offer = GpuOffer(send(GpuPool(LoopbackMemory(gpu)), test_pattern(48, 80), "test"))
     device = LoopbackDevice(gpu)
     interop = GpuInterop(lambda bus: device)
     assert interop.try_offer(None) is None
@@ -115,7 +115,7 @@ def test_what_the_renderer_or_the_card_cannot_do_is_one_line(screen: Headless) -
     assert interop.transport == "through main memory"
     assert interop.try_offer(GpuOffer(None, "Only Linux lets two processes share a GPU's memory")) is None
     assert interop.transport == "through main memory: Only Linux lets two processes share a GPU's memory"
-    place = GpuPlace("test", 0, "0000:01:00.0", 48, 80, *[bytes(HANDLE)] * 3)
+    place = GpuFrameHandle("test", 0, "0000:01:00.0", 48, 80, *[bytes(HANDLE_BYTES)] * 3)
     assert interop.try_offer(GpuOffer(place)) == (place.bus, False)  # this machine's own OpenGL is no GPU's
     assert "OpenGL draws with" in interop.transport
 
@@ -123,9 +123,9 @@ def test_what_the_renderer_or_the_card_cannot_do_is_one_line(screen: Headless) -
 def test_a_second_gpu_leaves_the_first_in_use(screen: Headless) -> None:
     gpu, other = Gpu(), Gpu(bus="0000:02:00.0")
     interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
-    interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(gpu)), pattern(48, 80))))
+    interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(gpu)), test_pattern(48, 80))))
     device = interop.device
-    assert interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(other)), pattern(48, 80)))) == (other.bus, False)
+    assert interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(other)), test_pattern(48, 80)))) == (other.bus, False)
     assert interop.device is device is not None
 
 
@@ -141,7 +141,7 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
             else:
                 place = send(pool, picture)
                 texture.copy_from_gpu(place, device)
-                pool.give_back(place.block)
+                pool.release(place.block)
             texture.set_filter(zoom=0.3 + turn % 4)
             assert (texture.height, texture.width) == picture.shape[:2]
             assert np.array_equal(texture.read(), picture)
@@ -156,7 +156,7 @@ def test_a_texture_takes_pictures_of_any_size_by_either_way(screen: Headless) ->
     for value in (4, 5, 6):
         place = send(pool, np.full((texture.height, texture.width, 4), value, np.uint8))
         texture.copy_from_gpu(place, another)
-        pool.give_back(place.block)
+        pool.release(place.block)
         assert np.all(texture.read() == value)
     texture.close()
 
@@ -197,11 +197,11 @@ def test_a_window_goes_over_to_the_gpu_and_back_and_shows_the_same(screen: Headl
             for seed, expected in enumerate(first):
                 assert np.array_equal(picture(seed), expected)
         assert device.copies >= copies + 7
-        assert canvas.result is not None and canvas.result.place is not None
+        assert canvas.result is not None and canvas.result.gpu_frame is not None
         assert "straight" in views.transport
         device.broken = True
         assert np.array_equal(picture(0), first[0])
-        assert canvas.result.place is None
+        assert canvas.result.gpu_frame is None
         assert "fallen off the bus" in views.interop.transport
         assert gpu.opened == []
         assert np.array_equal(picture(1), first[1])
@@ -213,7 +213,7 @@ class Failing(LoopbackMemory):
 
     refuses = False
 
-    def make(self, size: int) -> LoopbackBlock:
+    def allocate(self, size: int) -> LoopbackBlock:
         self.refuse()
         return FailingBlock(self, size)
 
@@ -227,9 +227,9 @@ class FailingBlock(LoopbackBlock):
         super().__init__(memory.gpu, memory.stream, size)
         self._memory = memory
 
-    def finish(self) -> None:
+    def end_write(self) -> None:
         self._memory.refuse()
-        super().finish()
+        super().end_write()
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -267,10 +267,10 @@ def test_a_picture_of_a_renderer_that_is_gone_is_not_looked_for(screen: Headless
         wait_for(views, lambda: views.interop.device is not None and views.canvas.result is not None)
         result, copies = views.canvas.result, device.copies
         assert result is not None
-        place = GpuPlace("canvas", 7, gpu.bus, *result.size, *[b"gone"] * 3)
-        client._heard(("answer", replace(result, id=result.id + 1), place))
+        place = GpuFrameHandle("canvas", 7, gpu.bus, *result.size, *[b"gone"] * 3)
+        client._on_message(("answer", replace(result, id=result.id + 1), place))
         client.offer = None
-        client._came(RendererLost("The renderer was killed."))
+        client._on_answer(RendererLost("The renderer was killed."))
         views.poll()
         assert [type(answer) for answer in heard] == [RendererLost]
         assert gpu.opened == []
@@ -279,7 +279,7 @@ def test_a_picture_of_a_renderer_that_is_gone_is_not_looked_for(screen: Headless
         views.close()
 
 
-def test_a_renderer_on_the_cpu_offers_nothing(renderer: OtherProcess, screen: Headless, network: Path) -> None:
+def test_a_renderer_on_the_cpu_offers_nothing(renderer: SubprocessRenderer, screen: Headless, network: Path) -> None:
     views = ViewManager(renderer, fail)
     views.request_canvas(Scene(model=Model(path=str(network))))
     wait_for(views, lambda: views.canvas.result is not None)
@@ -300,7 +300,7 @@ def calls() -> dict[str, tuple[object, ...]]:
         "cuInit": (0,),
         "cuDeviceGet": (0,),
         "cuDeviceGetByPCIBusId": (b"0000:01:00.0",),
-        "cuDeviceGetPCIBusId": (HANDLE, device),
+        "cuDeviceGetPCIBusId": (HANDLE_BYTES, device),
         "cuDevicePrimaryCtxRetain": (device,),
         "cuDevicePrimaryCtxRelease": (device,),
         "cuCtxPushCurrent": (context,),
@@ -308,8 +308,8 @@ def calls() -> dict[str, tuple[object, ...]]:
         "cuMemAlloc": (1 << 21,),
         "cuIpcGetMemHandle": (memory,),
         "cuIpcGetEventHandle": (event,),
-        "cuIpcOpenMemHandle": (_filled(api.CUipcMemHandle(), bytes(64)), 1),
-        "cuIpcOpenEventHandle": (_filled(api.CUipcEventHandle(), bytes(64)),),
+        "cuIpcOpenMemHandle": (_fill_handle(api.CUipcMemHandle(), bytes(64)), 1),
+        "cuIpcOpenEventHandle": (_fill_handle(api.CUipcEventHandle(), bytes(64)),),
         "cuIpcCloseMemHandle": (memory,),
         "cuEventCreate": (6,),
         "cuEventDestroy": (event,),
