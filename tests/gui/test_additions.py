@@ -25,13 +25,13 @@ class Energy(Inspector):
 ARITHMETIC = '''"""Root mean square of a feature map over its channels."""
 
 from renderer.inspectors import picture
-from renderer.inspectors.colormaps import paint
+from renderer.inspectors.colormaps import apply_colormap
 
 
-def show(settings, look):
-    energy = look.whole.square().mean(0).sqrt() * 10 ** (settings.gain_db / 20)
+def show(settings, selection):
+    energy = selection.feature_map.square().mean(0).sqrt() * 10 ** (settings.gain_db / 20)
     energy = (energy.clamp(0, 1) * (settings.steps - 1)).round() / (settings.steps - 1)
-    return picture.Shown(paint(1 - energy if settings.inverted else energy, settings.colormap))
+    return picture.InspectorOutput(apply_colormap(1 - energy if settings.inverted else energy, settings.colormap))
 '''
 PANEL = '''"""Device: where the network runs."""
 
@@ -55,12 +55,12 @@ import numpy as np
 from gui.app import App
 from gui.backend.headless import Headless
 from gui.testing.driver import UiDriver
-from renderer.client import OtherProcess
+from renderer.client import SubprocessRenderer
 from session import Model, Scene, Session
 from widgets import PANELS
 
 network, folder = sys.argv[1:]
-with OtherProcess(threads=1) as client, Headless(1280, 800) as screen:
+with SubprocessRenderer(threads=1) as client, Headless(1280, 800) as screen:
     app = App(PANELS, client, Session((Scene(model=Model(path=network)),)), folder=Path(folder))
     driver = UiDriver(screen, app)
     driver.wait_for_image(60)
