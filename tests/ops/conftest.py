@@ -1,4 +1,4 @@
-"""What the tests of compiled kernels share."""
+"""Fixtures for the tests of compiled kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ops import kernels
 
 @pytest.fixture
 def kernel() -> Iterator[None]:
-    """The C++ kernel is there; skipped where it cannot be."""
+    """Load the C++ kernel; skip the test where it is unavailable."""
     if not kernels.ready(wait=True):
         pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
     torch.manual_seed(3)

@@ -20,25 +20,28 @@ from ops.kernels.cpu.synthesis_layer import SynthesisLayerCpu
 pytestmark = pytest.mark.usefixtures("kernel")
 
 
-def make_layer(kernel: int = 3, inputs: int = 70, outputs: int = 40, size: int = 20, taps: int = 12):
-    return SynthesisLayerCpu(*layer_parts(kernel, inputs, outputs, size, taps))
+def make_layer(kernel_size: int = 3, inputs: int = 70, outputs: int = 40, size: int = 20, taps: int = 12):
+    return SynthesisLayerCpu(*layer_parts(kernel_size, inputs, outputs, size, taps))
 
 
-def layer_parts(kernel: int, inputs: int, outputs: int, size: int, taps: int = 12) -> Any:
+def layer_parts(kernel_size: int, inputs: int, outputs: int, size: int, taps: int = 12) -> Any:
     """The arguments of SynthesisLayerCpu, for random weights."""
     f = torch.rand(taps) / taps
-    like = torch.empty(1, 1, *2 * [size + kernel - 1])
+    like = torch.empty(1, 1, *2 * [size + kernel_size - 1])
     args = FilteredLreluArgs(*resamplers(like, f, f, 2, 2, (10, 10, 10, 10), 1.4), LeakyReluClamp(0.2, 256.0))
-    activation, convolution = FilteredLreluCpu(args), ConvolutionCpu(torch.randn(outputs, inputs, kernel, kernel))
+    activation, convolution = (
+        FilteredLreluCpu(args),
+        ConvolutionCpu(torch.randn(outputs, inputs, kernel_size, kernel_size)),
+    )
     affine, affine_bias = torch.randn(inputs, 8), torch.randn(inputs)
     demod_weights, bias = torch.rand(outputs, inputs), torch.randn(outputs)
-    return convolution, activation, affine, affine_bias, demod_weights, bias, kernel - 1
+    return convolution, activation, affine, affine_bias, demod_weights, bias, kernel_size - 1
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.mark.parametrize(("inputs", "outputs", "size"), [(70, 40, 20), (17, 3, 36), (600, 520, 9)])
-def test_neither_threads_nor_other_images_change_a_bit(kernel, inputs, outputs, size):
-    layer = make_layer(kernel, inputs, outputs, size)
+def test_neither_threads_nor_other_images_change_a_bit(kernel_size, inputs, outputs, size):
+    layer = make_layer(kernel_size, inputs, outputs, size)
     x, w = torch.randn(3, inputs, size, size), torch.randn(3, 8)
     torch.set_num_threads(1)
     y = layer(x, w)
@@ -57,11 +60,11 @@ def test_any_memory_layout_gives_the_same_result():
     assert torch.equal(layer(x.transpose(2, 3).contiguous().transpose(2, 3), w[:, ::2]), expected)
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.mark.parametrize(("inputs", "outputs"), [(94, 47), (300, 227)])
-def test_padding_between_pixels_changes_no_bit(kernel, inputs, outputs):
+def test_padding_between_pixels_changes_no_bit(kernel_size, inputs, outputs):
     """The padding is never read, and large images agree with the layer's parts run one by one without padding."""
-    parts = layer_parts(kernel, inputs, outputs, 110)
+    parts = layer_parts(kernel_size, inputs, outputs, 110)
     convolution, activation, affine, affine_bias, demod_weights, bias, padding = parts
     layer = SynthesisLayerCpu(*parts)
     x, w = torch.randn(2, inputs, 110, 110), torch.randn(2, 8)

@@ -1,4 +1,4 @@
-"""Modulated convolution is the same function for one image and a batch, by either way of scaling, in any precision."""
+"""Modulated convolution agrees with its definition for one image and a batch, fused or not, in any precision."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import ops
 
 def definition(x: Tensor, w: Tensor, s: Tensor) -> Tensor:
     """Karras et al. 2020, Eq. 1 and 3, image by image, in float64."""
-    made = []
+    outputs = []
     for image, style in zip(x.double(), s.double(), strict=True):
         weight = w.double() * style[None, :, None, None]
         weight = weight / (weight.square().sum([1, 2, 3], keepdim=True) + 1e-8).sqrt()
-        made.append(F.conv2d(image[None], weight, padding=w.shape[-1] // 2))
-    return torch.cat(made)
+        outputs.append(F.conv2d(image[None], weight, padding=w.shape[-1] // 2))
+    return torch.cat(outputs)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 9, 7), (3, 6, 9, 7), (3, 6, 40, 30)])
-def test_every_way_of_scaling_gives_the_definition(shape):
+def test_scaling_weights_or_images_agrees_with_the_definition(shape):
     x, w, s = torch.randn(shape), torch.randn(5, 6, 3, 3), torch.randn(shape[0], 6)
     expected = definition(x, w, s)
     for fused in (None, True, False):
@@ -50,7 +50,7 @@ def test_half_precision_does_not_overflow(dtype, batch):
     assert relative_error(ops.modulated_conv2d_stylegan3(x, w, s, padding=1), expected) < tolerance
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_modified():
     x, w, s, noise = torch.randn(2, 4, 5, 5), torch.randn(3, 4, 1, 1), torch.randn(2, 4), torch.randn(5, 5)
     before = [t.clone() for t in (x, w, s, noise)]
     with torch.no_grad():

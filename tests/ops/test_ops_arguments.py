@@ -1,4 +1,4 @@
-"""Arguments that make no sense are answered by one clear sentence."""
+"""Invalid arguments raise a ValueError of one clear sentence."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", list(MISTAKES))
-def test_a_mistake_is_named_in_one_sentence(mistake):
+def test_a_mistake_is_explained_in_one_sentence(mistake):
     with pytest.raises(ValueError) as caught:
         MISTAKES[mistake]()
     message = str(caught.value)
@@ -51,7 +51,7 @@ def test_a_mistake_is_named_in_one_sentence(mistake):
 
 
 @pytest.mark.parametrize("size", [(2, 0, 8, 8), (0, 3, 8, 8)])
-def test_pictures_without_channels_and_batches_without_pictures_are_taken(size):
+def test_images_without_channels_and_empty_batches_are_accepted(size):
     with backends.force_torch():
         assert ops.filtered_lrelu(torch.zeros(size), f, f, None, 2, 2, 3).shape == (*size[:2], 8, 8)
     assert ops.filtered_lrelu(torch.zeros(size), f, f, None, 2, 2, 3).shape == (*size[:2], 8, 8)

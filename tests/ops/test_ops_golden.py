@@ -1,7 +1,7 @@
-"""The ops give the numbers of the public reference implementations, and so do their gradients.
+"""The ops and their gradients agree with the public reference implementations.
 
-The data was computed by those implementations on a CPU (tests/data/ops); against themselves with another convolution
-they differ by up to 1e-6, and their gradients by 1e-5, so 1e-5 is asked for.
+Those implementations computed the data on a CPU (tests/data/ops). With another convolution algorithm their own results
+differ by up to 1e-6, and their gradients by 1e-5, hence the tolerance of 1e-5.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Case:
 def cases(name: str) -> list:
     with np.load(DATA / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}
-    listed = json.loads(str(arrays["cases"]))
-    return [pytest.param(Case(arrays, parameters), id=parameters["id"]) for parameters in listed]
+    parameter_sets = json.loads(str(arrays["cases"]))
+    return [pytest.param(Case(arrays, parameters), id=parameters["id"]) for parameters in parameter_sets]
 
 
 RESAMPLING = ("up", "down", "padding", "flip_filter", "gain")
@@ -54,15 +54,15 @@ RESAMPLING = ("up", "down", "padding", "flip_filter", "gain")
 
 @pytest.mark.parametrize("case", cases("setup_filter"))
 def test_filters_are_prepared_as_published(case):
-    made = ops.setup_filter(**{k: v for k, v in case.parameters.items() if k != "name"})
-    assert relative_error(made, case.need("out")) < 1e-6
+    actual = ops.setup_filter(**{k: v for k, v in case.parameters.items() if k != "name"})
+    assert relative_error(actual, case.need("out")) < 1e-6
 
 
 @pytest.mark.parametrize("case", cases("lowpass_design"))
 def test_lowpass_filters_are_designed_as_published(case):
-    made = ops.design_lowpass_filter(**case.parameters)
-    assert made is not None
-    assert relative_error(made, case.need("f")) < 1e-6
+    actual = ops.design_lowpass_filter(**case.parameters)
+    assert actual is not None
+    assert relative_error(actual, case.need("f")) < 1e-6
 
 
 @pytest.mark.parametrize("case", cases("upfirdn2d"))
@@ -132,9 +132,9 @@ def check(case: Case, names: list[str], op: Callable[..., Tensor]) -> None:
         return
     energy = 0.5 * (cotangent * y.square()).sum()
     grads = torch.autograd.grad(energy, list(leaves.values()), create_graph=True)
-    along = sum((g * case.need(f"dir_{n}")).sum() for g, n in zip(grads, leaves, strict=True))
-    assert isinstance(along, Tensor)
-    assert relative_error(along.detach(), case.need("hvp_scalar")) < TOLERANCE
-    second = torch.autograd.grad(along, list(leaves.values()))
+    directional = sum((g * case.need(f"dir_{n}")).sum() for g, n in zip(grads, leaves, strict=True))
+    assert isinstance(directional, Tensor)
+    assert relative_error(directional.detach(), case.need("hvp_scalar")) < TOLERANCE
+    second = torch.autograd.grad(directional, list(leaves.values()))
     for name, product in zip(leaves, second, strict=True):
         assert relative_error(product, case.need(f"hvp_{name}")) < TOLERANCE, name

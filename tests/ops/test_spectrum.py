@@ -1,4 +1,4 @@
-"""A spectrum shows each frequency where it belongs."""
+"""A spectrum shows each frequency at its position."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def wave(size: int, cycles_x: float, cycles_y: float) -> torch.Tensor:
     return torch.cos(2 * math.pi * (cycles_x * x + cycles_y * y) / size)[None]
 
 
-def test_a_wave_is_one_bright_point_at_its_frequency():
+def test_a_wave_is_one_peak_at_its_frequency():
     spectrum = ops.power_spectrum(wave(64, 10, -4))
     row, column = divmod(int(spectrum.argmax()), 64)
     assert (abs(column - 32), abs(row - 32)) == (10, 4)
-    assert spectrum[32, 32] < spectrum.max() - 60  # the window keeps it from leaking to zero
+    assert spectrum[32, 32] < spectrum.max() - 60  # the window prevents leakage to zero
 
 
-def test_the_mean_and_the_brightness_do_not_matter():
+def test_mean_and_gain_do_not_change_the_spectrum():
     x = torch.randn(3, 33, 40)
     assert torch.allclose(ops.power_spectrum(x), ops.power_spectrum(x * 7 + 100), atol=0.05)
     assert torch.equal(ops.power_spectrum(torch.zeros(1, 8, 8)), torch.full([8, 8], -120.0))
 
 
-def test_a_batch_is_one_spectrum_each():
+def test_a_batch_gives_a_spectrum_per_image():
     x = torch.randn(2, 3, 16, 16)
     assert torch.allclose(ops.power_spectrum(x)[1], ops.power_spectrum(x[1]), atol=1e-3)
 

@@ -1,7 +1,7 @@
-"""The C++ kernel computes what plain torch computes, whatever the layer, the shape, the memory and the threads.
+"""The C++ kernel agrees with plain torch for any layer, shape, memory layout and number of threads.
 
-Plain torch in float64 is the measure. In float32 the kernel is within 1e-6 of the largest value, and 1e-5 is asked
-for; gradients are compared as a whole, since rounding puts a few samples on the other side of the bend.
+The reference is plain torch in float64. In float32 the kernel is within 1e-6 of the largest value, and the tolerance is
+1e-5; gradients are compared by norm, since rounding changes the sign of a few samples at the leaky ReLU.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def arguments(spec: LayerSpec) -> dict:
         "up": spec.up_factor,
         "down": spec.down_factor,
         "padding": spec.padding,
-        "clamp": 1.5,  # low enough to be met
+        "clamp": 1.5,  # low enough to be reached
     }
 
 
@@ -55,14 +55,14 @@ def input_of(spec: LayerSpec, samples: int = 1) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("spec", layers("T") + layers("R"))
-def test_every_layer_of_stylegan3(spec):
+def test_every_layer_of_stylegan3_agrees(spec):
     x, b = input_of(spec)
-    made = ops.filtered_lrelu(x, b=b, **arguments(spec))
-    assert relative_error(made, ops.filtered_lrelu(x.double(), b=b.double(), **arguments(spec))) < TOLERANCE
+    actual = ops.filtered_lrelu(x, b=b, **arguments(spec))
+    assert relative_error(actual, ops.filtered_lrelu(x.double(), b=b.double(), **arguments(spec))) < TOLERANCE
 
 
 @pytest.mark.parametrize("spec", [layers("T")[2], layers("T")[6], layers("R")[4], layers("R")[-1]])
-def test_first_and_second_derivatives(spec):
+def test_first_and_second_derivatives_agree(spec):
     x, b = input_of(spec, samples=2)
 
     def derivatives(dtype: torch.dtype) -> list[Tensor]:
@@ -72,8 +72,8 @@ def test_first_and_second_derivatives(spec):
         second = torch.autograd.grad(first[0].square().sum(), leaves)
         return [y.detach(), *(g.detach() for g in first), *second]
 
-    for made, expected in zip(derivatives(torch.float32), derivatives(torch.float64), strict=True):
-        assert (made - expected).norm() < 1e-3 * expected.norm()
+    for actual, expected in zip(derivatives(torch.float32), derivatives(torch.float64), strict=True):
+        assert (actual - expected).norm() < 1e-3 * expected.norm()
 
 
 @pytest.mark.parametrize("case", cases("filtered_lrelu"))
@@ -82,61 +82,62 @@ def test_the_reference_implementation_agrees(case):
     check(case, ["x", "b"], lambda x, b=None: ops.filtered_lrelu(x, case["fu"], case["fd"], b, **settings))
 
 
-def anything(chance: random.Random) -> tuple[Tensor, Tensor, dict]:
-    """An input, a bias, and arguments of any kind that leave something of the picture."""
+def random_case(rng: random.Random) -> tuple[Tensor, Tensor, dict]:
+    """Return an input, a bias and random arguments of `filtered_lrelu`."""
 
     def taps() -> Tensor | None:
-        kind = chance.choice(["none", "designed", "list", "list", "square", "oblong"])
+        kind = rng.choice(["none", "designed", "list", "list", "square", "oblong"])
         if kind == "none":
             return None
         if kind == "designed":
-            return torch.randn(chance.choice([4, 12, 24])) / 4
+            return torch.randn(rng.choice([4, 12, 24])) / 4
         if kind == "list":
-            return torch.randn(chance.randint(1, 30)) / 4
+            return torch.randn(rng.randint(1, 30)) / 4
         if kind == "square":
-            f = torch.randn([chance.choice([4, 12])] * 2) / 4
+            f = torch.randn([rng.choice([4, 12])] * 2) / 4
             return f + f.flip(0)
-        return (torch.randn(chance.randint(1, 9), chance.randint(1, 9)) / 4).t()
+        return (torch.randn(rng.randint(1, 9), rng.randint(1, 9)) / 4).t()
 
-    up, down = ([chance.choice([1, 2, 4]) for _ in "xy"] for _ in "ud")
-    padding = [chance.randint(-12, 40) for _ in range(4)]
-    x = torch.randn(chance.randint(1, 3), chance.randint(1, 40), chance.randint(12, 40), chance.randint(12, 40))
-    how = {"fu": taps(), "fd": taps(), "up": up, "down": down, "padding": padding}
-    how |= {"clamp": chance.choice([None, 0.7, 256]), "slope": chance.choice([0.2, 0.0, 1.0, 1.5, -0.3])}
-    how |= {"flip_filter": chance.random() < 0.5, "gain": chance.choice([1, 2**0.5])}
-    return x, torch.randn(x.shape[1]), how
+    up, down = ([rng.choice([1, 2, 4]) for _ in "xy"] for _ in "ud")
+    padding = [rng.randint(-12, 40) for _ in range(4)]
+    x = torch.randn(rng.randint(1, 3), rng.randint(1, 40), rng.randint(12, 40), rng.randint(12, 40))
+    settings = {"fu": taps(), "fd": taps(), "up": up, "down": down, "padding": padding}
+    settings |= {"clamp": rng.choice([None, 0.7, 256]), "slope": rng.choice([0.2, 0.0, 1.0, 1.5, -0.3])}
+    settings |= {"flip_filter": rng.random() < 0.5, "gain": rng.choice([1, 2**0.5])}
+    return x, torch.randn(x.shape[1]), settings
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_anything_that_may_be_asked(seed):
-    chance = random.Random(seed)
+def test_random_filters_factors_and_paddings_agree(seed):
+    rng = random.Random(seed)
     torch.manual_seed(seed)
-    x, b, how = anything(chance)
+    x, b, settings = random_case(rng)
     try:
-        expected = ops.filtered_lrelu(x.double(), b=b.double(), **how)
+        expected = ops.filtered_lrelu(x.double(), b=b.double(), **settings)
     except ValueError:
         pytest.skip("nothing is left of the picture")
-    # Long random filters cancel, so that rounding is measured against what they could make.
-    made = ops.filtered_lrelu(x, b=b, **how)
-    assert relative_error(made, expected) < TOLERANCE
-    plain = ops.upfirdn2d(x, how["fu"], how["up"], 1, how["padding"])
-    assert relative_error(plain, ops.upfirdn2d(x.double(), how["fu"], how["up"], 1, how["padding"])) < TOLERANCE
-    plain = ops.upfirdn2d(x, how["fd"], 1, how["down"], 9)
-    assert relative_error(plain, ops.upfirdn2d(x.double(), how["fd"], 1, how["down"], 9)) < TOLERANCE
+    actual = ops.filtered_lrelu(x, b=b, **settings)
+    assert relative_error(actual, expected) < TOLERANCE
+    y = ops.upfirdn2d(x, settings["fu"], settings["up"], 1, settings["padding"])
+    assert (
+        relative_error(y, ops.upfirdn2d(x.double(), settings["fu"], settings["up"], 1, settings["padding"])) < TOLERANCE
+    )
+    y = ops.upfirdn2d(x, settings["fd"], 1, settings["down"], 9)
+    assert relative_error(y, ops.upfirdn2d(x.double(), settings["fd"], 1, settings["down"], 9)) < TOLERANCE
 
 
-def test_how_many_threads_take_part_does_not_show():
+def test_the_number_of_threads_does_not_change_a_bit():
     for spec in (layers("T")[8].values[0], layers("R")[8].values[0]):
         assert isinstance(spec, LayerSpec)
         x, b = input_of(spec, samples=2)
-        made = []
+        outputs = []
         for threads in (1, 2, 3, 7, 1):
             torch.set_num_threads(threads)
-            made.append(ops.filtered_lrelu(x, b=b, **arguments(spec)))
-        assert all(torch.equal(made[0], other) for other in made[1:])
+            outputs.append(ops.filtered_lrelu(x, b=b, **arguments(spec)))
+        assert all(torch.equal(outputs[0], output) for output in outputs[1:])
 
 
-def test_several_callers_at_once_do_not_disturb_each_other():
+def test_several_threads_may_call_at_once():
     x, f = torch.randn(1, 40, 30, 30), torch.randn(12)
 
     def layer() -> Tensor:
@@ -156,38 +157,38 @@ def test_several_callers_at_once_do_not_disturb_each_other():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_a_rounding_of_the_result(dtype):
+def test_half_precision_is_rounded_only_at_the_end(dtype):
     spec = layers("R")[6].values[0]
     assert isinstance(spec, LayerSpec)
     x, b = input_of(spec)
     x, b = x.to(dtype), b.to(dtype)
-    made = ops.filtered_lrelu(x, b=b, **arguments(spec))
-    assert made.dtype == dtype
-    assert torch.equal(made, ops.filtered_lrelu(x.float(), b=b.float(), **arguments(spec)).to(dtype))
+    actual = ops.filtered_lrelu(x, b=b, **arguments(spec))
+    assert actual.dtype == dtype
+    assert torch.equal(actual, ops.filtered_lrelu(x.float(), b=b.float(), **arguments(spec)).to(dtype))
 
 
-def test_not_a_number_and_infinity_are_not_hidden():
+def test_nan_and_infinity_stay_in_their_channel():
     f = torch.ones(12) / 12
     x = torch.zeros(1, 17, 30, 30)
     x[0, 0, 3, 3], x[0, 16, 20, 20] = torch.nan, torch.inf
-    made = ops.filtered_lrelu(x, f, f, None, 2, 2, [9, 8, 9, 8], clamp=256)
-    assert made[0, 0].isnan().any()
-    assert made[0, 16].max() > 0  # infinity is clamped
-    assert not made[0, 1:16].any()
+    actual = ops.filtered_lrelu(x, f, f, None, 2, 2, [9, 8, 9, 8], clamp=256)
+    assert actual[0, 0].isnan().any()
+    assert actual[0, 16].max() > 0  # infinity is clamped
+    assert not actual[0, 1:16].any()
     half = ops.filtered_lrelu(x.bfloat16(), f, f, None, 2, 2, [9, 8, 9, 8])
     assert half[0, 0].isnan().any()
 
 
 @pytest.mark.parametrize("up", [2, 4])
 @pytest.mark.parametrize("large", [torch.inf, -torch.inf, 3e38])
-def test_the_clamp_limits_infinity_wherever_it_is(up, large):
+def test_the_clamp_limits_infinity_at_any_position(up, large):
     f = torch.ones(6 * up) / 6
     for column in 12, 13:
         x = torch.zeros(1, 17, 24, 24)
         x[0, 16, 12, column] = large
-        made = ops.filtered_lrelu(x, f, f, None, up, 2, 3 * up, clamp=256)
-        assert made.isfinite().all()
-        assert made[0, 16].any() and not made[0, :16].any()
+        actual = ops.filtered_lrelu(x, f, f, None, up, 2, 3 * up, clamp=256)
+        assert actual.isfinite().all()
+        assert actual[0, 16].any() and not actual[0, :16].any()
 
 
 def test_a_prepared_layer_applies_scales_and_bias_and_writes_to_given_memory():
@@ -208,8 +209,8 @@ def test_a_prepared_layer_applies_scales_and_bias_and_writes_to_given_memory():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 17, 9, 5), (3, 64, 40, 33), (2, 5, 0, 4)])
-def test_scaling_channels_and_its_derivatives(shape):
-    """Sizes within a task and beyond one, odd channels, nothing at all; NCHW memory as well."""
+def test_scaling_channels_and_its_derivatives_agree(shape):
+    """Sizes of one task and of several, odd channel counts, empty images; NCHW memory as well."""
     x, s, v = torch.randn(shape), torch.randn(shape[:2]), torch.randn(shape)
 
     def derivatives(dtype: torch.dtype, memory: torch.memory_format) -> list[Tensor]:
@@ -219,15 +220,15 @@ def test_scaling_channels_and_its_derivatives(shape):
         return [y, *first, *torch.autograd.grad(first[0].square().sum() + first[1].square().sum(), leaves)]
 
     expected = derivatives(torch.float64, torch.contiguous_format)
-    for memory in (torch.channels_last, torch.contiguous_format):
+    for layout in (torch.channels_last, torch.contiguous_format):
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            for made, wanted in zip(derivatives(torch.float32, memory), expected, strict=True):
-                assert made.shape == wanted.shape
-                assert not wanted.numel() or relative_error(made, wanted) < TOLERANCE
+            for actual, expected_value in zip(derivatives(torch.float32, layout), expected, strict=True):
+                assert actual.shape == expected_value.shape
+                assert not expected_value.numel() or relative_error(actual, expected_value) < TOLERANCE
 
 
-def test_scaling_channels_can_be_differentiated_twice_in_float64():
+def test_scaling_channels_is_twice_differentiable_in_float64():
     x, s = torch.randn(2, 3, 4, 2, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
     leaves = x.requires_grad_(), s.requires_grad_()
     assert torch.autograd.gradcheck(scale_channels, leaves)

@@ -1,4 +1,4 @@
-"""Filters are prepared once, and again after they were written to."""
+"""Filters are prepared once, and again after they have changed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import ops
 from ops import filter_cache
 
 
-def test_a_filter_that_was_written_to_is_seen_as_it_is_now():
+def test_a_filter_that_was_changed_in_place_is_prepared_again():
     x, f = torch.ones(1, 1, 4, 4), torch.tensor([1.0, 1.0])
     before = ops.upfirdn2d(x, f)
     f.mul_(2)
     assert torch.equal(ops.upfirdn2d(x, f), before * 4)
 
 
-def test_a_filter_of_a_network_made_for_inference_alone_serves_gradients_too():
+def test_an_inference_mode_filter_can_be_used_with_gradients():
     with torch.inference_mode():
         f = torch.tensor([1.0, 2.0])
         ops.upfirdn2d(torch.ones(1, 1, 4, 4), f)
@@ -28,7 +28,7 @@ def test_a_filter_of_a_network_made_for_inference_alone_serves_gradients_too():
     assert float(grad[0, 0, 1, 1]) == 9
 
 
-def test_what_is_kept_of_a_filter_goes_with_it_and_does_not_grow():
+def test_cached_values_are_bounded_and_freed_with_the_filter():
     f = torch.tensor([1.0, 1.0])
     before = len(filter_cache._cache)
     for gain in range(1, 100):
@@ -39,7 +39,7 @@ def test_what_is_kept_of_a_filter_goes_with_it_and_does_not_grow():
     assert len(filter_cache._cache) <= before
 
 
-def test_threads_may_ask_for_more_gains_of_a_filter_than_are_kept():
+def test_threads_may_use_more_gains_than_the_cache_holds():
     f, x, failures = torch.tensor([1.0, 1.0]), torch.ones(1, 1, 4, 4), []
 
     def ask(first: int) -> None:

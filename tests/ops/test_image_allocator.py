@@ -1,5 +1,5 @@
-"""A layer of a 1024-pixel network takes memory in proportion to its output, not to the raised signal within; and the
-memory of a picture is given to another one when nobody holds it any more, not before."""
+"""A layer of a 1024-pixel network takes memory in proportion to its output, not to its upsampled signal; and the memory
+of an image is reused when no tensor shares it any more, not before."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ops.image_allocator import empty_image, empty_padded_image
 
 ROOT = Path(__file__).parent.parent.parent
 
-# The largest layer (L11) of the published 1024-pixel networks. The raised signal is 0.85 GB in T and 1.7 GB in R; a
-# block of it and what is made from it may take 150 MB. The gradient holds two blocks, and is taken of 20 channels
-# (335 MB) to be quick. VmHWM is the process's highest memory so far.
+# The largest layer (L11) of the published 1024-pixel networks. The upsampled signal is 0.85 GB in T and 1.7 GB in R; a
+# block of it, with intermediate results, may take 150 MB. The backward pass holds two blocks; it runs on 20 channels
+# (335 MB) to be quick. VmHWM is the process's peak memory.
 LAYER = """
 import sys, torch, ops
 kind, direction = sys.argv[1:]
 
-def highest():
+def peak():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
 
@@ -50,17 +50,17 @@ results = channels * 1044**2 * 4 / 2**20
 if backward:
     cotangent = empty(1, channels, 1044, 1044).uniform_(-1, 1)
     results *= 2  # the output and the gradient
-before = highest()
+before = peak()
 y = layer(x)
 if backward:
     torch.autograd.grad(y, x, cotangent)
-print(highest() - before - results)
+print(peak() - before - results)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the highest memory from Linux")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux")
 @pytest.mark.parametrize(("kind", "direction"), [("T", "forward"), ("R", "forward"), ("T", "backward")])
-def test_a_layer_of_1024_pixels_needs_little_beyond_its_result(kind, direction):
+def test_a_layer_of_1024_pixels_needs_little_memory_beyond_its_result(kind, direction):
     done = subprocess.run(
         [sys.executable, "-c", LAYER, kind, direction], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
@@ -70,7 +70,7 @@ def test_a_layer_of_1024_pixels_needs_little_beyond_its_result(kind, direction):
 
 @pytest.fixture
 def fresh():
-    """No memory is kept from what ran before."""
+    """Empty the buffer pool before and after a test."""
     gc.collect()
     image_allocator.release()
     yield
@@ -83,49 +83,49 @@ SIZE = 1, 24, 150, 151  # 2.2 MB
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("size", [SIZE, (2, 3, 5, 4), (1, 1, 1, 1)])
-def test_a_picture_has_its_size_and_keeps_its_channels_together(size):
-    made = empty_image(size)
-    assert made.shape == size and made.dtype == torch.float32
-    assert made.is_contiguous(memory_format=torch.channels_last) and made.data_ptr() % 16 == 0
-    assert float(made.fill_(3.0).sum()) == 3 * made.numel()
+def test_an_image_has_its_size_and_is_channels_last(size):
+    image = empty_image(size)
+    assert image.shape == size and image.dtype == torch.float32
+    assert image.is_contiguous(memory_format=torch.channels_last) and image.data_ptr() % 16 == 0
+    assert float(image.fill_(3.0).sum()) == 3 * image.numel()
 
 
 @pytest.mark.usefixtures("fresh")
-def test_memory_is_used_again_when_no_tensor_shares_it_any_more():
+def test_memory_is_reused_when_no_tensor_shares_it_any_more():
     first = empty_image(SIZE).fill_(1.0)
-    place, row, numbers = first.data_ptr(), first[0, :, 70], first.numpy()
+    address, view, array = first.data_ptr(), first[0, :, 70], first.numpy()
     del first
-    assert empty_image(SIZE).fill_(2.0).data_ptr() != place, "a view is still there"
-    del row
-    assert empty_image(SIZE).fill_(2.0).data_ptr() != place, "an array is still there"
-    assert float(numbers.min()) == float(numbers.max()) == 1.0
-    del numbers
+    assert empty_image(SIZE).fill_(2.0).data_ptr() != address, "a view is still there"
+    del view
+    assert empty_image(SIZE).fill_(2.0).data_ptr() != address, "an array is still there"
+    assert float(array.min()) == float(array.max()) == 1.0
+    del array
     gc.collect()
-    assert place in {empty_image(SIZE).data_ptr(), *(p.data_ptr() for p in [empty_image(SIZE) for _ in range(3)])}
+    assert address in {empty_image(SIZE).data_ptr(), *(p.data_ptr() for p in [empty_image(SIZE) for _ in range(3)])}
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_small_picture_does_not_hold_a_large_ones_memory():
+def test_a_small_image_does_not_take_a_large_buffer():
     large = [empty_image((1, 64, 300, 300)) for _ in range(2)]  # 23 MB each
-    places = {one.data_ptr() for one in large}
+    addresses = {image.data_ptr() for image in large}
     large.clear()
     small = empty_image(SIZE)
     again = [empty_image((1, 64, 290, 300)) for _ in range(2)]
-    assert {one.data_ptr() for one in again} == places
-    assert small.data_ptr() not in places
+    assert {image.data_ptr() for image in again} == addresses
+    assert small.data_ptr() not in addresses
 
 
 @pytest.mark.usefixtures("fresh")
-def test_a_picture_that_is_soon_gone_makes_do_with_a_large_ones_memory():
+def test_a_short_lived_image_may_take_a_large_buffer():
     large = empty_image((1, 64, 300, 300))
-    place = large.data_ptr()
+    address = large.data_ptr()
     del large
-    assert empty_padded_image(SIZE, short_lived=True)[0].data_ptr() == place
+    assert empty_padded_image(SIZE, short_lived=True)[0].data_ptr() == address
 
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory from Linux")
-def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
+def test_little_free_memory_is_kept_and_all_of_it_can_be_released(monkeypatch):
     def resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
@@ -136,21 +136,23 @@ def test_little_is_kept_and_all_of_it_can_be_given_back(monkeypatch):
     many.clear()
     assert resident() - before < 80
     growing = [empty_image((1, 64, 100 * n, 100)).zero_().numel() * 4 >> 20 for n in range(1, 12)]
-    assert resident() - before < 20 + 2 * max(growing), "what does not fit any more is not kept beside what does"
+    assert resident() - before < 20 + 2 * max(growing), (
+        "buffers that do not fit any more are not kept beside those that do"
+    )
     image_allocator.release()
     assert resident() - before < 20
 
 
 @pytest.mark.usefixtures("fresh")
-def test_several_threads_never_share_a_picture():
+def test_threads_never_share_an_image():
     wrong: list[int] = []
 
     def work(number: int) -> None:
         for _ in range(200):
-            made = empty_image(SIZE).fill_(number)
-            held = made[:, :, ::10]
-            del made
-            if not bool((held == number).all()):
+            image = empty_image(SIZE).fill_(number)
+            view = image[:, :, ::10]
+            del image
+            if not bool((view == number).all()):
                 wrong.append(number)
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(4)]
