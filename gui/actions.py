@@ -52,7 +52,7 @@ def open_network(app: App, path: str = "") -> None:
     if "://" not in path:
         path = str(platform_dirs.working_folder() / platform_dirs.expand_home(path))
         app.prefs = replace(app.prefs, browse_folder=str(Path(path).parent))
-    app.prefs = preferences.add_recent(app.prefs, path)
+    app.opening = path
     show_network(app, path)
 
 

@@ -27,7 +27,7 @@ from gui.canvas.canvas import Canvas
 from gui.canvas.views import Client, ViewManager, events_per_second
 from gui.chrome import docking, error_boundary, file_dialog, menu_bar, shortcuts, status_bar, toasts
 from gui.controls import ui
-from gui.document import Document
+from gui.document import Document, with_network_of
 from gui.panel import Panel, PanelContext
 from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec
@@ -68,6 +68,7 @@ class App:
             self.document.stop_motion()
         self.closing = self.panels_hidden = self.screenshot_requested = False
         self.rebuild_layout = self._layout_pending = True
+        self.opening: str | None = None  # network that was asked for and has not been shown yet
         self.overlay = ""  # "keys" or "about" while that overlay is open
         self.panels = tuple(panels)
         self._pending_commands: list[tuple[str, tuple[Any, ...]]] = []
@@ -143,6 +144,7 @@ class App:
         before = self._was_outdated
         self._was_outdated = self.views.is_outdated
         has_news = self.views.poll() or self._was_outdated != before
+        self._note_opened()
         if has_news and seconds and self.document.is_moving:
             self._advance_clock(seconds)
             self._clock_lead += seconds
@@ -345,13 +347,8 @@ class App:
 
     def cancel(self) -> None:
         """Cancel a network that is loading: return to the network on screen and the settings that belong to it."""
-        result, scene = self.views.canvas.result, self.document.scene
-        if result is not None:
-            previous = result.scene
-            latent = replace(scene.latent, class_index=previous.latent.class_index, projected=previous.latent.projected)
-            mixing = replace(scene.mixing, class_index=previous.mixing.class_index)
-            scene = replace(scene, model=previous.model, compute=previous.compute, capture=previous.capture)
-            self.document.edit(replace(scene, latent=latent, mixing=mixing))
+        if (result := self.views.canvas.result) is not None:
+            self.document.edit(with_network_of(self.document.scene, result.scene))
 
     def report_exception(self, error: Exception) -> None:
         """Show an unexpected error as a toast; the program goes on."""
@@ -364,14 +361,35 @@ class App:
             self.toasts.show(f"{answer.reason} It is being started again; nothing is lost.", "note")
         else:
             self.toasts.show(answer.message, "error", answer.details)
+            self._withdraw_network(answer.scene)
+
+    def _withdraw_network(self, failed: Scene) -> None:
+        """Where another network than the one on screen could not be opened, go on with the one on screen."""
+        result = self.views.canvas.result
+        if result is None or (failed.model, failed.compute) == (result.scene.model, result.scene.compute):
+            return
+        if failed.model.path == self.opening:
+            self.opening = None
+        self.document.withdraw_network(failed, result.scene)
+        self.views.canvas.problem = None
+
+    def _note_opened(self) -> None:
+        """Remember a network among the recent ones once its first image is there."""
+        result = self.views.canvas.result
+        if self.opening is not None and result is not None and result.scene.model.path == self.opening:
+            self.prefs = preferences.add_recent(self.prefs, self.opening)
+            self.opening = None
 
     def _save_changed(self, wait: bool = False) -> None:
         """Save settings, layout and document where they have changed."""
         if imgui.get_io().want_save_ini_settings:
             imgui.get_io().want_save_ini_settings = False
             self.prefs = replace(self.prefs, layout=imgui.save_ini_settings_to_memory(), layout_em=self._em)
-        # A document in attract mode is not saved, so that the next start is in attract mode again.
-        self.autosave.save_changed(self.prefs, None if self.attract_mode else self.document.present, wait=wait)
+        # A document in attract mode is not saved, so that the next start is in attract mode again; nor is one with a
+        # network that may turn out to be unreadable.
+        unsure = self.opening is not None and not wait
+        session = None if self.attract_mode or unsure else self.document.present
+        self.autosave.save_changed(self.prefs, session, wait=wait)
 
 
 def _print_problem(text: str, kind: str = "note") -> None:

@@ -93,6 +93,21 @@ class Document:
         self._bake()
         self._history, self.time = history.redo(self._history), 0.0
 
+    def withdraw_network(self, failed: Scene, shown: Scene) -> None:
+        """Take a network that could not be opened out of document and history, as if it had never been asked for.
+
+        Scenes with the model and device of `failed` return to those of `shown`, the scene on screen; other edits stay.
+        """
+
+        def restored(session: Session) -> Session:
+            scene = session.scene
+            if (scene.model, scene.compute) != (failed.model, failed.compute):
+                return session
+            return with_scene(session, with_network_of(scene, shown))
+
+        self._bake()
+        self._history = history.rewrite(self._history, restored)
+
     def stop_motion(self) -> None:
         """Stop all drifts at their present values; not an undo step."""
         self._bake()
@@ -103,3 +118,11 @@ class Document:
         """Write the present moment into the document. The scene on screen stays the same, so it is not an undo step."""
         if self.time:
             self._history, self.time = replace(self._history, now=self.present), 0.0
+
+
+def with_network_of(scene: Scene, shown: Scene) -> Scene:
+    """The scene with the network, the device and all settings that only fit that network, of another scene."""
+    latent = replace(scene.latent, class_index=shown.latent.class_index, projected=shown.latent.projected)
+    mixing = replace(scene.mixing, class_index=shown.mixing.class_index)
+    scene = replace(scene, model=shown.model, compute=shown.compute, capture=shown.capture)
+    return replace(scene, latent=latent, mixing=mixing)

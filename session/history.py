@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from session.document import Session
@@ -35,6 +36,19 @@ def edit(history: History, session: Session, gesture: str | None = None) -> Hist
 def end_gesture(history: History) -> History:
     """The hand has let go: the next edit is a step of its own."""
     return replace(history, gesture=None) if history.gesture is not None else history
+
+
+def rewrite(history: History, change: Callable[[Session], Session]) -> History:
+    """Apply a function to every document of the history; steps that no longer change anything vanish."""
+    past: list[Session] = []
+    for session in (*map(change, history.past), change(history.now)):
+        if not past or session != past[-1]:
+            past.append(session)
+    future: list[Session] = []
+    for session in map(change, history.future):
+        if session != (future or past)[-1]:
+            future.append(session)
+    return History(past[-1], tuple(past[:-1]), tuple(future), history.gesture)
 
 
 def undo(history: History) -> History:

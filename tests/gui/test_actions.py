@@ -151,10 +151,8 @@ def test_urls_and_odd_paths_cost_a_sentence_at_most(app, other_network):
         ("~nosuchuser/x.pkl", "nosuchuser"),
         (f"/{'x' * 300}/y.pkl", "xxx"),
     ):
-        app.app.views.canvas.problem = None
         app.app.post_command("file.drop", path)
-        app.wait_until(lambda: app.app.views.canvas.problem is not None)
-        assert said in str(app.app.views.canvas.problem)
+        app.wait_until(lambda said=said: any(said in message for message in app.messages))
     app.press("ctrl+o")
     app.type(f"/{'x' * 300}")
     app.press("enter")
@@ -191,17 +189,43 @@ def test_a_drop_of_something_else_is_refused_in_a_sentence(app, tmp_path):
 
 
 def test_a_broken_network_is_refused_in_a_sentence_and_the_old_picture_stays(app, tmp_path):
-    before = app.picture
+    before, scene, recents = app.picture, app.scene, app.app.prefs.recents
     broken = tmp_path / "broken.pkl"
     broken.write_bytes(b"\x80\x04not a network at all")
     app.app.drop([str(broken)])
-    app.wait_until(lambda: app.app.views.canvas.problem is not None)
+    app.wait_until(lambda: app.messages and "broken.pkl" in app.messages[-1])
     app.frames(2)
-    assert "broken.pkl" in app.messages[-1]
-    assert np.array_equal(app.picture, before)
-    app.press("ctrl+z")
     app.wait_for_image()
+    assert np.array_equal(app.picture, before)
+    assert (app.scene, app.app.prefs.recents) == (scene, recents), "a failed open is a message and nothing else"
+    assert not app.app.document.can_undo
+    app.drag("Truncation/psi", to=0.2)
+    app.wait_for_image()
+    assert not np.array_equal(app.picture, before), "the old network goes on answering"
     assert app.app.views.canvas.problem is None
+
+
+def test_what_was_edited_while_a_bad_network_loaded_stays(app, tmp_path):
+    model = app.scene.model
+    (tmp_path / "broken.pkl").write_bytes(b"nothing")
+    app.app.drop([str(tmp_path / "broken.pkl")])
+    app.frames(1)
+    app.app.document.edit(replace(app.scene, truncation=Truncation(psi=0.3)))
+    app.wait_until(lambda: bool(app.messages))
+    app.frames(2)
+    assert (app.scene.model, app.scene.truncation.psi) == (model, 0.3)
+    app.press("ctrl+z")
+    assert (app.scene.model, app.scene.truncation.psi) == (model, 1.0)
+    assert not app.app.document.can_undo
+
+
+def test_a_device_that_is_not_there_is_refused_and_the_old_one_goes_on(app):
+    before = app.scene.compute
+    app.app.document.edit(replace(app.scene, compute=replace(before, device="cuda:7")))
+    app.wait_until(lambda: bool(app.messages))
+    app.frames(2)
+    app.wait_for_image()
+    assert app.scene.compute == before
 
 
 def test_a_session_is_saved_and_opened_again(app, tmp_path):
