@@ -26,11 +26,11 @@ def main(arguments: Sequence[str]) -> int:
     if options.resolution and (options.width or options.height):
         return fail("Give --resolution, or --width and --height, and not both.")
     from data.errors import DatasetError
-    from data.prepare import Refused, Wish, prepare
+    from data.prepare import PrepareOptions, PrepareRefused, prepare
     from data.sources import open_source
 
     width, height = options.resolution or (options.width, options.height)
-    wish = Wish(
+    wish = PrepareOptions(
         width=width,
         height=height,
         transform=options.transform,
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             source = open_source(options.source, options.labels)
         report = prepare(source, options.dest, wish, progress)
-    except Refused as error:
+    except PrepareRefused as error:
         progress.end()
         print(error.report.table())
         return fail(str(error))

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from data.dataset import Dataset
 from data.errors import DatasetError
-from data.infinite_sampler import Order, infinite_sampler
+from data.infinite_sampler import InfiniteSampler, infinite_sampler
 
-__all__ = ["Dataset", "DatasetError", "Order", "infinite_sampler"]
+__all__ = ["Dataset", "DatasetError", "InfiniteSampler", "infinite_sampler"]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DatasetError
-from data.image_decoding import is_picture
+from data.image_decoding import is_image_name
 
-_LARGEST_FILE = 1 << 30
+_MAX_FILE_BYTES = 1 << 30
 # What zipfile raises on damaged files, ValueError for names that are no text.
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
+_READ_ERRORS = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
             zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
@@ -35,39 +35,39 @@ class Archive:
         self.is_zip = not self.path.is_dir()
         self._zips: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
         self._lock = threading.Lock()
-        self._stamp = self._stamped()
+        self._file_signature = self._signature()
         sizes = self._zip_sizes() if self.is_zip else self._folder_sizes()
         self.sizes = sizes
-        self.pictures = tuple(sorted(name for name in sizes if is_picture(name)))
+        self.images = tuple(sorted(name for name in sizes if is_image_name(name)))
 
     def read(self, name: str) -> bytes:
         """The bytes of one file."""
-        if self.sizes.get(name, 0) > _LARGEST_FILE:
+        if self.sizes.get(name, 0) > _MAX_FILE_BYTES:
             raise DatasetError(f"{name} in {self.path} is larger than 1 GB, which no picture is: take it out.")
         if not self.is_zip:
             return self._read_file(name)
         try:
-            archive, turn = self._zip()
+            archive, turn = self._zip_handle()
             with turn:  # a ZipFile counts its readers, and threads may miscount
                 return archive.read(name)
         except DatasetError:
             raise
-        except _DAMAGED as error:
-            self._unchanged()
+        except _READ_ERRORS as error:
+            self._check_unchanged()
             raise DatasetError(
-                f"{name} in {self.path} cannot be read ({_brief(error)}): make the archive again."
+                f"{name} in {self.path} cannot be read ({_short_reason(error)}): make the archive again."
             ) from None
 
     def head(self, name: str, length: int = 1 << 16) -> bytes:
         """The first bytes of a file: enough for the size and mode of most pictures."""
         try:
             if self.is_zip:
-                archive, turn = self._zip()
+                archive, turn = self._zip_handle()
                 with turn, archive.open(name) as stream:
                     return stream.read(length)
             with (self.path / name).open("rb") as stream:
                 return stream.read(length)
-        except _DAMAGED:
+        except _READ_ERRORS:
             return self.read(name)  # which says what is wrong
 
     def json(self) -> Any:
@@ -78,15 +78,15 @@ class Archive:
             return json.loads(self.read("dataset.json"))
         except (ValueError, RecursionError) as error:
             raise DatasetError(
-                f"dataset.json of {self.path} is not JSON ({_brief(error)}): mend or remove it."
+                f"dataset.json of {self.path} is not JSON ({_short_reason(error)}): mend or remove it."
             ) from None
 
     def checksums(self) -> list[tuple[str, int, int]]:
         """Name, length and, in a zip, CRC-32 of each picture: what changes when the pictures do."""
         if not self.is_zip:
-            return [(name, self.sizes[name], 0) for name in self.pictures]
-        about = {entry.filename: entry.CRC for entry in self._zip()[0].infolist()}
-        return [(name, self.sizes[name], about[name]) for name in self.pictures]
+            return [(name, self.sizes[name], 0) for name in self.images]
+        about = {entry.filename: entry.CRC for entry in self._zip_handle()[0].infolist()}
+        return [(name, self.sizes[name], about[name]) for name in self.images]
 
     def close(self) -> None:
         with self._lock:
@@ -103,27 +103,27 @@ class Archive:
 
     # Helpers
 
-    def _zip(self) -> tuple[zipfile.ZipFile, threading.Lock]:
+    def _zip_handle(self) -> tuple[zipfile.ZipFile, threading.Lock]:
         """This process's own handle: a handle shared by a fork would mix up whose turn it is to read."""
         with self._lock:
-            found = self._zips.get(os.getpid())
-            if found is None:
-                self._unchanged()
+            entry = self._zips.get(os.getpid())
+            if entry is None:
+                self._check_unchanged()
                 try:
                     handle = zipfile.ZipFile(self.path)
                 except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
                     raise DatasetError(
-                        f"{self.path} is not a zip that can be read ({_brief(error)}): give a folder or a whole zip."
+                        f"{self.path} is not a zip that can be read ({_short_reason(error)}): give a folder or a whole zip."
                     ) from None
-                found = self._zips[os.getpid()] = (handle, threading.Lock())
-            return found
+                entry = self._zips[os.getpid()] = (handle, threading.Lock())
+            return entry
 
     def _zip_sizes(self) -> dict[str, int]:
-        entries = self._zip()[0].infolist()
+        entries = self._zip_handle()[0].infolist()
         return {entry.filename: entry.file_size for entry in entries if entry.filename and not entry.is_dir()}
 
     def _folder_sizes(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+        sizes: dict[str, int] = {}
 
         def fail(error: OSError) -> None:
             raise DatasetError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions.")
@@ -133,10 +133,10 @@ class Archive:
             for name in names:
                 path = Path(folder, name)
                 try:
-                    found[path.relative_to(self.path).as_posix()] = path.stat().st_size
+                    sizes[path.relative_to(self.path).as_posix()] = path.stat().st_size
                 except OSError:
                     continue  # a link to nowhere, or gone between listing and asking
-        return found
+        return sizes
 
     def _read_file(self, name: str) -> bytes:
         try:
@@ -146,7 +146,7 @@ class Archive:
         except OSError as error:
             raise DatasetError(f"{name} in {self.path} cannot be read ({error.strerror}).") from None
 
-    def _stamped(self) -> tuple[int, int] | None:
+    def _signature(self) -> tuple[int, int] | None:
         if not self.is_zip:
             return None
         try:
@@ -155,8 +155,8 @@ class Archive:
             return (-1, -1)
         return (about.st_size, about.st_mtime_ns)
 
-    def _unchanged(self) -> None:
-        if self._stamped() != self._stamp:
+    def _check_unchanged(self) -> None:
+        if self._signature() != self._file_signature:
             raise DatasetError(f"{self.path} changed while it was being read: leave it unchanged, and begin again.")
 
 
@@ -168,10 +168,10 @@ def exists(path: Path) -> bool:
         return False
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"{path} cannot be looked at ({_brief(error)}): check the path and its permissions."
+            f"{path} cannot be looked at ({_short_reason(error)}): check the path and its permissions."
         ) from None
     return True
 
 
-def _brief(error: Exception) -> str:
+def _short_reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__)[:80].strip('"')

@@ -8,7 +8,7 @@ TRANSFORMS = ("center-crop", "center-crop-wide")
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 
 
-def shaped(
+def crop_resize(
     image: Image.Image, width: int, height: int, transform: str | None, resize_filter: str = "lanczos"
 ) -> Image.Image | None:
     """The picture, mode "L" or "RGB", at `width` x `height`; None where center-crop-wide finds it too small.
@@ -18,28 +18,28 @@ def shaped(
     """
     if transform == "center-crop":
         side = min(image.size)
-        return resized(_middle(image, side, side), width, height, resize_filter)
+        return resize(_center_crop(image, side, side), width, height, resize_filter)
     if transform == "center-crop-wide":
-        return _letterboxed(image, width, height, resize_filter)
-    return resized(image, width, height, resize_filter)
+        return _letterbox(image, width, height, resize_filter)
+    return resize(image, width, height, resize_filter)
 
 
-def resized(image: Image.Image, width: int, height: int, resize_filter: str) -> Image.Image:
+def resize(image: Image.Image, width: int, height: int, resize_filter: str) -> Image.Image:
     return image if image.size == (width, height) else image.resize((width, height), FILTERS[resize_filter])
 
 
-def _letterboxed(image: Image.Image, width: int, height: int, resize_filter: str) -> Image.Image | None:
+def _letterbox(image: Image.Image, width: int, height: int, resize_filter: str) -> Image.Image | None:
     # The height that is kept is the picture's own, measured in output widths: this is how the published archives were
     # made, and it is kept so that new archives equal them.
-    kept = round(width * image.height / image.width)
-    if image.width < width or kept < height:
+    crop_height = round(width * image.height / image.width)
+    if image.width < width or crop_height < height:
         return None
-    strip = resized(_middle(image, image.width, kept), width, height, resize_filter)
+    strip = resize(_center_crop(image, image.width, crop_height), width, height, resize_filter)
     canvas = Image.new(image.mode, (width, width))
     canvas.paste(strip, (0, (width - height) // 2))
     return canvas
 
 
-def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

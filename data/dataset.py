@@ -10,10 +10,10 @@ import numpy as np
 
 from data import labels as labelling
 from data.archive import Archive
-from data.errors import DatasetError, PictureError
-from data.image_decoding import channels_first, decoded, explained, flattened, is_grey, opened
+from data.errors import DatasetError, ImageError
+from data.image_decoding import decode, is_gray, open_image, to_chw, to_rgb, translate_errors
 
-_HEADERS_LOOKED_AT = 4000
+_MAX_HEADERS_CHECKED = 4000
 
 
 class Dataset:
@@ -45,10 +45,10 @@ class Dataset:
         self.name = self.path.resolve().stem
         self.xflip = xflip
         self._archive = Archive(path)
-        self._names = self._archive.pictures
+        self._names = self._archive.images
         if not self._names:
             raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
-        first_grey, self.resolution = self._first_picture()
+        first_grey, self.resolution = self._probe_first_image()
         if resolution is not None and resolution != self.resolution:
             raise DatasetError(
                 f"{path} holds pictures of {self.resolution} pixels, but {resolution} are asked for: "
@@ -58,18 +58,18 @@ class Dataset:
         self.channels = channels or (1 if all_grey else 3)
         self.classes: tuple[str, ...] = ()
         self.styles: tuple[labelling.Style, ...] = ()  # family and style of every typeface, sorted
-        self._styles = np.full(len(self._names), -1)  # of each file; -1 where none is told
-        self._of_style: dict[int, np.ndarray] = {}
+        self._style_indices = np.full(len(self._names), -1)  # of each file; -1 where none is told
+        self._style_members: dict[int, np.ndarray] = {}
         self._labels = self._read_labels() if use_labels else None
-        self._kept = np.arange(len(self._names))
+        self._file_indices = np.arange(len(self._names))
         if max_size is not None and max_size < 1:
             raise DatasetError(f"max_size is {max_size}, but a dataset needs at least one picture.")
         if max_size is not None and max_size < len(self._names):
-            np.random.RandomState(random_seed).shuffle(self._kept)
-            self._kept = np.sort(self._kept[:max_size])
+            np.random.RandomState(random_seed).shuffle(self._file_indices)
+            self._file_indices = np.sort(self._file_indices[:max_size])
 
     def __len__(self) -> int:
-        return len(self._kept) * (2 if self.xflip else 1)
+        return len(self._file_indices) * (2 if self.xflip else 1)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture uint8 [C,H,W] and its label float32 [L]."""
@@ -90,7 +90,7 @@ class Dataset:
     @property
     def label_dim(self) -> int:
         """How many numbers a label has; 0 without labels."""
-        return 0 if self._labels is None else labelling.width(self._labels)
+        return 0 if self._labels is None else labelling.label_dim(self._labels)
 
     @property
     def label_shape(self) -> tuple[int]:
@@ -98,10 +98,10 @@ class Dataset:
 
     def raw_index(self, index: int) -> int:
         """Which file, counted in the order of all names."""
-        return int(self._kept[self._checked(index) % len(self._kept)])
+        return int(self._file_indices[self._check_index(index) % len(self._file_indices)])
 
     def is_flipped(self, index: int) -> bool:
-        return self._checked(index) >= len(self._kept)
+        return self._check_index(index) >= len(self._file_indices)
 
     def file(self, index: int) -> str:
         """The picture's name in the folder or zip."""
@@ -129,45 +129,45 @@ class Dataset:
 
     def style_index(self, index: int) -> int | None:
         """Which of `styles` a picture is of; None where that is not told."""
-        number = int(self._styles[self.raw_index(index)])
+        number = int(self._style_indices[self.raw_index(index)])
         return number if number >= 0 else None
 
     def of_style(self, number: int) -> np.ndarray:
         """Indices of the pictures of one of `styles`, the mirrored ones left aside: int64 [K]."""
-        if number not in self._of_style:
-            self._of_style[number] = np.flatnonzero(self._styles[self._kept] == number)
-        return self._of_style[number]
+        if number not in self._style_members:
+            self._style_members[number] = np.flatnonzero(self._style_indices[self._file_indices] == number)
+        return self._style_members[number]
 
-    def partner(self, index: int, chance: float) -> int:
+    def random_of_same_style(self, index: int, chance: float) -> int:
         """One of the pictures of the same style, mirrored as it is, by a number in [0, 1); itself where it has none."""
         if (style := self.style_index(index)) is None:
             return index
-        half = self._checked(index) // len(self._kept)
-        found = self.of_style(style)
-        return half * len(self._kept) + int(found[int(chance * len(found))])
+        half = self._check_index(index) // len(self._file_indices)
+        members = self.of_style(style)
+        return half * len(self._file_indices) + int(members[int(chance * len(members))])
 
     def batch(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Several at once: uint8 [N,C,H,W] and float32 [N,L]."""
-        chosen = [int(index) for index in indices]
-        images = np.empty((len(chosen), *self.image_shape), np.uint8)
-        labels = np.empty((len(chosen), self.label_dim), np.float32)
-        for row, index in enumerate(chosen):
+        indices_ = [int(index) for index in indices]
+        images = np.empty((len(indices_), *self.image_shape), np.uint8)
+        labels = np.empty((len(indices_), self.label_dim), np.float32)
+        for row, index in enumerate(indices_):
             images[row], labels[row] = self[index]
         return images, labels
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Read every picture once; `progress(done, all)`. Raises DatasetError for the first that is wrong."""
-        for done, index in enumerate(self._kept):
+        for done, index in enumerate(self._file_indices):
             self._read(int(index))
             if progress:
-                progress(done + 1, len(self._kept))
+                progress(done + 1, len(self._file_indices))
 
     def fingerprint(self) -> str:
         """A short digest of names, lengths, labels and, in a zip, contents: tells whether data changed."""
         digest = hashlib.sha256(repr(self._archive.checksums()).encode())
         digest.update(b"" if self._labels is None else self._labels.tobytes())
-        digest.update(self._styles.tobytes() if self.styles else b"")
-        digest.update(self._kept.tobytes() + bytes([self.xflip]))
+        digest.update(self._style_indices.tobytes() if self.styles else b"")
+        digest.update(self._file_indices.tobytes() + bytes([self.xflip]))
         return digest.hexdigest()[:16]
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class Dataset:
 
     # Helpers
 
-    def _checked(self, index: int) -> int:
+    def _check_index(self, index: int) -> int:
         if not 0 <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
         return index
@@ -184,68 +184,68 @@ class Dataset:
     def _read(self, raw: int) -> np.ndarray:
         name = self._names[raw]
         try:
-            image = decoded(opened(self._archive.read(name)))
+            image = decode(open_image(self._archive.read(name)))
             if image.size != (self.resolution, self.resolution):
-                raise self._mixed(name, image.size)
-            with explained():
-                return channels_first(flattened(image, self.channels))
-        except PictureError as error:
-            raise self._unreadable(name, error) from None
+                raise self._size_error(name, image.size)
+            with translate_errors():
+                return to_chw(to_rgb(image, self.channels))
+        except ImageError as error:
+            raise self._read_error(name, error) from None
 
-    def _first_picture(self) -> tuple[bool, int]:
+    def _probe_first_image(self) -> tuple[bool, int]:
         """Whether it is grey, and its size."""
         name = self._names[0]
         try:
-            image = decoded(opened(self._archive.read(name)))
-        except PictureError as error:
-            raise self._unreadable(name, error) from None
+            image = decode(open_image(self._archive.read(name)))
+        except ImageError as error:
+            raise self._read_error(name, error) from None
         if image.width != image.height:
             raise DatasetError(
                 f"{name} in {self.path} is {image.width}x{image.height}, but pictures to train on are square: "
                 "make square ones with `visualizer.py dataset --transform center-crop`."
             )
-        return is_grey(image), image.width
+        return is_gray(image), image.width
 
     def _check_headers(self, all_grey: bool) -> bool:
         """Whether all are grey, where the first is. A wrong size is said now, not in a training's third hour."""
         sizes = {self._archive.sizes[name] for name in self._names}
         if len(sizes) == 1 and self._archive.is_zip:
             return all_grey  # uncompressed pictures of one size and kind, as `dataset` writes them
-        step = -(-len(self._names) // _HEADERS_LOOKED_AT)
+        step = -(-len(self._names) // _MAX_HEADERS_CHECKED)
         for name in self._names[::step]:
             try:
                 try:
-                    image = opened(self._archive.head(name))
-                except PictureError:  # a header longer than the head: camera pictures have them
-                    image = opened(self._archive.read(name))
-            except PictureError as error:
-                raise self._unreadable(name, error) from None
+                    image = open_image(self._archive.head(name))
+                except ImageError:  # a header longer than the head: camera pictures have them
+                    image = open_image(self._archive.read(name))
+            except ImageError as error:
+                raise self._read_error(name, error) from None
             if image.size != (self.resolution, self.resolution):
-                raise self._mixed(name, image.size)
-            all_grey = all_grey and is_grey(image)
+                raise self._size_error(name, image.size)
+            all_grey = all_grey and is_gray(image)
         return all_grey
 
     def _read_labels(self) -> np.ndarray:
         document = self._archive.json()
-        found = labelling.parsed(document, self.path)
-        if found is None:
+        labels = labelling.parse_labels(document, self.path)
+        if labels is None:
             raise DatasetError(
                 f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
             )
-        self.classes = labelling.classes(document)
-        self._read_styles(labelling.styles(document, self.path))
-        return labelling.for_pictures(self._names, found, self.path)
+        self.classes = labelling.class_names(document)
+        self._read_styles(labelling.style_indices(document, self.path))
+        return labelling.align_labels(self._names, labels, self.path)
 
     def _read_styles(self, found: dict[str, labelling.Style]) -> None:
         of_files = [found.get(name) for name in self._names]
         self.styles = tuple(sorted({style for style in of_files if style is not None}))
         numbers: dict[labelling.Style | None, int] = {style: number for number, style in enumerate(self.styles)}
-        self._styles = np.array([numbers.get(style, -1) for style in of_files], np.int64)
+        self._style_indices = np.array([numbers.get(style, -1) for style in of_files], np.int64)
 
-    def _unreadable(self, name: str, error: PictureError) -> DatasetError:
+    def _read_error(self, name: str, error: ImageError) -> DatasetError:
         return DatasetError(f"{name} in {self.path} cannot be read ({error}): replace or remove it.")
 
-    def _mixed(self, name: str, size: tuple[int, int]) -> DatasetError:
+    def _size_error(self, name: str, size: tuple[int, int]) -> DatasetError:
         return DatasetError(
             f"{name} in {self.path} is {size[0]}x{size[1]}, but the first picture is "
             f"{self.resolution}x{self.resolution}: make them one size with `visualizer.py dataset --resolution`."

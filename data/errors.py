@@ -15,5 +15,5 @@ class DatasetError(ValueError):
         super().__init__(one_line(text))
 
 
-class PictureError(DatasetError):
+class ImageError(DatasetError):
     """One picture that cannot be read; the text is the reason alone, for a sentence that names the picture."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-class Order:
+class InfiniteSampler:
     """Endless indices of a dataset of `length` pictures.
 
     A shuffled ring is walked round and round; every picture that has been shown changes places with one of the last
@@ -34,19 +34,19 @@ class Order:
         return self
 
     def __next__(self) -> int:
-        here = self.position % self.length
-        index = int(self._ring[here])
+        position = self.position % self.length
+        index = int(self._ring[position])
         if self._window >= 2:
-            there = (here - self._random.randint(self._window)) % self.length
-            self._ring[here], self._ring[there] = self._ring[there], index
+            swap_position = (position - self._random.randint(self._window)) % self.length
+            self._ring[position], self._ring[swap_position] = self._ring[swap_position], index
         self.position += 1
         return index
 
-    def take(self, count: int) -> np.ndarray:
+    def next_batch(self, count: int) -> np.ndarray:
         """The next `count` indices, int64 [count]. Of several processes each takes all and uses its share."""
         return np.array([next(self) for _ in range(count)], dtype=np.int64)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Numbers and arrays from which `restore` continues exactly here."""
         _, keys, place, *_ = self._random.get_state(legacy=True)
         return {
@@ -56,7 +56,7 @@ class Order:
             "random_place": int(place),  # type: ignore[arg-type]
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state()` was taken. Raises ValueError where it belongs to a dataset of another length."""
         ring = np.array(state["ring"], dtype=np.int64)
         if not np.array_equal(np.sort(ring), np.arange(self.length)):
@@ -71,8 +71,8 @@ def infinite_sampler(length: int, rank: int = 0, num_replicas: int = 1, **settin
     """Each process's share of one Order: process `rank` gets every `num_replicas`-th index of it."""
     if not 0 <= rank < num_replicas:
         raise ValueError(f"rank is {rank}, but must be between 0 and {num_replicas - 1}")
-    order = Order(length, **settings)
+    sampler = InfiniteSampler(length, **settings)
     while True:
-        shown = next(order)
-        if (order.position - 1) % num_replicas == rank:
-            yield shown
+        index = next(sampler)
+        if (sampler.position - 1) % num_replicas == rank:
+            yield index

@@ -13,11 +13,11 @@ from data.errors import DatasetError
 
 Label = int | tuple[float, ...]
 Style = tuple[str, str]  # family and style of a typeface
-_MOST_CLASSES = 1 << 16
-_LONGEST_VECTOR = 1 << 16
+_MAX_CLASSES = 1 << 16
+_MAX_VECTOR_LENGTH = 1 << 16
 
 
-def parsed(document: Any, path: Path) -> dict[str, Label] | None:
+def parse_labels(document: Any, path: Path) -> dict[str, Label] | None:
     """`{"labels": [["a.png", 3], ...]}` as name -> label; None where the labels are null or not there.
 
     Raises DatasetError where it is neither, or mixes class numbers with vectors.
@@ -33,7 +33,7 @@ def parsed(document: Any, path: Path) -> dict[str, Label] | None:
         if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
             raise DatasetError(f'dataset.json of {path} holds {str(item)[:60]} where ["a.png", 3] should be: mend it.')
         name, value = item
-        labels[name] = _label(name, value, path)
+        labels[name] = _parse_label(name, value, path)
     kinds = {len(label) if isinstance(label, tuple) else -1 for label in labels.values()}
     if len(kinds) > 1:
         several = "class numbers and vectors" if -1 in kinds else "vectors of different lengths"
@@ -41,13 +41,13 @@ def parsed(document: Any, path: Path) -> dict[str, Label] | None:
     return labels
 
 
-def classes(document: Any) -> tuple[str, ...]:
+def class_names(document: Any) -> tuple[str, ...]:
     """The names of the classes, where `dataset.json` gives them (our own addition, which other readers skip)."""
-    found = document.get("classes") if isinstance(document, dict) else None
-    return tuple(str(name) for name in found) if isinstance(found, list) else ()
+    names = document.get("classes") if isinstance(document, dict) else None
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
-def styles(document: Any, path: Path) -> dict[str, Style]:
+def style_indices(document: Any, path: Path) -> dict[str, Style]:
     """`{"styles": [["a.png", "Roboto", "Bold"], ...]}` as name -> family and style (our own addition, too).
 
     Empty where there are none. Raises DatasetError where they look otherwise.
@@ -65,22 +65,22 @@ def styles(document: Any, path: Path) -> dict[str, Style]:
     return {name: (family, style) for name, family, style in rows}
 
 
-def for_pictures(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:
+def align_labels(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:
     """Labels in the pictures' order: int64 [N] for class numbers, float32 [N,L] for vectors.
 
     Raises DatasetError where a picture has none.
     """
-    without = [name for name in names if name not in labels]
-    if without:
-        others = f" and {len(without) - 1} other pictures" if len(without) > 1 else ""
+    unlabeled = [name for name in names if name not in labels]
+    if unlabeled:
+        others = f" and {len(unlabeled) - 1} other pictures" if len(unlabeled) > 1 else ""
         raise DatasetError(
-            f"dataset.json of {path} has no label for {without[0]}{others}: label all, or train without labels."
+            f"dataset.json of {path} has no label for {unlabeled[0]}{others}: label all, or train without labels."
         )
-    found = [labels[name] for name in names]
-    return np.array(found, dtype=np.float32 if isinstance(found[0], tuple) else np.int64)
+    values = [labels[name] for name in names]
+    return np.array(values, dtype=np.float32 if isinstance(values[0], tuple) else np.int64)
 
 
-def width(labels: np.ndarray) -> int:
+def label_dim(labels: np.ndarray) -> int:
     """How many numbers a label has when a network is given it: classes become one-hot."""
     return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
 
@@ -94,14 +94,14 @@ def one_hot(label: np.ndarray, size: int) -> np.ndarray:
     return row
 
 
-def _label(name: str, value: Any, path: Path) -> Label:
+def _parse_label(name: str, value: Any, path: Path) -> Label:
     if type(value) is int:
-        if 0 <= value < _MOST_CLASSES:
+        if 0 <= value < _MAX_CLASSES:
             return value
         raise DatasetError(
             f"dataset.json of {path} gives {name} the class {value}: number classes from 0, below 65536."
         )
-    if isinstance(value, list) and 0 < len(value) <= _LONGEST_VECTOR:
+    if isinstance(value, list) and 0 < len(value) <= _MAX_VECTOR_LENGTH:
         numbers = [part for part in value if type(part) in (int, float) and math.isfinite(part)]
         if len(numbers) == len(value):
             return tuple(float(part) for part in numbers)

@@ -17,44 +17,44 @@ from data.errors import DatasetError
 from data.sources import Source
 
 Result = TypeVar("Result")
-Work = Callable[[Source, int, Any, Any], Result]  # source, index, parcel, task
-_CHUNK = 16
+WorkerFn = Callable[[Source, int, Any, Any], Result]  # source, index, payload, task
+_CHUNK_SIZE = 16
 
 
-class Crew(Generic[Result]):
+class WorkerPool(Generic[Result]):
     """Calls `work` (a function at the top of a module) for pictures 0 to count - 1, here or in spawned processes."""
 
-    def __init__(self, source: Source, count: int, workers: int, work: Work[Result]) -> None:
+    def __init__(self, source: Source, count: int, workers: int, work: WorkerFn[Result]) -> None:
         self.source, self.count, self.workers, self.work = source, count, workers, work
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Crew[Result]:
+    def __enter__(self) -> WorkerPool[Result]:
         if self.workers > 1:
             context = multiprocessing.get_context("spawn")
-            with _undisturbed():
-                self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self.source,))
+            with _block_sigint():
+                self._pool = ProcessPoolExecutor(self.workers, context, _init_worker, (self.source,))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def each(self, task: Any) -> Iterator[Result]:
+    def map_ordered(self, args: Any) -> Iterator[Result]:
         """What `work` says of each picture, in order. Raises DatasetError where a process was killed."""
         if self._pool is None:
             for index in range(self.count):
-                yield self.work(self.source, index, self.source.parcel(index), task)
+                yield self.work(self.source, index, self.source.payload(index), args)
             return
-        waiting: deque[Future[list[Result]]] = deque()
+        pending: deque[Future[list[Result]]] = deque()
         try:
-            for start in range(0, self.count, _CHUNK):
-                parcels = [(i, self.source.parcel(i)) for i in range(start, min(start + _CHUNK, self.count))]
-                with _undisturbed():
-                    waiting.append(self._pool.submit(_several, self.work, parcels, task))
-                if len(waiting) > 4 * self.workers:  # memory stays bounded
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+            for start in range(0, self.count, _CHUNK_SIZE):
+                payloads = [(i, self.source.payload(i)) for i in range(start, min(start + _CHUNK_SIZE, self.count))]
+                with _block_sigint():
+                    pending.append(self._pool.submit(_run_chunk, self.work, payloads, args))
+                if len(pending) > 4 * self.workers:  # memory stays bounded
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
         except BrokenProcessPool:
             raise DatasetError(
                 "A worker process was stopped, most likely for want of memory: use fewer with --workers."
@@ -62,7 +62,7 @@ class Crew(Generic[Result]):
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _block_sigint() -> Iterator[None]:
     """Ctrl-C waits until the block is done, and never reaches what is started in it.
 
     Else a worker that has not come to `_begin` yet would end with a traceback on the screen.
@@ -80,21 +80,21 @@ def _undisturbed() -> Iterator[None]:
 _worker_source: Source | None = None
 
 
-def _begin(source: Source) -> None:
+def _init_worker(source: Source) -> None:
     """In each worker, first: Ctrl-C is the first process's business, and its end is the worker's."""
     global _worker_source
     _worker_source = source
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _several(work: Work[Result], parcels: Sequence[tuple[int, Any]], task: Any) -> list[Result]:
+def _run_chunk(work: WorkerFn[Result], payloads: Sequence[tuple[int, Any]], args: Any) -> list[Result]:
     assert _worker_source is not None
-    return [work(_worker_source, index, parcel, task) for index, parcel in parcels]
+    return [work(_worker_source, index, payload, args) for index, payload in payloads]

@@ -13,21 +13,31 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data.crop_resize import FILTERS, TRANSFORMS, shaped
-from data.errors import DatasetError, PictureError
-from data.image_decoding import decoded, explained, flattened, is_grey, odd_mode, opened, orientation, png, upright
+from data.crop_resize import FILTERS, TRANSFORMS, crop_resize
+from data.errors import DatasetError, ImageError
+from data.image_decoding import (
+    apply_exif_orientation,
+    decode,
+    describe_mode,
+    encode_png,
+    exif_orientation,
+    is_gray,
+    open_image,
+    to_rgb,
+    translate_errors,
+)
 from data.labels import Label, Style
-from data.parallel_map import Crew
+from data.parallel_map import WorkerPool
 from data.report import Report
 from data.sources import Source
-from data.writer import Writer
+from data.writer import DatasetWriter
 
 Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
-_FEW = 96  # pictures: starting processes takes longer than doing them here
+_MIN_FOR_WORKERS = 96  # pictures: starting processes takes longer than doing them here
 
 
 @dataclass(frozen=True)
-class Wish:
+class PrepareOptions:
     """How the pictures of a dataset should be.
 
     width, height: None keeps the source's size, which must then be one. transform: see `data.shape`.
@@ -47,33 +57,33 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Made:
+class PreparedImage:
     """One picture as a worker hands it back: its PNG (None where there is none) and what was odd about it."""
 
     index: int
-    picture: bytes | None
+    png: bytes | None
     digest: bytes = b""
     problems: tuple[tuple[str, str], ...] = ()  # kind, detail
-    seen: tuple[int, int, bool] | None = field(default=None)  # when only looked at: width, height, grey
+    probed: tuple[int, int, bool] | None = field(default=None)  # when only looked at: width, height, grey
 
 
-def prepare(source: Source, dest: Path, wish: Wish, progress: Progress | None = None) -> Report:
+def prepare(source: Source, dest: Path, options: PrepareOptions, progress: Progress | None = None) -> Report:
     """Write the dataset; returns what was written and what was odd.
 
     Raises DatasetError (nothing is written then): for sizes that do not fit, a full disk, or problems to be refused.
     """
-    _check(wish)
-    tell = progress or (lambda what, done, total: None)
-    count = len(source.names) if wish.max_images is None else min(wish.max_images, len(source.names))
-    workers = wish.workers or min(os.cpu_count() or 1, 16)
-    report = Report(wish.on_problem, source.noun)
+    _check_options(options)
+    report_progress = progress or (lambda what, done, total: None)
+    count = len(source.names) if options.max_images is None else min(options.max_images, len(source.names))
+    workers = options.workers or min(os.cpu_count() or 1, 16)
+    report = Report(options.on_problem, source.noun)
     for name, problems, usable in source.problems:
-        report.takes(name, problems, usable)
-    with Crew(source, count, 1 if count <= _FEW else workers, work) as crew:
-        wish, channels = _settled(source, crew, wish, count, tell)
-        side = int(wish.width or 0)
-        _check_room(dest, count * (side * side * channels + 350))
-        labels = _write(source, dest, wish, channels, crew, report, tell, count)
+        report.accept(name, problems, usable)
+    with WorkerPool(source, count, 1 if count <= _MIN_FOR_WORKERS else workers, process) as pool:
+        options, channels = _resolve_size(source, pool, options, count, report_progress)
+        side = int(options.width or 0)
+        _check_disk_space(dest, count * (side * side * channels + 350))
+        labels = _write(source, dest, options, channels, pool, report, report_progress, count)
     report.side, report.channels = side, channels
     report.classes = source.classes if labels is not None else ()
     report.label_count = 0 if labels is None else len({label for _, label in labels})
@@ -83,44 +93,46 @@ def prepare(source: Source, dest: Path, wish: Wish, progress: Progress | None = 
 def _write(
     source: Source,
     dest: Path,
-    wish: Wish,
+    options: PrepareOptions,
     channels: int,
-    crew: Crew,
+    pool: WorkerPool,
     report: Report,
-    tell: Progress,
+    report_progress: Progress,
     count: int,
 ) -> list[tuple[str, Label]] | None:
     labels: list[tuple[str, Label | None]] = []
     styles: list[tuple[str, Style]] = []
     digests: dict[bytes, str] = {}
-    with Writer(dest) as writer:
-        for done, made in enumerate(crew.each((wish, channels)), 1):
-            name = str(source.names[made.index])
-            problems = list(made.problems)
-            doubled = (
-                source.tells_doubles and made.picture is not None and digests.setdefault(made.digest, name) != name
+    with DatasetWriter(dest) as writer:
+        for done, prepared in enumerate(pool.map_ordered((options, channels)), 1):
+            name = str(source.names[prepared.index])
+            problems = list(prepared.problems)
+            is_duplicate = (
+                source.reports_duplicates
+                and prepared.picture is not None
+                and digests.setdefault(prepared.digest, name) != name
             )
-            if doubled:
-                problems.append(("duplicate", f"as {digests[made.digest]}"))
-            if report.takes(name, problems, made.picture is not None) and made.picture is not None:
-                label = source.labels[made.index] if source.labels is not None else None
-                labels.append((writer.add(made.picture), label))
-                if style := source.styles[made.index] if source.styles is not None else None:
+            if is_duplicate:
+                problems.append(("duplicate", f"as {digests[prepared.digest]}"))
+            if report.accept(name, problems, prepared.picture is not None) and prepared.picture is not None:
+                label = source.labels[prepared.index] if source.labels is not None else None
+                labels.append((writer.add(prepared.picture), label))
+                if style := source.styles[prepared.index] if source.styles is not None else None:
                     styles.append((labels[-1][0], style))
-            tell("pictures", done, count)
-        if wish.on_problem == "refuse" and report.problems:
-            raise Refused(report)
+            report_progress("pictures", done, count)
+        if options.on_problem == "refuse" and report.problems:
+            raise PrepareRefused(report)
         if not labels:
-            raise DatasetError("No picture was left to write: see what was wrong with them." + report.first())
-        whole = [(name, label) for name, label in labels if label is not None]
-        report.unlabelled = len(labels) - len(whole) if whole else 0
-        kept = whole if len(whole) == len(labels) else None
-        writer.finish(kept, source.classes, styles)
+            raise DatasetError("No picture was left to write: see what was wrong with them." + report.first_problem())
+        labeled = [(name, label) for name, label in labels if label is not None]
+        report.unlabeled = len(labels) - len(labeled) if labeled else 0
+        result = labeled if len(labeled) == len(labels) else None
+        writer.finish(result, source.classes, styles)
         report.written = len(labels)
-    return kept
+    return result
 
 
-class Refused(DatasetError):
+class PrepareRefused(DatasetError):
     """Odd pictures were found, and they were to be refused; `report` lists them."""
 
     def __init__(self, report: Report) -> None:
@@ -131,120 +143,122 @@ class Refused(DatasetError):
 # What a worker does
 
 
-def look(source: Source, index: int, parcel: Any) -> Made:
+def probe(source: Source, index: int, payload: Any) -> PreparedImage:
     """Only the size and kind of a picture, from its first bytes."""
     head = getattr(source, "head", None)
     try:
         try:
-            image = opened(parcel if parcel is not None else head(index) if head else source.read(index, parcel))  # type: ignore[arg-type]
-        except PictureError:  # a header longer than its first bytes
-            image = opened(source.read(index, parcel))  # type: ignore[arg-type]
+            image = open_image(payload if payload is not None else head(index) if head else source.read(index, payload))  # type: ignore[arg-type]
+        except ImageError:  # a header longer than its first bytes
+            image = open_image(source.read(index, payload))  # type: ignore[arg-type]
     except DatasetError:
-        return Made(index, None)
-    turned = orientation(image) >= 5
+        return PreparedImage(index, None)
+    turned = exif_orientation(image) >= 5
     width, height = (image.height, image.width) if turned else image.size
-    return Made(index, None, seen=(width, height, is_grey(image)))
+    return PreparedImage(index, None, probed=(width, height, is_gray(image)))
 
 
-def make(source: Source, index: int, parcel: Any, wish: Wish, channels: int) -> Made:
+def convert(source: Source, index: int, payload: Any, options: PrepareOptions, channels: int) -> PreparedImage:
     """One picture as it should be, and what was odd about it."""
     try:
-        with explained():
-            return _made(source, index, parcel, wish, channels)
+        with translate_errors():
+            return _convert(source, index, payload, options, channels)
     except DatasetError as error:
-        return Made(index, None, problems=(("cannot be read", str(error)[:80]),))
+        return PreparedImage(index, None, problems=(("cannot be read", str(error)[:80]),))
 
 
-def _made(source: Source, index: int, parcel: Any, wish: Wish, channels: int) -> Made:
+def _convert(source: Source, index: int, payload: Any, options: PrepareOptions, channels: int) -> PreparedImage:
     problems: list[tuple[str, str]] = []
-    found = source.read(index, parcel)
-    if isinstance(found, np.ndarray):
-        image = Image.fromarray(found)
+    encoded = source.read(index, payload)
+    if isinstance(encoded, np.ndarray):
+        image = Image.fromarray(encoded)
     else:
-        image = decoded(opened(found))
-        problems += _oddities(image, channels)
-        image = upright(image)
-    width, height = wish.width or image.width, wish.height or image.height
+        image = decode(open_image(encoded))
+        problems += _find_problems(image, channels)
+        image = apply_exif_orientation(image)
+    width, height = options.width or image.width, options.height or image.height
     size = f"{image.width}x{image.height}"
-    if wish.transform is None and image.width * height != image.height * width:
+    if options.transform is None and image.width * height != image.height * width:
         problems.append(("stretched", size))
-    image = flattened(image, channels, wish.background)
-    if (min(image.size) if wish.transform == "center-crop" else image.width) < width or image.height < height:
+    image = to_rgb(image, channels, options.background)
+    if (min(image.size) if options.transform == "center-crop" else image.width) < width or image.height < height:
         problems.append(("too small", size))
-    result = shaped(image, width, height, wish.transform, wish.resize_filter)
+    result = crop_resize(image, width, height, options.transform, options.resize_filter)
     if result is None:
-        return Made(index, None, problems=(*problems, *(() if problems else (("too small", size),))))
-    data = png(result)
-    return Made(index, data, hashlib.sha256(data).digest()[:16], tuple(problems))
+        return PreparedImage(index, None, problems=(*problems, *(() if problems else (("too small", size),))))
+    data = encode_png(result)
+    return PreparedImage(index, data, hashlib.sha256(data).digest()[:16], tuple(problems))
 
 
-def _oddities(image: Image.Image, channels: int) -> Iterator[tuple[str, str]]:
-    mode = odd_mode(image)
+def _find_problems(image: Image.Image, channels: int) -> Iterator[tuple[str, str]]:
+    mode = describe_mode(image)
     if mode:
         yield (mode, image.mode)
-    elif channels == 3 and is_grey(image):
+    elif channels == 3 and is_gray(image):
         yield ("grey among colour", image.mode)
-    if orientation(image) != 1:
+    if exif_orientation(image) != 1:
         yield ("turned upright", "")
 
 
-def work(source: Source, index: int, parcel: Any, task: tuple[Wish, int] | None) -> Made:
+def process(source: Source, index: int, payload: Any, args: tuple[PrepareOptions, int] | None) -> PreparedImage:
     """Make a picture, or only look at it where there is no task."""
-    return look(source, index, parcel) if task is None else make(source, index, parcel, *task)
+    return probe(source, index, payload) if args is None else convert(source, index, payload, *args)
 
 
 # Settling what was left open
 
 
-def _settled(source: Source, crew: Crew, wish: Wish, count: int, tell: Progress) -> tuple[Wish, int]:
+def _resolve_size(
+    source: Source, pool: WorkerPool, options: PrepareOptions, count: int, report_progress: Progress
+) -> tuple[PrepareOptions, int]:
     """The wish with a size, and the number of channels: 1 where every picture is grey."""
-    if source.known is not None:
-        sizes, grey = {source.known[:2]: count}, source.known[2] == 1
+    if source.fixed_shape is not None:
+        sizes, all_gray = {source.fixed_shape[:2]: count}, source.fixed_shape[2] == 1
     else:
-        sizes, grey = {}, True
-        for done, made in enumerate(crew.each(None), 1):
-            if made.seen is not None:
-                sizes[made.seen[:2]] = sizes.get(made.seen[:2], 0) + 1
-                grey = grey and made.seen[2]
-            tell("sizes", done, count)
+        sizes, all_gray = {}, True
+        for done, prepared in enumerate(pool.map_ordered(None), 1):
+            if prepared.seen is not None:
+                sizes[prepared.seen[:2]] = sizes.get(prepared.seen[:2], 0) + 1
+                all_gray = all_gray and prepared.seen[2]
+            report_progress("sizes", done, count)
         if not sizes:
             raise DatasetError(f"None of the {count} pictures can be read: is {source.names[0]} one?")
-    if wish.width is None or wish.height is None:
+    if options.width is None or options.height is None:
         if len(sizes) > 1:
-            most = sorted(sizes.items(), key=lambda item: -item[1])[:3]
-            listed = ", ".join(f"{number} of {width}x{height}" for (width, height), number in most)
+            most_common = sorted(sizes.items(), key=lambda item: -item[1])[:3]
+            listed = ", ".join(f"{number} of {width}x{height}" for (width, height), number in most_common)
             raise DatasetError(
                 f"The pictures have {len(sizes)} sizes ({listed}, ...): say which you want, "
                 "as in --resolution 256x256 --transform center-crop."
             )
         width, height = next(iter(sizes))
-        wish = replace(wish, width=width, height=height)
-    _check_side(wish)
-    return wish, 1 if grey else 3
+        options = replace(options, width=width, height=height)
+    _check_size(options)
+    return options, 1 if all_gray else 3
 
 
-def _check(wish: Wish) -> None:
-    if wish.transform is not None and wish.transform not in TRANSFORMS:
-        raise DatasetError(f"{wish.transform} is no transform: choose {' or '.join(TRANSFORMS)}.")
-    if wish.resize_filter not in FILTERS:
-        raise DatasetError(f"{wish.resize_filter} is no filter: choose {' or '.join(FILTERS)}.")
-    if wish.on_problem not in ("convert", "skip", "refuse"):
-        raise DatasetError(f"{wish.on_problem} is no way to treat problems: choose convert, skip or refuse.")
-    if (wish.width is None) != (wish.height is None):
+def _check_options(options: PrepareOptions) -> None:
+    if options.transform is not None and options.transform not in TRANSFORMS:
+        raise DatasetError(f"{options.transform} is no transform: choose {' or '.join(TRANSFORMS)}.")
+    if options.resize_filter not in FILTERS:
+        raise DatasetError(f"{options.resize_filter} is no filter: choose {' or '.join(FILTERS)}.")
+    if options.on_problem not in ("convert", "skip", "refuse"):
+        raise DatasetError(f"{options.on_problem} is no way to treat problems: choose convert, skip or refuse.")
+    if (options.width is None) != (options.height is None):
         raise DatasetError("Only one of width and height is given: give both, or --resolution WxH.")
-    if wish.transform is not None and wish.width is None:
-        raise DatasetError(f"{wish.transform} needs a size: give --resolution, as in --resolution 256x256.")
-    if wish.max_images is not None and wish.max_images < 1:
-        raise DatasetError(f"--max-images is {wish.max_images}, but a dataset needs at least one picture.")
-    if wish.width is not None:
-        _check_side(wish)
+    if options.transform is not None and options.width is None:
+        raise DatasetError(f"{options.transform} needs a size: give --resolution, as in --resolution 256x256.")
+    if options.max_images is not None and options.max_images < 1:
+        raise DatasetError(f"--max-images is {options.max_images}, but a dataset needs at least one picture.")
+    if options.width is not None:
+        _check_size(options)
 
 
-def _check_side(wish: Wish) -> None:
-    width, height = int(wish.width or 0), int(wish.height or 0)
+def _check_size(options: PrepareOptions) -> None:
+    width, height = int(options.width or 0), int(options.height or 0)
     if not 1 <= min(width, height) <= max(width, height) <= 16384:
         raise DatasetError(f"Pictures of {width}x{height} cannot be made: choose sides from 1 to 16384.")
-    if wish.transform == "center-crop-wide":
+    if options.transform == "center-crop-wide":
         if height > width:
             raise DatasetError(
                 f"center-crop-wide to {width}x{height} would not be wide: choose a width above the height."
@@ -254,14 +268,14 @@ def _check_side(wish: Wish) -> None:
             f"Pictures of {width}x{height} are not square, and training needs squares: "
             "choose a square --resolution with --transform center-crop, or center-crop-wide."
         )
-    if width & (width - 1) and not wish.any_size:
+    if width & (width - 1) and not options.any_size:
         lower = 1 << (width.bit_length() - 1)
         raise DatasetError(
             f"{width} is no power of two, which networks need: choose {lower} or {2 * lower}, or add --any-size."
         )
 
 
-def _check_room(dest: Path, needed: int) -> None:
+def _check_disk_space(dest: Path, needed: int) -> None:
     """Say before the work that a disk has no room for it."""
     try:
         parent = dest.absolute().parent

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from data.errors import one_line
 
-_REMARKS = {"turned upright", "stretched", "small capitals for lower case"}  # told, but no reason to leave it out
-_MENDED = {
+_NOTES = {"turned upright", "stretched", "small capitals for lower case"}  # told, but no reason to leave it out
+_ACTIONS = {
     "duplicate": "kept",
     "too small": "enlarged",
     "transparency": "laid over the background",
@@ -24,7 +24,7 @@ _MENDED = {
 
 def is_remark(kind: str) -> bool:
     """Whether this is only told, and a picture or font with it is as good as others."""
-    return kind in _REMARKS
+    return kind in _NOTES
 
 
 class Report:
@@ -37,30 +37,30 @@ class Report:
         self.channels = 3
         self.classes: tuple[str, ...] = ()
         self.label_count = 0
-        self.unlabelled = 0
-        self.found: dict[tuple[str, bool], list[str]] = {}  # kind, was it kept -> up to three examples
+        self.unlabeled = 0
+        self.examples: dict[tuple[str, bool], list[str]] = {}  # kind, was it kept -> up to three examples
         self.counts: dict[tuple[str, bool], int] = {}
 
     @property
     def problems(self) -> int:
         """How many pictures were odd, remarks aside."""
-        return sum(count for (kind, _), count in self.counts.items() if kind not in _REMARKS)
+        return sum(count for (kind, _), count in self.counts.items() if kind not in _NOTES)
 
-    def takes(self, name: str, problems: Sequence[tuple[str, str]], usable: bool) -> bool:
+    def accept(self, name: str, problems: Sequence[tuple[str, str]], usable: bool) -> bool:
         """Note the problems of a picture; returns whether it goes into the dataset."""
-        serious = any(kind not in _REMARKS for kind, _ in problems)
+        serious = any(kind not in _NOTES for kind, _ in problems)
         kept = usable and not (serious and self.on_problem == "skip")
         for kind, detail in problems:
             key = (kind, kept)
             self.counts[key] = self.counts.get(key, 0) + 1
-            examples = self.found.setdefault(key, [])
+            examples = self.examples.setdefault(key, [])
             if len(examples) < 3:
                 examples.append(one_line(f"{name} ({detail})" if detail else name))
         return kept
 
-    def first(self) -> str:
+    def first_problem(self) -> str:
         """The first problem, for a sentence; empty without one."""
-        for (kind, _), examples in self.found.items():
+        for (kind, _), examples in self.examples.items():
             return f" The first: {examples[0]}, {kind}."
         return ""
 
@@ -68,11 +68,11 @@ class Report:
         """One line a kind of problem; empty where nothing was odd."""
         rows = [("problem", self.noun, "what was done", "for example")]
         for (kind, kept), count in sorted(self.counts.items()):
-            done = _MENDED.get(kind, "converted") if kept else "left out"
-            done = "refused" if self.on_problem == "refuse" and kind not in _REMARKS else done
-            rows.append((kind, str(count), done, ", ".join(self.found[kind, kept])))
-        if self.unlabelled:
-            rows.append(("no label", str(self.unlabelled), "all labels left out", ""))
+            done = _ACTIONS.get(kind, "converted") if kept else "left out"
+            done = "refused" if self.on_problem == "refuse" and kind not in _NOTES else done
+            rows.append((kind, str(count), done, ", ".join(self.examples[kind, kept])))
+        if self.unlabeled:
+            rows.append(("no label", str(self.unlabeled), "all labels left out", ""))
         if len(rows) == 1:
             return ""
         widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -19,7 +19,7 @@ from data.archive import Archive, exists
 from data.errors import DatasetError
 from data.labels import Label, Style
 
-_MOST_UNPACKED = 1 << 30
+_MAX_UNPACKED_BYTES = 1 << 30
 
 
 class Source:
@@ -34,17 +34,17 @@ class Source:
     names: Sequence[str]
     labels: Sequence[Label | None] | None = None
     classes: tuple[str, ...] = ()
-    known: tuple[int, int, int] | None = None
+    fixed_shape: tuple[int, int, int] | None = None
     styles: Sequence[Style | None] | None = None
     problems: Sequence[tuple[str, Sequence[tuple[str, str]], bool]] = ()
     noun = "pictures"
-    tells_doubles = True
+    reports_duplicates = True
 
-    def parcel(self, index: int) -> Any:
+    def payload(self, index: int) -> Any:
         """What a worker needs beside the source itself; called in the first process."""
         return None
 
-    def read(self, index: int, parcel: Any) -> bytes | np.ndarray:
+    def read(self, index: int, payload: Any) -> bytes | np.ndarray:
         """An encoded picture, or uint8 [H,W] or [H,W,3]; called in any process."""
         raise NotImplementedError
 
@@ -60,29 +60,29 @@ def open_source(path: Path, labels: str = "auto") -> Source:
     if re.search(r"-images[-.]idx3-ubyte(\.gz)?$", path.name):
         return Mnist(path, labels)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return Pictures(path, labels)
+        return ImageFiles(path, labels)
     raise DatasetError(
         f"{path} is none of what can be read: a folder, a .zip, an LMDB folder, cifar-10-python.tar.gz "
         "or train-images-idx3-ubyte.gz."
     )
 
 
-class Pictures(Source):
+class ImageFiles(Source):
     """A folder (recursively) or a zip; labels from its dataset.json, or from the folders that pictures lie in."""
 
     def __init__(self, path: Path, labels: str = "auto") -> None:
         self._archive = Archive(path)
-        self.names = self._archive.pictures
+        self.names = self._archive.images
         if not self.names:
             raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
         document = self._archive.json() if labels in ("auto", "json") else None
-        found = labelling.parsed(document, path)
-        if labels == "json" and found is None:
+        labels_by_name = labelling.parse_labels(document, path)
+        if labels == "json" and labels_by_name is None:
             raise DatasetError(f"{path} has no dataset.json with labels: use --labels folders, or none.")
-        if found is not None:
-            self.labels = [found.get(name) for name in self.names]
-            self.classes = labelling.classes(document)
-            styles = labelling.styles(document, path)
+        if labels_by_name is not None:
+            self.labels = [labels_by_name.get(name) for name in self.names]
+            self.classes = labelling.class_names(document)
+            styles = labelling.style_indices(document, path)
             self.styles = [styles.get(name) for name in self.names] if styles else None
         elif labels == "folders" or (labels == "auto" and document is None):
             folders = class_folders(self.names, labels == "folders")
@@ -95,14 +95,14 @@ class Pictures(Source):
                 number = {name: index for index, name in enumerate(self.classes)}
                 self.labels = [number[folder] for folder in folders]
 
-    def read(self, index: int, parcel: Any) -> bytes:
+    def read(self, index: int, payload: Any) -> bytes:
         return self._archive.read(self.names[index])
 
     def head(self, index: int) -> bytes:
         return self._archive.head(self.names[index])
 
 
-def class_folders(names: Sequence[str], asked: bool = False) -> list[str] | None:
+def class_folders(names: Sequence[str], requested: bool = False) -> list[str] | None:
     """The class folder of each picture: the first folder in which they differ; None where some lie in none.
 
     Folders that only count (00000, 00001, ...: how large sets are split) are no classes, unless asked for.
@@ -113,7 +113,7 @@ def class_folders(names: Sequence[str], asked: bool = False) -> list[str] | None
     if not all(parts):
         return None
     folders = [part[0] for part in parts]
-    if len(set(folders)) < 2 or (not asked and all(re.fullmatch(r"\d{5}", folder) for folder in folders)):
+    if len(set(folders)) < 2 or (not requested and all(re.fullmatch(r"\d{5}", folder) for folder in folders)):
         return None
     return folders
 
@@ -136,18 +136,18 @@ class Lmdb(Source):
             raise DatasetError(f"{path} holds no pictures.")
         self.names = [key.decode("utf-8", "replace") for key in self._keys]
 
-    def parcel(self, index: int) -> bytes:
+    def payload(self, index: int) -> bytes:
         with self._open.begin() as transaction:
             return bytes(transaction.get(self._keys[index]))
 
-    def read(self, index: int, parcel: Any) -> bytes:
-        return parcel
+    def read(self, index: int, payload: Any) -> bytes:
+        return payload
 
     def head(self, index: int) -> bytes:
-        return self.parcel(index)
+        return self.payload(index)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"names": self.names}  # workers get parcels
+        return {"names": self.names}  # workers get payloads
 
 
 class Arrays(Source):
@@ -157,16 +157,16 @@ class Arrays(Source):
         self._images = images
         self.names = [f"picture {index}" for index in range(len(images))]
         self.labels, self.classes = labels, classes
-        self.known = (images.shape[2], images.shape[1], images.shape[3] if images.ndim == 4 else 1)
+        self.fixed_shape = (images.shape[2], images.shape[1], images.shape[3] if images.ndim == 4 else 1)
 
-    def parcel(self, index: int) -> np.ndarray:
+    def payload(self, index: int) -> np.ndarray:
         return self._images[index]
 
-    def read(self, index: int, parcel: Any) -> np.ndarray:
-        return parcel
+    def read(self, index: int, payload: Any) -> np.ndarray:
+        return payload
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"names": (), "known": self.known}
+        return {"names": (), "known": self.fixed_shape}
 
 
 class Cifar(Arrays):
@@ -187,9 +187,9 @@ class Cifar(Arrays):
                 )
                 for member in batches:
                     stream = archive.extractfile(member)
-                    if stream is None or member.size > _MOST_UNPACKED:
+                    if stream is None or member.size > _MAX_UNPACKED_BYTES:
                         raise DatasetError(f"{member.name} in {path} is no batch of CIFAR-10: fetch the file again.")
-                    pixels, classes = cifar_batch(stream.read())
+                    pixels, classes = parse_cifar_batch(stream.read())
                     images.append(pixels)
                     numbers += classes
         except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
@@ -204,7 +204,7 @@ class Cifar(Arrays):
         super().__init__(np.concatenate(images), numbers if keep else None, named if keep else ())
 
 
-def cifar_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
+def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
     """Pixels uint8 [N,32,32,3] and labels of one batch.
 
     A batch is a pickle. It is not run: its instructions are only listed, and the one long text (the pixels) and the
@@ -231,24 +231,26 @@ class Mnist(Arrays):
     """train-images-idx3-ubyte.gz, padded from 28 to 32 pixels; labels from the file beside it."""
 
     def __init__(self, path: Path, labels: str) -> None:
-        images = idx(path)
+        images = read_idx(path)
         if images.ndim != 3 or not len(images):
             raise DatasetError(f"{path} holds no pictures in the idx format: fetch it again.")
-        beside = path.with_name(re.sub(r"-images([-.])idx3", r"-labels\1idx1", path.name))
+        labels_path = path.with_name(re.sub(r"-images([-.])idx3", r"-labels\1idx1", path.name))
         numbers = None
         if labels != "none":
-            if not beside.exists():
-                raise DatasetError(f"{beside.name} is not beside {path}: put it there, or use --labels none.")
-            numbers = idx(beside)
+            if not labels_path.exists():
+                raise DatasetError(f"{labels_path.name} is not beside {path}: put it there, or use --labels none.")
+            numbers = read_idx(labels_path)
             if numbers.ndim != 1 or len(numbers) != len(images):
-                raise DatasetError(f"{beside} has {len(numbers)} labels for {len(images)} pictures: fetch both again.")
-        lack = [max(32 - side, 0) for side in images.shape[1:]]
-        padded = np.pad(images, ((0, 0), *((part // 2, part - part // 2) for part in lack)))
+                raise DatasetError(
+                    f"{labels_path} has {len(numbers)} labels for {len(images)} pictures: fetch both again."
+                )
+        missing = [max(32 - side, 0) for side in images.shape[1:]]
+        padded = np.pad(images, ((0, 0), *((part // 2, part - part // 2) for part in missing)))
         classes = tuple(str(digit) for digit in range(10)) if numbers is not None else ()
         super().__init__(padded, None if numbers is None else numbers.astype(int).tolist(), classes)
 
 
-def idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> np.ndarray:
     """The array of an idx file of bytes, gzipped or not. Raises DatasetError."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
@@ -257,7 +259,7 @@ def idx(path: Path) -> np.ndarray:
                 raise DatasetError(f"{path} is not an idx file of bytes: fetch it again.")
             shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
             count = int(np.prod(shape, dtype=np.float64))
-            if count > _MOST_UNPACKED:
+            if count > _MAX_UNPACKED_BYTES:
                 raise DatasetError(
                     f"{path} says that it holds {count / 1e9:.0f} GB, which MNIST does not: fetch it again."
                 )

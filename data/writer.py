@@ -16,7 +16,7 @@ from data.labels import Label, Style
 from session.atomic_write import commit, discard, new_part
 
 
-class Writer:
+class DatasetWriter:
     """Takes PNGs in order and names them as the published tool does: `00012/img00012345.png`, `dataset.json` last.
 
     Used with `with`: whatever goes wrong inside, nothing is left behind, and what was at `dest` stays.
@@ -31,7 +31,7 @@ class Writer:
         self._zip: zipfile.ZipFile | None = None
         self._finished = False
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> DatasetWriter:
         try:
             if self.is_zip and self.dest.is_dir():
                 raise DatasetError(f"{self.dest} is a folder, but a zip should be written there: choose another name.")
@@ -46,7 +46,7 @@ class Writer:
             else:
                 self._part.mkdir()
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._write_error(error) from None
         return self
 
     def add(self, picture: bytes) -> str:
@@ -79,7 +79,7 @@ class Writer:
                 self.dest.rmdir()
             commit(self._part, self.dest)
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._write_error(error) from None
         self._finished = True
 
     def __exit__(
@@ -104,9 +104,9 @@ class Writer:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(data)
         except OSError as error:
-            raise self._failed(error) from None
+            raise self._write_error(error) from None
 
-    def _failed(self, error: OSError) -> DatasetError:
+    def _write_error(self, error: OSError) -> DatasetError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         why = "the disk is full: make room" if full else f"{error.strerror}: check the place"
         return DatasetError(f"{self.dest} cannot be written, {why}, or choose another place; nothing was left there.")

@@ -184,7 +184,8 @@ class Training:
             return None
         chances = rng.uniform("shown", 1)[:, 0]
         chosen = [
-            self.dataset.partner(i, chance) for i, chance in zip(micro_batch.dataset_indices, chances, strict=True)
+            self.dataset.random_of_same_style(i, chance)
+            for i, chance in zip(micro_batch.dataset_indices, chances, strict=True)
         ]
         return self._normalize(self.dataset.batch(chosen)[0])
 

@@ -59,7 +59,7 @@ class FontFiles(Source):
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self.names = folder, names
 
-    def read(self, index: int, parcel: Any) -> bytes:
+    def read(self, index: int, payload: Any) -> bytes:
         return read_font(self.folder, str(self.names[index]))
 
 
@@ -77,11 +77,11 @@ def read_font(folder: Path, name: str) -> bytes:
         raise FontError(error.strerror or "cannot be opened") from None
 
 
-def look(source: Source, index: int, parcel: Any, characters: tuple[str, ...]) -> list[Seen]:
+def look(source: Source, index: int, payload: Any, characters: tuple[str, ...]) -> list[Seen]:
     """Every style of one file."""
     name = str(source.names[index])
     try:
-        data = source.read(index, parcel)
+        data = source.read(index, payload)
         assert isinstance(data, bytes)
         about = inspected(data)
     except DatasetError as error:

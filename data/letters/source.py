@@ -16,7 +16,7 @@ from data.letters.choosing import chosen
 from data.letters.face import Font, Place
 from data.letters.font_file import SUFFIXES
 from data.letters.looking import FontFiles, Seen, look, read_font
-from data.parallel_map import Crew
+from data.parallel_map import WorkerPool
 from data.sources import Source
 
 Progress = Callable[[str, int, int], None]
@@ -59,11 +59,11 @@ class Letters(Source):
         self.names = [f"{style.place.file} {characters[number]}" for style, number in pictures]
         self.labels = [number for _, number in pictures]
         self.styles = [(style.family, style.style) for style, _ in pictures]
-        self.known = (resolution, resolution, 1)
+        self.fixed_shape = (resolution, resolution, 1)
         self._pictures = [(style.place, characters[number], style.scale, style.middle) for style, number in pictures]
         self._opened: tuple[Place, Font] | None = None
 
-    def read(self, index: int, parcel: Any) -> np.ndarray:
+    def read(self, index: int, payload: Any) -> np.ndarray:
         """uint8 [H,W]: drawn four or eight times as large, by how small it is, then filtered down."""
         place, character, scale, middle = self._pictures[index]
         times = 8 if self.resolution < 128 else 4
@@ -107,8 +107,8 @@ def looked_at(
     """Every style of every file."""
     count = len(files.names)
     workers = workers or min(os.cpu_count() or 1, 16)
-    with Crew(files, count, 1 if count <= _FEW else workers, look) as crew:
-        for done, seen in enumerate(crew.each(characters), 1):
+    with WorkerPool(files, count, 1 if count <= _FEW else workers, look) as crew:
+        for done, seen in enumerate(crew.map_ordered(characters), 1):
             if progress:
                 progress("fonts", done, count)
             yield from seen

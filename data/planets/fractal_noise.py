@@ -6,29 +6,29 @@ from functools import cache
 
 import numpy as np
 
-_SIDE = 128  # texels; a power of two, so that wrapping is a bit mask
-_LOWEST, _HIGHEST = 2, 30  # cycles per period; four texels a wave are enough for straight interpolation
-WAVES = _HIGHEST
+_PERIOD = 128  # texels; a power of two, so that wrapping is a bit mask
+_MIN_FREQUENCY, _MAX_FREQUENCY = 2, 30  # cycles per period; four texels a wave are enough for straight interpolation
+MAX_FREQUENCY = _MAX_FREQUENCY
 
 
-def noise(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def sample_noise(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Smooth noise of four octaves at points in periods: mean 0, standard deviation 1, float32 like x.
 
     Amplitude falls with frequency as in clouds and terrain (a power spectrum of about f^-3.6 in space).
     """
-    block = _block()
+    block = _noise_block()
     base: list[np.ndarray] = []
-    part: list[np.ndarray] = []
+    fractions: list[np.ndarray] = []
     for axis in (x, y, z):
-        scaled = axis * np.float32(_SIDE)
+        scaled = axis * np.float32(_PERIOD)
         low = np.floor(scaled)
-        part.append(scaled - low)
-        base.append(low.astype(np.int32) & (_SIDE - 1))
-    x0, y0, z0 = base[0] * (_SIDE * _SIDE), base[1] * _SIDE, base[2]
-    x1 = ((base[0] + 1) & (_SIDE - 1)) * (_SIDE * _SIDE)
-    y1 = ((base[1] + 1) & (_SIDE - 1)) * _SIDE
-    z1 = (base[2] + 1) & (_SIDE - 1)
-    fx, fy, fz = part
+        fractions.append(scaled - low)
+        base.append(low.astype(np.int32) & (_PERIOD - 1))
+    x0, y0, z0 = base[0] * (_PERIOD * _PERIOD), base[1] * _PERIOD, base[2]
+    x1 = ((base[0] + 1) & (_PERIOD - 1)) * (_PERIOD * _PERIOD)
+    y1 = ((base[1] + 1) & (_PERIOD - 1)) * _PERIOD
+    z1 = (base[2] + 1) & (_PERIOD - 1)
+    fx, fy, fz = fractions
 
     def edge(corner: np.ndarray) -> np.ndarray:
         near = block.take(corner + z0)
@@ -42,7 +42,7 @@ def noise(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return near + (face(x1) - near) * fx
 
 
-class Field:
+class FractalNoise:
     """Noise over a planet, of as many octaves as pixels can show, with its own place and direction in the block.
 
     rng: draws the place. scale: periods of the coarsest part per planet radius. pixels: picture pixels per radius.
@@ -50,11 +50,11 @@ class Field:
     """
 
     def __init__(self, rng: np.random.Generator, scale: float, pixels: float, stretch: float = 1, gain: float = 0.3):
-        self.parts: list[tuple[float, float, np.ndarray]] = []
-        finest = pixels / (2.2 * WAVES * max(stretch, 1))  # waves of two pixels and a bit
+        self.octaves: list[tuple[float, float, np.ndarray]] = []
+        finest = pixels / (2.2 * MAX_FREQUENCY * max(stretch, 1))  # waves of two pixels and a bit
         amplitude = 1.0
         for offset in rng.random((4, 3)).astype(np.float32):  # as many draws at any resolution: the same planet
-            self.parts.append((min(scale, finest), amplitude, offset))
+            self.octaves.append((min(scale, finest), amplitude, offset))
             if scale * 3 > finest:
                 break
             scale, amplitude = min(scale * 10, finest), amplitude * gain
@@ -63,21 +63,21 @@ class Field:
     def __call__(self, p: np.ndarray) -> np.ndarray:
         """p [3,...] in planet radii -> noise [...]."""
         total = np.zeros(p.shape[1:], np.float32)
-        for scale, amplitude, offset in self.parts:
+        for scale, amplitude, offset in self.octaves:
             s = np.float32(scale)
             where = (p[0] * s + offset[0], p[1] * (s * self.stretch) + offset[1], p[2] * s + offset[2])
-            total += np.float32(amplitude) * noise(*where)
+            total += np.float32(amplitude) * sample_noise(*where)
         return total
 
 
 @cache
-def _block() -> np.ndarray:
+def _noise_block() -> np.ndarray:
     """The block, flat [128^3] float32: random phases under a falling spectrum."""
     random = np.random.Generator(np.random.PCG64(20))
-    spectrum = np.fft.rfftn(random.standard_normal((_SIDE, _SIDE, _SIDE), dtype=np.float32))
-    along = np.fft.fftfreq(_SIDE, 1 / _SIDE) ** 2
-    frequency = np.sqrt(along[:, None, None] + along[None, :, None] + along[None, None, : _SIDE // 2 + 1])
-    keep = np.clip(frequency - _LOWEST + 1, 0, 1) * np.clip((_HIGHEST - frequency) / 6, 0, 1)
+    spectrum = np.fft.rfftn(random.standard_normal((_PERIOD, _PERIOD, _PERIOD), dtype=np.float32))
+    along = np.fft.fftfreq(_PERIOD, 1 / _PERIOD) ** 2
+    frequency = np.sqrt(along[:, None, None] + along[None, :, None] + along[None, None, : _PERIOD // 2 + 1])
+    keep = np.clip(frequency - _MIN_FREQUENCY + 1, 0, 1) * np.clip((_MAX_FREQUENCY - frequency) / 6, 0, 1)
     spectrum *= keep / np.maximum(frequency, 1) ** 1.8
-    block = np.fft.irfftn(spectrum, s=(_SIDE, _SIDE, _SIDE), axes=(0, 1, 2)).astype(np.float32)
+    block = np.fft.irfftn(spectrum, s=(_PERIOD, _PERIOD, _PERIOD), axes=(0, 1, 2)).astype(np.float32)
     return np.ascontiguousarray((block / block.std()).ravel())

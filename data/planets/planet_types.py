@@ -6,26 +6,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.planets.fractal_noise import Field
-from data.planets.sphere_geometry import Sphere, World, along, linear, smoothstep
-from data.planets.surface_features import between_plates, clouds, craters, storms
+from data.planets.fractal_noise import FractalNoise
+from data.planets.sphere_geometry import PlanetSurface, Sphere, dot, linear_rgb, smoothstep
+from data.planets.surface_features import clouds, craters, storms, voronoi_edge_distance
 
 
-def gas(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
+def gas_giant(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
     """Bands around the poles, curled by winds, with oval storms."""
-    colors = _jittered(rng, _GAS[rng.integers(len(_GAS))])
-    place = sphere.place.copy()
+    colors = _jitter_palette(rng, _GAS[rng.integers(len(_GAS))])
+    place = sphere.position.copy()
     ovals = storms(rng, sphere, place, colors)
-    winds = Field(rng, 0.16, sphere.pixels, stretch=2.2)
-    curls = Field(rng, 0.4, sphere.pixels, stretch=1.6)
-    streaks = Field(rng, 0.22, sphere.pixels, stretch=4)
-    wild = np.float32(rng.uniform(0.012, 0.05))
-    latitude = place[1] + wild * winds(place)
+    winds = FractalNoise(rng, 0.16, sphere.pixels, stretch=2.2)
+    curls = FractalNoise(rng, 0.4, sphere.pixels, stretch=1.6)
+    streaks = FractalNoise(rng, 0.22, sphere.pixels, stretch=4)
+    turbulence = np.float32(rng.uniform(0.012, 0.05))
+    latitude = place[1] + turbulence * winds(place)
     shear = np.sin(latitude * np.float32(rng.uniform(9, 16)) + np.float32(rng.uniform(0, 6)))  # winds blow both ways
     blown = place.copy()
     blown[0] += np.float32(0.12) * shear * place[2]
     blown[2] -= np.float32(0.12) * shear * place[0]
-    latitude = latitude + wild * 0.55 * curls(blown)
+    latitude = latitude + turbulence * 0.55 * curls(blown)
     count = int(rng.integers(13, 30))
     knots = np.sort(np.linspace(-1, 1, count) + rng.uniform(-0.7, 0.7, count) / count)
     choice = rng.permuted(np.resize(np.arange(len(colors)), count))
@@ -36,109 +36,113 @@ def gas(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
         albedo += (color[:, None, None] - albedo) * inside
     poles = smoothstep(0.72, 1.0, np.abs(place[1])) * np.float32(rng.uniform(0, 0.5))
     albedo *= 1 - poles
-    sun = along(light, sphere.normal)
+    sun = dot(light, sphere.normal)
     shade = np.clip((sun + 0.09) / 1.09, 0, 1) ** 1.1 * (0.72 + 0.28 * sphere.normal[2]) * 1.25
-    air = colors.mean(0) * 0.6 + linear("#9fc4ff") * 0.15
-    return World(np.clip(albedo, 0.004, 1), shade, np.zeros_like(albedo), air, glow=0.22, haze=0.25, thickness=0.018)
+    air = colors.mean(0) * 0.6 + linear_rgb("#9fc4ff") * 0.15
+    return PlanetSurface(
+        np.clip(albedo, 0.004, 1), shade, np.zeros_like(albedo), air, glow=0.22, haze=0.25, thickness=0.018
+    )
 
 
-def rock(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
+def rock(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
     """Dust, dark plains and craters of all sizes, without air."""
-    bright, dark, dust = _jittered(rng, _ROCK[rng.integers(len(_ROCK))])
-    rough = Field(rng, 0.45, sphere.pixels, gain=0.4)
-    plains = Field(rng, 0.13, sphere.pixels)
-    stains = Field(rng, 0.3, sphere.pixels)
-    relief = rough(sphere.place)
+    bright, dark, dust = _jitter_palette(rng, _ROCK[rng.integers(len(_ROCK))])
+    rough = FractalNoise(rng, 0.45, sphere.pixels, gain=0.4)
+    plains = FractalNoise(rng, 0.13, sphere.pixels)
+    stains = FractalNoise(rng, 0.3, sphere.pixels)
+    relief = rough(sphere.position)
     height, rays = craters(rng, sphere)
     height = height + np.float32(rng.uniform(0.002, 0.006)) * relief
-    plain = smoothstep(-0.1, 0.7, plains(sphere.place) + 0.1 * relief)[None] * np.float32(rng.uniform(0.3, 0.9))
+    plain = smoothstep(-0.1, 0.7, plains(sphere.position) + 0.1 * relief)[None] * np.float32(rng.uniform(0.3, 0.9))
     albedo = bright[:, None, None] * (1 - plain) + dark[:, None, None] * plain
-    stain = smoothstep(0.2, 1.3, stains(sphere.place))[None] * np.float32(0.6)
+    stain = smoothstep(0.2, 1.3, stains(sphere.position))[None] * np.float32(0.6)
     albedo = albedo * (1 - stain) + dust[:, None, None] * stain
     albedo *= 1 + 0.07 * relief + rays
-    bent = sphere.bumped(height, 1.0)
-    sun = along(light, sphere.normal)
-    shade = np.clip(along(light, bent), 0, 1) ** 0.9 * smoothstep(-0.12, 0.16, sun) * 1.25
-    return World(np.clip(albedo, 0.004, 1), shade, np.zeros_like(albedo), dust)
+    normal = sphere.bump_normals(height, 1.0)
+    sun = dot(light, sphere.normal)
+    shade = np.clip(dot(light, normal), 0, 1) ** 0.9 * smoothstep(-0.12, 0.16, sun) * 1.25
+    return PlanetSurface(np.clip(albedo, 0.004, 1), shade, np.zeros_like(albedo), dust)
 
 
-def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
+def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
     """Seas, continents, ice at the poles and weather above all."""
-    deep, shallow, low, high, air = _jittered(rng, _OCEAN[rng.integers(len(_OCEAN))])
-    ground = Field(rng, 0.15, sphere.pixels, gain=0.22)
-    dry = Field(rng, 0.2, sphere.pixels)
-    altitude = ground(sphere.place) - np.float32(rng.uniform(-0.15, 0.75))
+    deep, shallow, low, high, air = _jitter_palette(rng, _OCEAN[rng.integers(len(_OCEAN))])
+    ground = FractalNoise(rng, 0.15, sphere.pixels, gain=0.22)
+    dry = FractalNoise(rng, 0.2, sphere.pixels)
+    altitude = ground(sphere.position) - np.float32(rng.uniform(-0.15, 0.75))
     coast = np.float32(2.5 / sphere.pixels)
     land = smoothstep(-coast, coast, altitude)
     shelf = smoothstep(-0.45, 0.02, altitude)
     water = deep[:, None, None] * (1 - shelf) + shallow[:, None, None] * shelf
-    dryness = smoothstep(-0.5, 0.9, dry(sphere.place) + 0.9 * altitude - 0.5 * np.abs(sphere.place[1]))
+    dryness = smoothstep(-0.5, 0.9, dry(sphere.position) + 0.9 * altitude - 0.5 * np.abs(sphere.position[1]))
     soil = low[:, None, None] * (1 - dryness) + high[:, None, None] * dryness
     soil = soil * (1 - 0.25 * smoothstep(0.7, 1.6, altitude))
     albedo = water * (1 - land) + soil * land
     frost = np.float32(rng.uniform(0.45, 0.98))  # the sine of the latitude where ice begins
-    ice = smoothstep(frost - 0.05, frost + 0.07, np.abs(sphere.place[1]) + 0.07 * altitude)
-    frozen = linear("#d6e4f0")[:, None, None] * (0.92 + 0.1 * dry(sphere.place) - 0.25 * (1 - shelf))
+    ice = smoothstep(frost - 0.05, frost + 0.07, np.abs(sphere.position[1]) + 0.07 * altitude)
+    frozen = linear_rgb("#d6e4f0")[:, None, None] * (0.92 + 0.1 * dry(sphere.position) - 0.25 * (1 - shelf))
     albedo = albedo * (1 - ice) + frozen * ice
 
     weather = clouds(rng, sphere)
-    toward = (sphere.spin @ light)[:, None, None]
-    cover = weather(sphere.place)
-    cast = weather(sphere.place + np.float32(0.02) * (toward - sphere.place))  # the cloud between here and the sun
-    bent = sphere.bumped(np.maximum(altitude, 0) * land, 0.009)
-    sun = along(light, sphere.normal)
-    shade = np.clip(along(light, bent), 0, 1) * smoothstep(-0.1, 0.12, sun) * (1 - 0.45 * cast)
+    toward = (sphere.orientation @ light)[:, None, None]
+    cover = weather(sphere.position)
+    cast = weather(
+        sphere.position + np.float32(0.02) * (toward - sphere.position)
+    )  # the cloud between here and the sun
+    normal = sphere.bump_normals(np.maximum(altitude, 0) * land, 0.009)
+    sun = dot(light, sphere.normal)
+    shade = np.clip(dot(light, normal), 0, 1) * smoothstep(-0.1, 0.12, sun) * (1 - 0.45 * cast)
     half = light + np.array([0, 0, 1], np.float32)
-    mirror = np.clip(along(half / np.linalg.norm(half), sphere.normal), 0, 1)
+    mirror = np.clip(dot(half / np.linalg.norm(half), sphere.normal), 0, 1)
     glint = (0.55 * mirror**160 + 0.12 * mirror**25) * (1 - land) * (1 - ice) * (1 - cover)
     dusk = smoothstep(0.0, 0.35, sun)  # red light where the sun is low
     white = np.stack([0.95 * np.ones_like(sun), 0.72 + 0.23 * dusk, 0.55 + 0.42 * dusk])
     lit = albedo * shade * (1 - cover) + white * cover * np.clip(sun, 0, 1) ** 0.8
-    lit += linear("#fff2d8")[:, None, None] * glint * (sun > 0)
+    lit += linear_rgb("#fff2d8")[:, None, None] * glint * (sun > 0)
     night = albedo * np.float32(0.006)
-    return World(lit * 1.08, np.ones_like(sun), night, air, glow=0.75, haze=0.85, thickness=0.026)
+    return PlanetSurface(lit * 1.08, np.ones_like(sun), night, air, glow=0.75, haze=0.85, thickness=0.026)
 
 
-def lava(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> World:
+def lava(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
     """A black crust that breaks, with fire below; it shines at night."""
-    crust, ash, fire, spark = _jittered(rng, _LAVA[rng.integers(len(_LAVA))], 0.05)
-    warp = [Field(rng, 0.22, sphere.pixels) for _ in range(3)]
-    veins = Field(rng, 0.22, min(sphere.pixels, 24))
-    heat = Field(rng, 0.1, sphere.pixels)
-    rough = Field(rng, 0.5, sphere.pixels, gain=0.4)
-    bends = np.stack([field(sphere.place) for field in warp])
-    place = sphere.place + np.float32(rng.uniform(0.02, 0.07)) * bends
-    relief = rough(sphere.place)
-    hot = smoothstep(-1.2, 1.4, heat(sphere.place))
+    crust, ash, fire, spark = _jitter_palette(rng, _LAVA[rng.integers(len(_LAVA))], 0.05)
+    warp = [FractalNoise(rng, 0.22, sphere.pixels) for _ in range(3)]
+    veins = FractalNoise(rng, 0.22, min(sphere.pixels, 24))
+    heat = FractalNoise(rng, 0.1, sphere.pixels)
+    rough = FractalNoise(rng, 0.5, sphere.pixels, gain=0.4)
+    bends = np.stack([field(sphere.position) for field in warp])
+    place = sphere.position + np.float32(rng.uniform(0.02, 0.07)) * bends
+    relief = rough(sphere.position)
+    hot = smoothstep(-1.2, 1.4, heat(sphere.position))
     width = np.float32(max(0.011, 0.55 / sphere.pixels))
-    gap = between_plates(rng, place, int(rng.integers(25, 90)))
-    wide = np.exp(-((gap / (width * (0.5 + 1.7 * hot))) ** 1.2))
+    gap = voronoi_edge_distance(rng, place, int(rng.integers(25, 90)))
+    cracks = np.exp(-((gap / (width * (0.5 + 1.7 * hot))) ** 1.2))
     near = np.exp(-gap / 0.07) * 0.16 * hot  # rock that is warm beside a crack
     fine = np.exp(-np.abs(veins(place)) / (width * 5 * (0.2 + hot))) * hot
     rafts = smoothstep(-0.5, 0.9, relief + 0.6 * bends[1])  # crust that swims on the lakes
     lake = smoothstep(1.3, 1.6, heat(place) + 0.2 * relief) * (0.95 - 0.75 * rafts)
-    fire_here = np.clip(wide * (0.3 + hot) + 0.35 * fine + near + lake, 0, 1.6) * np.float32(rng.uniform(0.7, 1.0))
-    emission = fire[:, None, None] * fire_here**1.5 * 1.25 + spark[:, None, None] * fire_here**4 * 0.5
+    fire_amount = np.clip(cracks * (0.3 + hot) + 0.35 * fine + near + lake, 0, 1.6) * np.float32(rng.uniform(0.7, 1.0))
+    emission = fire[:, None, None] * fire_amount**1.5 * 1.25 + spark[:, None, None] * fire_amount**4 * 0.5
     stain = smoothstep(-0.6, 1.2, bends[0])[None]
     albedo = (crust[:, None, None] * (1 - stain) + ash[:, None, None] * stain) * (1 + 0.15 * relief)
-    bent = sphere.bumped(0.006 * relief - 0.02 * wide, 1.0)
-    sun = along(light, sphere.normal)
-    shade = np.clip(along(light, bent), 0, 1) * smoothstep(-0.1, 0.15, sun) * 1.2
+    normal = sphere.bump_normals(0.006 * relief - 0.02 * cracks, 1.0)
+    sun = dot(light, sphere.normal)
+    shade = np.clip(dot(light, normal), 0, 1) * smoothstep(-0.1, 0.15, sun) * 1.2
     emission *= 0.45 + 0.55 * sphere.normal[2]
-    return World(np.clip(albedo, 0.003, 1), shade, emission, fire, 0.16, 0.1, 0.075, own_glow=0.6)
+    return PlanetSurface(np.clip(albedo, 0.003, 1), shade, emission, fire, 0.16, 0.1, 0.075, night_glow=0.6)
 
 
-WORLDS: dict[str, Callable[[np.random.Generator, Sphere, np.ndarray], World]] = {
-    "gas giant": gas,
+PLANET_TYPES: dict[str, Callable[[np.random.Generator, Sphere, np.ndarray], PlanetSurface]] = {
+    "gas giant": gas_giant,
     "rocky": rock,
     "ocean": ocean,
     "lava": lava,
 }
 
 
-def _jittered(rng: np.random.Generator, colors: tuple[str, ...], amount: float = 0.1) -> np.ndarray:
+def _jitter_palette(rng: np.random.Generator, colors: tuple[str, ...], amount: float = 0.1) -> np.ndarray:
     """A palette [K,3] that is a little its own."""
-    values = np.stack([linear(text) for text in colors])
+    values = np.stack([linear_rgb(text) for text in colors])
     return (values * rng.normal(1, amount, (1, 3)).clip(0.7, 1.3) * rng.normal(1, amount / 2, (len(colors), 1))).astype(
         np.float32
     )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.planets.fractal_noise import noise
-from data.planets.planet_types import WORLDS
-from data.planets.sphere_geometry import Sphere, World, along, linear, smoothstep
+from data.planets.fractal_noise import sample_noise
+from data.planets.planet_types import PLANET_TYPES
+from data.planets.sphere_geometry import PlanetSurface, Sphere, dot, linear_rgb, smoothstep
 
 SUPERSAMPLING = 2
-CLASSES = tuple(WORLDS)
+CLASSES = tuple(PLANET_TYPES)
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Rings:
 
     inner: float
     outer: float
-    running: np.ndarray  # [K+1] running sum of opacity
-    running_color: np.ndarray  # [K+1,3] running sum of opacity x colour
+    cumulative_opacity: np.ndarray  # [K+1] running sum of opacity
+    cumulative_color: np.ndarray  # [K+1,3] running sum of opacity x colour
 
-    def at(self, distance: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def mean_over(self, distance: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean opacity [...] and opacity-weighted colour [3,...] over `width` around `distance`, without aliasing."""
-        steps = len(self.running) - 1
+        steps = len(self.cumulative_opacity) - 1
         scale = steps / (self.outer - self.inner)
         low = np.clip((distance - width / 2 - self.inner) * scale, 0, steps)
         high = np.clip((distance + width / 2 - self.inner) * scale, 0, steps)
@@ -35,41 +35,43 @@ class Rings:
         def mean(running: np.ndarray) -> np.ndarray:
             return ((np.interp(high, places, running) - np.interp(low, places, running)) / span).astype(np.float32)
 
-        return mean(self.running), np.stack([mean(self.running_color[:, channel]) for channel in range(3)])
+        return mean(self.cumulative_opacity), np.stack(
+            [mean(self.cumulative_color[:, channel]) for channel in range(3)]
+        )
 
 
-def draw(rng: np.random.Generator, kind: int, resolution: int) -> np.ndarray:
+def render(rng: np.random.Generator, kind: int, resolution: int) -> np.ndarray:
     """A planet of class `kind` as uint8 [H,W,3]; everything else about it is drawn from `rng`."""
     has_rings = rng.random() < (0.7, 0.05, 0.08, 0.0)[kind]
     radius = rng.uniform(0.17, 0.235) if has_rings else rng.uniform(0.25, 0.41)
-    room = 0.47 - radius * (1.8 if has_rings else 1)
-    center = rng.normal(0, 0.4, 2).clip(-1, 1) * max(room, 0.03)
+    margin = 0.47 - radius * (1.8 if has_rings else 1)
+    center = rng.normal(0, 0.4, 2).clip(-1, 1) * max(margin, 0.03)
     side = resolution * SUPERSAMPLING
     pixel = 1 / (side * radius)  # in planet radii
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     x = (axis - np.float32(center[0])) / np.float32(radius)
     y = -(axis + np.float32(center[1])) / np.float32(radius)
 
-    light = _light(rng)
-    spin = _spin(rng, has_rings)
-    canvas = _sky(rng, side, resolution)
+    light = _random_light_direction(rng)
+    spin = _random_orientation(rng, has_rings)
+    canvas = _render_sky(rng, side, resolution)
     world_seed, ring_seed = rng.spawn(2)
-    rings = _rings(ring_seed, kind) if has_rings else None
-    reach = 1 + 4 * pixel
-    columns, rows = _within(x, reach), _within(y, reach)
-    sphere = Sphere.seen(x[columns], y[rows], spin, resolution * radius)
-    world = WORLDS[CLASSES[kind]](world_seed, sphere, light)
+    rings = _random_rings(ring_seed, kind) if has_rings else None
+    extent = 1 + 4 * pixel
+    columns, rows = _index_range(x, extent), _index_range(y, extent)
+    sphere = Sphere.from_grid(x[columns], y[rows], spin, resolution * radius)
+    world = PLANET_TYPES[CLASSES[kind]](world_seed, sphere, light)
 
     if rings is not None:
-        _paint_rings(canvas, rings, x, y, spin[1], light, pixel, behind=True)
-    _paint_globe(canvas[:, rows, columns], sphere, world, rings, spin[1], light, pixel)
-    _paint_air(canvas, world, x, y, light, pixel)
+        _draw_rings(canvas, rings, x, y, spin[1], light, pixel, behind=True)
+    _draw_globe(canvas[:, rows, columns], sphere, world, rings, spin[1], light, pixel)
+    _draw_atmosphere(canvas, world, x, y, light, pixel)
     if rings is not None:
-        _paint_rings(canvas, rings, x, y, spin[1], light, pixel, behind=False)
-    return _developed(canvas, resolution)
+        _draw_rings(canvas, rings, x, y, spin[1], light, pixel, behind=False)
+    return _tone_map(canvas, resolution)
 
 
-def _light(rng: np.random.Generator) -> np.ndarray:
+def _random_light_direction(rng: np.random.Generator) -> np.ndarray:
     """Towards the sun: from any side, mostly half before the planet, so that a terminator shows."""
     around = rng.uniform(0, 2 * np.pi)
     phase = np.radians(rng.uniform(20, 88))  # 0: full, 90: half
@@ -77,7 +79,7 @@ def _light(rng: np.random.Generator) -> np.ndarray:
     return np.array(vector, np.float32)
 
 
-def _spin(rng: np.random.Generator, has_rings: bool) -> np.ndarray:
+def _random_orientation(rng: np.random.Generator, has_rings: bool) -> np.ndarray:
     """The planet's own axes as rows [3,3]; the second is the pole. Rings are seen at a pleasant slant."""
     roll = rng.normal(0, np.radians(28))
     lean = np.radians(rng.uniform(7, 32)) * rng.choice([-1, 1]) if has_rings else rng.normal(0, np.radians(22))
@@ -90,21 +92,21 @@ def _spin(rng: np.random.Generator, has_rings: bool) -> np.ndarray:
     return np.stack([first, pole, np.cross(first, pole)]).astype(np.float32)
 
 
-def _within(values: np.ndarray, reach: float) -> slice:
-    found = np.flatnonzero(np.abs(values) < reach)
-    return slice(int(found[0]), int(found[-1]) + 1)
+def _index_range(values: np.ndarray, reach: float) -> slice:
+    inside = np.flatnonzero(np.abs(values) < reach)
+    return slice(int(inside[0]), int(inside[-1]) + 1)
 
 
-def _sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndarray:
+def _render_sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndarray:
     """Stars and a breath of nebula, linear light [3,side,side]."""
     canvas = np.zeros((3, side, side), np.float32)
-    tint = linear(["#2b3f8f", "#6b2b7a", "#1f6f78", "#7a3b2b", "#30343f"][rng.integers(5)])
-    second = linear(["#2b3f8f", "#8f3b5a", "#2f6f5a"][rng.integers(3)])
+    tint = linear_rgb(["#2b3f8f", "#6b2b7a", "#1f6f78", "#7a3b2b", "#30343f"][rng.integers(5)])
+    second = linear_rgb(["#2b3f8f", "#8f3b5a", "#2f6f5a"][rng.integers(3)])
     along = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     turn, where = rng.uniform(0, 2 * np.pi), rng.random(3).astype(np.float32)
     across = along[:, None] * np.float32(np.cos(turn)) + along[None, :] * np.float32(np.sin(turn))
     grid = np.broadcast_to(along[None] * np.float32(0.17) + where[0], (side, side))
-    cloud = noise(grid, grid.T - where[0] + where[1], np.full(grid.shape, where[2], np.float32))
+    cloud = sample_noise(grid, grid.T - where[0] + where[1], np.full(grid.shape, where[2], np.float32))
     # A band of dust across the sky, like the Milky Way seen from elsewhere.
     band = np.exp(-(((across - np.float32(rng.normal(0, 0.25))) / np.float32(rng.uniform(0.15, 0.4))) ** 2))
     cloud = band * smoothstep(-1.6, 2.6, cloud)
@@ -118,11 +120,11 @@ def _sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndarray:
     size = SUPERSAMPLING * (0.42 + 0.18 * np.sqrt(brightness)) * max(resolution / 192, 1) ** 0.6
     for place, bright, warm, width in zip(places, brightness, warmth, size, strict=True):
         color = np.clip(np.array([1 + 0.5 * warm, 1 - 0.1 * abs(warm), 1 - 0.5 * warm]), 0.3, 1.4).astype(np.float32)
-        _splat(canvas, place, color * np.float32(bright), float(width))
+        _draw_star(canvas, place, color * np.float32(bright), float(width))
     return canvas
 
 
-def _splat(canvas: np.ndarray, place: np.ndarray, color: np.ndarray, width: float) -> None:
+def _draw_star(canvas: np.ndarray, place: np.ndarray, color: np.ndarray, width: float) -> None:
     """Add a round soft dot at a place between pixels."""
     side = canvas.shape[-1]
     reach = int(3 * width + 1)
@@ -133,7 +135,7 @@ def _splat(canvas: np.ndarray, place: np.ndarray, color: np.ndarray, width: floa
     canvas[:, top:bottom, left:right] += color[:, None, None] * (down[:, None] * over)
 
 
-def _rings(rng: np.random.Generator, kind: int) -> Rings:
+def _random_rings(rng: np.random.Generator, kind: int) -> Rings:
     """Ringlets and gaps: a few broad bands with fine grooves."""
     steps = 600
     inner = rng.uniform(1.18, 1.45)
@@ -148,14 +150,14 @@ def _rings(rng: np.random.Generator, kind: int) -> Rings:
         opacity *= np.clip(np.abs(place - middle) / half, 0.04, 1) ** 2
     opacity = np.clip(opacity * rng.uniform(0.75, 1.25), 0, 0.97)
     palettes = (("#e8d7b5", "#a08a6c"), ("#d9d2c7", "#8d8378"), ("#c9b2a0", "#6f5547"), ("#bfd0d8", "#71838f"))
-    ends = [linear(text) for text in palettes[rng.integers(len(palettes))]]
+    ends = [linear_rgb(text) for text in palettes[rng.integers(len(palettes))]]
     blend = np.interp(place, np.linspace(0, 1, 12), rng.uniform(0, 1, 12))[:, None]
     color = (ends[0] * blend + ends[1] * (1 - blend)) * opacity[:, None]
     running = np.concatenate([[0], np.cumsum(opacity)])
     return Rings(inner, outer, running, np.concatenate([np.zeros((1, 3)), np.cumsum(color, axis=0)]))
 
 
-def _paint_rings(
+def _draw_rings(
     canvas: np.ndarray,
     rings: Rings,
     x: np.ndarray,
@@ -166,12 +168,12 @@ def _paint_rings(
     behind: bool,
 ) -> None:
     """The half of the rings behind the planet, or the half before it."""
-    columns, rows = _within(x, rings.outer), _within(y, rings.outer)
+    columns, rows = _index_range(x, rings.outer), _index_range(y, rings.outer)
     x, y = x[columns][None, :], y[rows][:, None]
     z = -(pole[0] * x + pole[1] * y) / pole[2]
     away = np.sqrt(x * x + y * y + z * z)
     slope_x, slope_y = (x - z * pole[0] / pole[2]) / away, (y - z * pole[1] / pole[2]) / away
-    opacity, color = rings.at(away, np.hypot(slope_x, slope_y) * np.float32(pixel * 1.2))
+    opacity, color = rings.mean_over(away, np.hypot(slope_x, slope_y) * np.float32(pixel * 1.2))
     edge = np.float32(pixel / abs(pole[2]))
     half = smoothstep(-edge, edge, -z if behind else z)
     along = x * light[0] + y * light[1] + z * light[2]
@@ -185,10 +187,10 @@ def _paint_rings(
     target += color * (half * (shadow * np.float32(lit) + np.float32(0.015)))
 
 
-def _paint_globe(
+def _draw_globe(
     canvas: np.ndarray,
     sphere: Sphere,
-    world: World,
+    world: PlanetSurface,
     rings: Rings | None,
     pole: np.ndarray,
     light: np.ndarray,
@@ -197,37 +199,41 @@ def _paint_globe(
     """The lit globe over what is behind it."""
     sun = world.shade.copy()
     if rings is not None:
-        upward = along(pole, sphere.normal)
+        upward = dot(pole, sphere.normal)
         slant = float(pole @ light)
         travel = -upward / (slant if abs(slant) > 1e-3 else 1e-3)
         hit = sphere.normal + light[:, None, None] * travel
-        opacity, _ = rings.at(np.sqrt((hit * hit).sum(0)), np.full(upward.shape, pixel * 2, np.float32))
+        opacity, _ = rings.mean_over(np.sqrt((hit * hit).sum(0)), np.full(upward.shape, pixel * 2, np.float32))
         sun *= 1 - 0.85 * opacity * (travel > 0)
     color = world.albedo * (sun + np.float32(0.006)) + world.emission
     rim = (1 - sphere.normal[2]) ** 2.5
-    day = smoothstep(-0.25, 0.55, along(light, sphere.normal))
-    color += world.air[:, None, None] * (rim * day * np.float32(world.haze))
+    day = smoothstep(-0.25, 0.55, dot(light, sphere.normal))
+    color += world.atmosphere_color[:, None, None] * (rim * day * np.float32(world.haze))
     cover = np.clip((1 - sphere.distance) / np.float32(pixel) + 0.5, 0, 1)
     canvas *= 1 - cover
     canvas += color * cover
 
 
-def _paint_air(canvas: np.ndarray, world: World, x: np.ndarray, y: np.ndarray, light: np.ndarray, pixel: float) -> None:
+def _draw_atmosphere(
+    canvas: np.ndarray, world: PlanetSurface, x: np.ndarray, y: np.ndarray, light: np.ndarray, pixel: float
+) -> None:
     """The glow of the atmosphere beyond the edge, on the side of the sun."""
     if world.glow <= 0:
         return
     reach = 1 + 6 * world.thickness
-    columns, rows = _within(x, reach), _within(y, reach)
+    columns, rows = _index_range(x, reach), _index_range(y, reach)
     x, y = x[columns][None, :], y[rows][:, None]
     distance = np.sqrt(x * x + y * y)
     height = np.maximum(distance - 1, 0) / np.float32(world.thickness)
     day = smoothstep(-0.35, 0.7, (x * light[0] + y * light[1]) / np.maximum(distance, 1e-3) + 0.25 * light[2])
-    day = day * (1 - world.own_glow) + world.own_glow
+    day = day * (1 - world.night_glow) + world.night_glow
     outside = np.clip((distance - 1) / np.float32(pixel) + 0.5, 0, 1)
-    canvas[:, rows, columns] += world.air[:, None, None] * (np.exp(-height) * day * outside * np.float32(world.glow))
+    canvas[:, rows, columns] += world.atmosphere_color[:, None, None] * (
+        np.exp(-height) * day * outside * np.float32(world.glow)
+    )
 
 
-def _developed(canvas: np.ndarray, resolution: int) -> np.ndarray:
+def _tone_map(canvas: np.ndarray, resolution: int) -> np.ndarray:
     """Linear light [3,S,S] to a picture: bright parts roll off, samples are averaged by a soft kernel, then encoded."""
     canvas = 1 - np.exp(-1.35 * np.maximum(canvas, 0))
     canvas = np.minimum(canvas * 1.12, 1)

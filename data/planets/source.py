@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from data.errors import DatasetError
-from data.planets.render import CLASSES, draw
+from data.planets.render import CLASSES, render
 from data.sources import Source
 
 Value = TypeVar("Value")
@@ -27,24 +27,24 @@ class Planets(Source):
         if seed < 0:
             raise DatasetError(f"The seed is {seed}, but must not be negative.")
         self.resolution, self.seed = resolution, seed
-        self.names = _Each(count, "planet {}".format)
-        self.labels = _Each(count, self.kind)
-        self.known = (resolution, resolution, 3)
+        self.names = _LazySequence(count, "planet {}".format)
+        self.labels = _LazySequence(count, self.class_index)
+        self.fixed_shape = (resolution, resolution, 3)
 
-    def kind(self, index: int) -> int:
+    def class_index(self, index: int) -> int:
         """The class of a planet: one of CLASSES by number."""
-        return int(self._random(index).integers(len(CLASSES)))
+        return int(self._rng(index).integers(len(CLASSES)))
 
-    def read(self, index: int, parcel: Any) -> np.ndarray:
+    def read(self, index: int, payload: Any) -> np.ndarray:
         """uint8 [H,W,3]."""
-        random = self._random(index)
-        return draw(random, int(random.integers(len(CLASSES))), self.resolution)
+        random = self._rng(index)
+        return render(random, int(random.integers(len(CLASSES))), self.resolution)
 
-    def _random(self, index: int) -> np.random.Generator:
+    def _rng(self, index: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, index])))
 
 
-class _Each(Sequence[Value], Generic[Value]):
+class _LazySequence(Sequence[Value], Generic[Value]):
     """Values that are worked out when asked for: millions of planets cost nothing before they are drawn."""
 
     def __init__(self, count: int, value: Callable[[int], Value]) -> None:

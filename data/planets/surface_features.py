@@ -6,29 +6,29 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data.planets.fractal_noise import Field
-from data.planets.sphere_geometry import Sphere, along, smoothstep
+from data.planets.fractal_noise import FractalNoise
+from data.planets.sphere_geometry import Sphere, dot, smoothstep
 
 
 def storms(
     rng: np.random.Generator, sphere: Sphere, place: np.ndarray, colors: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Ovals: where each is [H,W] and its colour [3]; `place` is stirred around them."""
-    found = []
+    ovals = []
     for _ in range(rng.integers(0, 4)):
         latitude, turn = rng.uniform(-0.6, 0.6), rng.uniform(0, 2 * np.pi)
         along = np.sqrt(1 - latitude**2)
         center = np.array([along * np.sin(turn), latitude, along * np.cos(turn)], np.float32)
         size = rng.uniform(0.05, 0.2)
-        offset = sphere.place - center[:, None, None]
+        offset = sphere.position - center[:, None, None]
         flat = offset * np.array([1, 1.9, 1], np.float32)[:, None, None] / np.float32(size)
         away = np.sqrt((flat * flat).sum(0))
         stir = np.exp(-(away**2) / 2)
         place[1] += stir * offset[1] * 1.2  # bands part before a storm
         ends = (colors.max(0) * 1.1, colors.min(0) * 0.7, colors.mean(0) * np.array([1.35, 0.75, 0.6], np.float32))
         ripple = 0.8 + 0.2 * np.cos(away * 7)
-        found.append((smoothstep(1.4, 0.6, away) * ripple * 0.75, ends[rng.integers(3)]))
-    return found
+        ovals.append((smoothstep(1.4, 0.6, away) * ripple * 0.75, ends[rng.integers(3)]))
+    return ovals
 
 
 def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.ndarray]:
@@ -43,14 +43,14 @@ def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.nd
     centers = (centers / np.linalg.norm(centers, axis=1, keepdims=True)).astype(np.float32)
     fresh = rng.random(count) < 0.12
     ages = rng.uniform(0.35, 1, count).astype(np.float32)
-    left, top = _corner(sphere)
+    left, top = _grid_corner(sphere)
     high, wide = sphere.distance.shape
     for center, size, is_fresh, sharp in zip(centers, sizes, fresh, ages, strict=True):
         if center[2] < -0.05:
             continue
         reach = size * (4.4 if is_fresh else 1.9)
-        columns = _span((center[0] - left) / sphere.step, reach / sphere.step, wide)
-        rows = _span((top - center[1]) / sphere.step, reach / sphere.step, high)
+        columns = _index_range((center[0] - left) / sphere.step, reach / sphere.step, wide)
+        rows = _index_range((top - center[1]) / sphere.step, reach / sphere.step, high)
         if columns.stop <= columns.start or rows.stop <= rows.start:
             continue
         offset = sphere.normal[:, rows, columns] - center[:, None, None]
@@ -68,7 +68,7 @@ def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.nd
     return height, rays
 
 
-def between_plates(rng: np.random.Generator, place: np.ndarray, count: int) -> np.ndarray:
+def voronoi_edge_distance(rng: np.random.Generator, place: np.ndarray, count: int) -> np.ndarray:
     """How far each point [3,H,W] is from the border between the two nearest of `count` plates, [H,W] in radii."""
     centers = rng.normal(size=(count, 3))
     centers = (centers / np.linalg.norm(centers, axis=1, keepdims=True)).astype(np.float32)
@@ -76,7 +76,7 @@ def between_plates(rng: np.random.Generator, place: np.ndarray, count: int) -> n
     first = np.full(points.shape[1], -np.inf, np.float32)
     second = first.copy()
     for center in centers:
-        toward = along(center, points)
+        toward = dot(center, points)
         np.maximum(second, np.minimum(first, toward), out=second)
         np.maximum(first, toward, out=first)
     across = np.sqrt(np.maximum(2 - 2 * second, 0)) - np.sqrt(np.maximum(2 - 2 * first, 0))
@@ -85,8 +85,8 @@ def between_plates(rng: np.random.Generator, place: np.ndarray, count: int) -> n
 
 def clouds(rng: np.random.Generator, sphere: Sphere) -> Callable[[np.ndarray], np.ndarray]:
     """A function from places [3,H,W] to how thick the clouds are [H,W], 0 to 1: streaks drawn out by swirling winds."""
-    swirl = [Field(rng, 0.2, min(sphere.pixels, 18)) for _ in range(2)]
-    veil = Field(rng, 0.2, sphere.pixels, stretch=1.7, gain=0.45)
+    swirl = [FractalNoise(rng, 0.2, min(sphere.pixels, 18)) for _ in range(2)]
+    veil = FractalNoise(rng, 0.2, sphere.pixels, stretch=1.7, gain=0.45)
     amount, strength = np.float32(rng.uniform(0.0, 1.1)), np.float32(rng.uniform(0.08, 0.2))
 
     def thickness(place: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def clouds(rng: np.random.Generator, sphere: Sphere) -> Callable[[np.ndarray], n
     return thickness
 
 
-def _corner(sphere: Sphere) -> tuple[float, float]:
+def _grid_corner(sphere: Sphere) -> tuple[float, float]:
     """x of the first column and y of the first row, in radii."""
     rows, columns = sphere.distance.shape
     middle_row, middle_column = rows // 2, columns // 2
@@ -108,5 +108,5 @@ def _corner(sphere: Sphere) -> tuple[float, float]:
     return left, top
 
 
-def _span(middle: float, reach: float, length: int) -> slice:
+def _index_range(middle: float, reach: float, length: int) -> slice:
     return slice(max(int(middle - reach), 0), min(int(middle + reach) + 2, length))

@@ -23,7 +23,7 @@ import pytest
 from dataset_makers import contents, folder, make, picture, pixels, zipped
 
 from data import Dataset, DatasetError
-from data.prepare import Wish, prepare
+from data.prepare import PrepareOptions, prepare
 from data.sources import Lmdb, class_folders, open_source
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -330,6 +330,6 @@ def test_damaged_files_end_in_a_sentence_and_nothing_else(seed: int, tmp_path: P
         except DatasetError as error:
             assert "\n" not in str(error)
         try:
-            prepare(open_source(tmp_path / "a.zip"), tmp_path / "b.zip", Wish(16, 16))
+            prepare(open_source(tmp_path / "a.zip"), tmp_path / "b.zip", PrepareOptions(16, 16))
         except DatasetError as error:
             assert "\n" not in str(error)

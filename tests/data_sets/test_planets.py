@@ -10,7 +10,7 @@ from PIL import Image
 
 import cli
 from data import Dataset, DatasetError
-from data.planets.render import CLASSES, draw
+from data.planets.render import CLASSES, render
 from data.planets.source import Planets
 
 
@@ -47,7 +47,7 @@ def test_planets_train_as_four_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", range(4))
 def test_a_planet_is_a_bright_thing_in_a_dark_sky(kind: int, resolution: int) -> None:
     for seed in range(3):
-        picture = draw(np.random.default_rng(seed), kind, resolution)
+        picture = render(np.random.default_rng(seed), kind, resolution)
         assert picture.shape == (resolution, resolution, 3) and picture.dtype == np.uint8
         bright = picture.max(2).astype(int)
         assert 0.02 < (bright > 60).mean() < 0.75
@@ -57,7 +57,7 @@ def test_a_planet_is_a_bright_thing_in_a_dark_sky(kind: int, resolution: int) ->
 
 def test_kinds_differ_by_colour_at_a_glance() -> None:
     def warmth(kind: int) -> float:
-        pictures = [draw(np.random.default_rng(seed), kind, 32).astype(float) for seed in range(24)]
+        pictures = [render(np.random.default_rng(seed), kind, 32).astype(float) for seed in range(24)]
         return float(np.mean([picture[..., 0].sum() / picture[..., 2].sum() for picture in pictures]))
 
     gas, rocky, ocean, lava = (warmth(kind) for kind in range(4))
@@ -66,15 +66,15 @@ def test_kinds_differ_by_colour_at_a_glance() -> None:
 
 def test_a_planet_is_the_same_planet_at_another_resolution() -> None:
     for seed in (1, 2, 5):  # small changes of detail are meant: finer pictures show more
-        large = draw(np.random.default_rng(seed), 0, 128)
-        small = draw(np.random.default_rng(seed), 0, 64).astype(int)
+        large = render(np.random.default_rng(seed), 0, 128)
+        small = render(np.random.default_rng(seed), 0, 64).astype(int)
         halved = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.BOX)).astype(int)
         covered = halved.max(2) > 60
         assert np.abs(halved - small)[covered].mean() < 22
 
 
 def test_fine_textures_reach_the_finest_pixels() -> None:
-    pictures = [draw(np.random.default_rng(seed), 1, 64)[..., 1].astype(float) for seed in range(8)]
+    pictures = [render(np.random.default_rng(seed), 1, 64)[..., 1].astype(float) for seed in range(8)]
     spectra = [np.abs(np.fft.fft2(picture - picture.mean())) for picture in pictures]
     fine = np.mean([spectrum[20:29, 20:29].mean() / spectrum[2:6, 2:6].mean() for spectrum in spectra])
     assert fine > 0.005  # detail at 20 to 28 of 32 cycles per image width, where sticking shows

@@ -19,7 +19,7 @@ import pytest
 from dataset_makers import folder, picture, zipped
 from PIL import Image
 
-from data import Dataset, DatasetError, Order, infinite_sampler
+from data import Dataset, DatasetError, InfiniteSampler, infinite_sampler
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data" / "dataset"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -59,15 +59,15 @@ def test_the_published_order_of_pictures(case: dict) -> None:
 
 
 def test_an_order_continues_exactly_where_it_was_left() -> None:
-    order = Order(50, seed=3)
-    order.take(77)
-    kept = order.state()
-    rest = order.take(500)
-    again = Order(50, seed=99)
-    again.restore(kept)
-    assert (again.take(500) == rest).all() and again.position == order.position
+    order = InfiniteSampler(50, seed=3)
+    order.next_batch(77)
+    kept = order.state_dict()
+    rest = order.next_batch(500)
+    again = InfiniteSampler(50, seed=99)
+    again.load_state_dict(kept)
+    assert (again.next_batch(500) == rest).all() and again.position == order.position
     with pytest.raises(ValueError, match="50 pictures, but the dataset has 49"):
-        Order(49).restore(kept)
+        InfiniteSampler(49).load_state_dict(kept)
 
 
 def test_two_processes_share_one_order_and_leave_nothing_out() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.planets.render import draw
+from data.planets.render import render
 from metrics.classifier import looked_at, train
 from metrics.diversity import diversity_by_class, mean_distance, thumbnails
 from metrics.sliced_wasserstein import pyramid, sliced_wasserstein
@@ -17,7 +17,7 @@ from ops import filter2d, setup_filter
 @pytest.fixture(scope="module")
 def planets() -> tuple[Tensor, Tensor]:
     """Pictures uint8 [128,3,32,32] and their classes."""
-    drawn = [draw(np.random.default_rng(seed), seed % 4, 32) for seed in range(128)]
+    drawn = [render(np.random.default_rng(seed), seed % 4, 32) for seed in range(128)]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous(), torch.arange(128) % 4
 
 

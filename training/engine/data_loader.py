@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from data import Dataset, Order
+from data import Dataset, InfiniteSampler
 from training.engine.distributed import ProcessGroup
 
 
@@ -34,10 +34,10 @@ class PrefetchLoader:
             tuple(range(start, start + batch_gpu))
             for start in range(process_group.rank * batch_gpu, batch, batch_gpu * process_group.size)
         ]
-        self._sampler = Order(len(dataset), seed=seed)
+        self._sampler = InfiniteSampler(len(dataset), seed=seed)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
         self._workers = workers
-        self._sampler_state = self._sampler.state()  # before the prefetched step was sampled
+        self._sampler_state = self._sampler.state_dict()  # before the prefetched step was sampled
         self._prefetched: list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]] | None = None
 
     def next(self) -> list[MicroBatch]:
@@ -46,7 +46,7 @@ class PrefetchLoader:
         Raises DatasetError if an image cannot be read any more.
         """
         prefetched = self._prefetched if self._prefetched is not None else self._submit_next()
-        self._sampler_state = self._sampler.state()
+        self._sampler_state = self._sampler.state_dict()
         micro_batches = []
         for sample_indices, dataset_indices, parts in prefetched:
             images, labels = zip(*(part.result() for part in parts), strict=True)
@@ -66,15 +66,15 @@ class PrefetchLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict`. Raises ValueError for a dataset of another length."""
         self._prefetched = None
-        self._sampler.restore({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in state.items()})
-        self._sampler_state = self._sampler.state()
+        self._sampler.load_state_dict({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in state.items()})
+        self._sampler_state = self._sampler.state_dict()
 
     def close(self) -> None:
         """Stop the reader threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit_next(self) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Future[Any]]]]:
-        chosen = self._sampler.take(self.batch)
+        chosen = self._sampler.next_batch(self.batch)
         begun = []
         for places in self.micro_batch_indices:
             indices = chosen[list(places)]
