@@ -1,4 +1,4 @@
-"""Pictures to learn from: reading datasets, making them from what people have, and the built-in set of planets."""
+"""Datasets of images: reading them, preparing them from people's files, and the built-in planets and letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder or a zip as named files, safe to read from several processes at once."""
+"""Read-only access to the files of a folder or zip, safe from several processes and threads at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from data.errors import DatasetError
 from data.image_decoding import is_image_name
 
 _MAX_FILE_BYTES = 1 << 30
-# What zipfile raises on damaged files, ValueError for names that are no text.
+# What zipfile raises on damaged files; ValueError for names that cannot be decoded.
 _READ_ERRORS = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
             zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
 class Archive:
-    """Names and bytes of what a folder (recursively) or a zip holds.
+    """Names and contents of the files in a folder (recursively) or a zip.
 
-    `pictures` are the sorted names of pictures, with "/" between folders. A zip is opened anew in every process.
-    Raises DatasetError where it cannot be read or where a file changed or went since.
+    `images` are the sorted names of image files, with "/" between folders. Each process opens its own handle of a zip.
+    Raises DatasetError if something cannot be read, or was changed or removed since it was opened.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,14 +41,14 @@ class Archive:
         self.images = tuple(sorted(name for name in sizes if is_image_name(name)))
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
+        """Return the contents of a file. Raises DatasetError."""
         if self.sizes.get(name, 0) > _MAX_FILE_BYTES:
             raise DatasetError(f"{name} in {self.path} is larger than 1 GB, which no picture is: take it out.")
         if not self.is_zip:
             return self._read_file(name)
         try:
             archive, turn = self._zip_handle()
-            with turn:  # a ZipFile counts its readers, and threads may miscount
+            with turn:  # ZipFile's count of open readers is not thread-safe
                 return archive.read(name)
         except DatasetError:
             raise
@@ -59,7 +59,7 @@ class Archive:
             ) from None
 
     def head(self, name: str, length: int = 1 << 16) -> bytes:
-        """The first bytes of a file: enough for the size and mode of most pictures."""
+        """Return the first `length` bytes of a file: enough for the size and mode of most images."""
         try:
             if self.is_zip:
                 archive, turn = self._zip_handle()
@@ -68,10 +68,10 @@ class Archive:
             with (self.path / name).open("rb") as stream:
                 return stream.read(length)
         except _READ_ERRORS:
-            return self.read(name)  # which says what is wrong
+            return self.read(name)  # raises the error with its reason
 
     def json(self) -> Any:
-        """What `dataset.json` says, or None where there is none."""
+        """Parse `dataset.json`; None if there is none. Raises DatasetError."""
         if "dataset.json" not in self.sizes:
             return None
         try:
@@ -82,7 +82,7 @@ class Archive:
             ) from None
 
     def checksums(self) -> list[tuple[str, int, int]]:
-        """Name, length and, in a zip, CRC-32 of each picture: what changes when the pictures do."""
+        """Return name, length and CRC-32 (0 in a folder) of each image, to detect changes of the data."""
         if not self.is_zip:
             return [(name, self.sizes[name], 0) for name in self.images]
         about = {entry.filename: entry.CRC for entry in self._zip_handle()[0].infolist()}
@@ -104,7 +104,7 @@ class Archive:
     # Helpers
 
     def _zip_handle(self) -> tuple[zipfile.ZipFile, threading.Lock]:
-        """This process's own handle: a handle shared by a fork would mix up whose turn it is to read."""
+        """Return this process's handle and its lock. A handle shared by a fork would share its file position."""
         with self._lock:
             entry = self._zips.get(os.getpid())
             if entry is None:
@@ -113,7 +113,8 @@ class Archive:
                     handle = zipfile.ZipFile(self.path)
                 except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
                     raise DatasetError(
-                        f"{self.path} is not a zip that can be read ({_short_reason(error)}): give a folder or a whole zip."
+                        f"{self.path} is not a zip that can be read ({_short_reason(error)}): "
+                        "give a folder or a whole zip."
                     ) from None
                 entry = self._zips[os.getpid()] = (handle, threading.Lock())
             return entry
@@ -135,7 +136,7 @@ class Archive:
                 try:
                     sizes[path.relative_to(self.path).as_posix()] = path.stat().st_size
                 except OSError:
-                    continue  # a link to nowhere, or gone between listing and asking
+                    continue  # a dangling link, or removed since it was listed
         return sizes
 
     def _read_file(self, name: str) -> bytes:
@@ -161,7 +162,7 @@ class Archive:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or folder. Raises DatasetError where that may not be looked at."""
+    """Whether a file or folder exists. Raises DatasetError if permissions forbid to tell."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

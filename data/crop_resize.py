@@ -1,4 +1,4 @@
-"""Bringing pictures to one square size: scaling, cutting the middle out, letterboxing."""
+"""Crop and resize images to one size: stretching, center crop, letterboxing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 def crop_resize(
     image: Image.Image, width: int, height: int, transform: str | None, resize_filter: str = "lanczos"
 ) -> Image.Image | None:
-    """The picture, mode "L" or "RGB", at `width` x `height`; None where center-crop-wide finds it too small.
+    """Crop and resize an image of mode "L" or "RGB" to `width` x `height`.
 
-    Without a transform it is stretched. center-crop takes the largest square in the middle. center-crop-wide takes a
-    wide middle part and lays it on black, `width` x `width`, as the published tool does.
+    Without a transform the image is stretched. center-crop takes the largest square in the middle. center-crop-wide
+    crops to the aspect ratio and pads with black to `width` x `width`, as StyleGAN's dataset tool does; it returns
+    None for images that are too small.
     """
     if transform == "center-crop":
         side = min(image.size)
@@ -29,8 +30,8 @@ def resize(image: Image.Image, width: int, height: int, resize_filter: str) -> I
 
 
 def _letterbox(image: Image.Image, width: int, height: int, resize_filter: str) -> Image.Image | None:
-    # The height that is kept is the picture's own, measured in output widths: this is how the published archives were
-    # made, and it is kept so that new archives equal them.
+    # The crop's height is width * image height / image width, not the height of the aspect ratio asked for: this is how
+    # published archives were made, and new ones must equal them.
     crop_height = round(width * image.height / image.width)
     if image.width < width or crop_height < height:
         return None

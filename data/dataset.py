@@ -1,4 +1,4 @@
-"""A dataset as training reads it: a folder or zip of square pictures of one size, with or without labels."""
+"""Dataset for training: a folder or zip of square images of one size, with or without labels."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MAX_HEADERS_CHECKED = 4000
 
 
 class Dataset:
-    """Pictures uint8 [C,H,W] and labels float32 [L], by index.
+    """Images uint8 [C,H,W] and labels float32 [L], by index.
 
-    path: a folder (any pictures, recursively) or a zip; files in the order of their sorted names.
+    path: a folder (all images in it, recursively) or a zip; files in the order of their sorted names.
     use_labels: read `dataset.json`; class numbers become one-hot of size (largest number + 1), vectors stay.
     xflip: doubles the length; the second half is the first half mirrored.
-    max_size, random_seed: a subset of that many pictures, drawn with this seed, before doubling.
-    resolution: refuse pictures of another size.
-    channels: 1 or 3 make all pictures grey or RGB; else they are RGB unless all are grey, as far as was looked.
+    max_size, random_seed: a random subset of that many images, drawn before xflip doubles them.
+    resolution: raise DatasetError for images of another size.
+    channels: 1 or 3 convert all images to grayscale or RGB; None is RGB unless all images checked are grayscale.
 
-    An object may be given to other processes (fork or spawn). Raises DatasetError, one sentence, for a folder or zip
-    that is missing, empty, damaged, of mixed sizes, not square, not labelled, or changed while it was open.
+    Can be sent to other processes (fork or spawn). Raises DatasetError, one sentence, if the folder or zip is missing,
+    empty, damaged, of mixed sizes, not square, not labeled, or changed while it was open.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Dataset:
         self._names = self._archive.images
         if not self._names:
             raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
-        first_grey, self.resolution = self._probe_first_image()
+        first_is_gray, self.resolution = self._probe_first_image()
         if resolution is not None and resolution != self.resolution:
             raise DatasetError(
                 f"{path} holds pictures of {self.resolution} pixels, but {resolution} are asked for: "
                 f"make one of that size with `visualizer.py dataset --resolution {resolution}x{resolution}`."
             )
-        all_grey = self._check_headers(first_grey)
-        self.channels = channels or (1 if all_grey else 3)
+        all_gray = self._check_headers(first_is_gray)
+        self.channels = channels or (1 if all_gray else 3)
         self.classes: tuple[str, ...] = ()
         self.styles: tuple[labelling.Style, ...] = ()  # family and style of every typeface, sorted
         self._style_indices = np.full(len(self._names), -1)  # of each file; -1 where none is told
@@ -72,7 +72,7 @@ class Dataset:
         return len(self._file_indices) * (2 if self.xflip else 1)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture uint8 [C,H,W] and its label float32 [L]."""
+        """Return the image uint8 [C,H,W] and its label float32 [L]."""
         return self.image(index), self.label(index)
 
     @property
@@ -89,7 +89,7 @@ class Dataset:
 
     @property
     def label_dim(self) -> int:
-        """How many numbers a label has; 0 without labels."""
+        """Length L of a label; 0 without labels."""
         return 0 if self._labels is None else labelling.label_dim(self._labels)
 
     @property
@@ -97,49 +97,49 @@ class Dataset:
         return (self.label_dim,)
 
     def raw_index(self, index: int) -> int:
-        """Which file, counted in the order of all names."""
+        """Return the index of the image's file among all sorted names."""
         return int(self._file_indices[self._check_index(index) % len(self._file_indices)])
 
     def is_flipped(self, index: int) -> bool:
         return self._check_index(index) >= len(self._file_indices)
 
     def file(self, index: int) -> str:
-        """The picture's name in the folder or zip."""
+        """Return the name of the image's file in the folder or zip."""
         return self._names[self.raw_index(index)]
 
     def image(self, index: int) -> np.ndarray:
-        """uint8 [C,H,W]. Raises DatasetError where the file is damaged, has gone or has another size than the rest."""
+        """Read an image, uint8 [C,H,W]. Raises DatasetError if its file is damaged, missing or of another size."""
         pixels = self._read(self.raw_index(index))
         return np.ascontiguousarray(pixels[:, :, ::-1]) if self.is_flipped(index) else pixels
 
     def label(self, index: int) -> np.ndarray:
-        """float32 [L]: one-hot for classes; empty without labels."""
+        """Return a label float32 [L]: one-hot for classes; L is 0 without labels."""
         if self._labels is None:
             return np.zeros(0, np.float32)
         return labelling.one_hot(self._labels[self.raw_index(index)], self.label_dim)
 
     def class_index(self, index: int) -> int | None:
-        """The class number, or None without classes."""
+        """Return the class number; None without classes."""
         return int(self._labels[self.raw_index(index)]) if self._labels is not None and self._labels.ndim == 1 else None
 
     @property
     def has_styles(self) -> bool:
-        """Whether `dataset.json` says which pictures have one style; read with the labels."""
+        """Whether `dataset.json` gives the images' styles; they are read with the labels."""
         return bool(self.styles)
 
     def style_index(self, index: int) -> int | None:
-        """Which of `styles` a picture is of; None where that is not told."""
+        """Return the index of the image's style in `styles`; None if it has none."""
         number = int(self._style_indices[self.raw_index(index)])
         return number if number >= 0 else None
 
     def of_style(self, number: int) -> np.ndarray:
-        """Indices of the pictures of one of `styles`, the mirrored ones left aside: int64 [K]."""
+        """Return the indices int64 [K] of the images of one of `styles`, without the mirrored ones."""
         if number not in self._style_members:
             self._style_members[number] = np.flatnonzero(self._style_indices[self._file_indices] == number)
         return self._style_members[number]
 
     def random_of_same_style(self, index: int, chance: float) -> int:
-        """One of the pictures of the same style, mirrored as it is, by a number in [0, 1); itself where it has none."""
+        """Choose an image of the same style by `chance` in [0, 1), mirrored if `index` is; without a style, itself."""
         if (style := self.style_index(index)) is None:
             return index
         half = self._check_index(index) // len(self._file_indices)
@@ -147,7 +147,7 @@ class Dataset:
         return half * len(self._file_indices) + int(members[int(chance * len(members))])
 
     def batch(self, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Several at once: uint8 [N,C,H,W] and float32 [N,L]."""
+        """Read several images and labels: uint8 [N,C,H,W] and float32 [N,L]."""
         indices_ = [int(index) for index in indices]
         images = np.empty((len(indices_), *self.image_shape), np.uint8)
         labels = np.empty((len(indices_), self.label_dim), np.float32)
@@ -156,14 +156,14 @@ class Dataset:
         return images, labels
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Read every picture once; `progress(done, all)`. Raises DatasetError for the first that is wrong."""
+        """Read every image once, calling progress(done, total). Raises DatasetError for the first that fails."""
         for done, index in enumerate(self._file_indices):
             self._read(int(index))
             if progress:
                 progress(done + 1, len(self._file_indices))
 
     def fingerprint(self) -> str:
-        """A short digest of names, lengths, labels and, in a zip, contents: tells whether data changed."""
+        """Hash names, sizes, labels and, in a zip, checksums, to detect changes of the data."""
         digest = hashlib.sha256(repr(self._archive.checksums()).encode())
         digest.update(b"" if self._labels is None else self._labels.tobytes())
         digest.update(self._style_indices.tobytes() if self.styles else b"")
@@ -171,7 +171,7 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def close(self) -> None:
-        """Close the zip; it is opened again when needed."""
+        """Close the zip; it is reopened when needed."""
         self._archive.close()
 
     # Helpers
@@ -193,7 +193,7 @@ class Dataset:
             raise self._read_error(name, error) from None
 
     def _probe_first_image(self) -> tuple[bool, int]:
-        """Whether it is grey, and its size."""
+        """Return whether the first image is grayscale, and its size in pixels."""
         name = self._names[0]
         try:
             image = decode(open_image(self._archive.read(name)))
@@ -206,24 +206,24 @@ class Dataset:
             )
         return is_gray(image), image.width
 
-    def _check_headers(self, all_grey: bool) -> bool:
-        """Whether all are grey, where the first is. A wrong size is said now, not in a training's third hour."""
+    def _check_headers(self, all_gray: bool) -> bool:
+        """Check sizes now rather than hours into a training; return `all_gray` if all images checked are grayscale."""
         sizes = {self._archive.sizes[name] for name in self._names}
         if len(sizes) == 1 and self._archive.is_zip:
-            return all_grey  # uncompressed pictures of one size and kind, as `dataset` writes them
+            return all_gray  # uncompressed images of one size and mode, as the `dataset` command writes them
         step = -(-len(self._names) // _MAX_HEADERS_CHECKED)
         for name in self._names[::step]:
             try:
                 try:
                     image = open_image(self._archive.head(name))
-                except ImageError:  # a header longer than the head: camera pictures have them
+                except ImageError:  # photos may have headers longer than the bytes read
                     image = open_image(self._archive.read(name))
             except ImageError as error:
                 raise self._read_error(name, error) from None
             if image.size != (self.resolution, self.resolution):
                 raise self._size_error(name, image.size)
-            all_grey = all_grey and is_gray(image)
-        return all_grey
+            all_gray = all_gray and is_gray(image)
+        return all_gray
 
     def _read_labels(self) -> np.ndarray:
         document = self._archive.json()
@@ -233,7 +233,7 @@ class Dataset:
                 f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
             )
         self.classes = labelling.class_names(document)
-        self._read_styles(labelling.style_indices(document, self.path))
+        self._read_styles(labelling.parse_styles(document, self.path))
         return labelling.align_labels(self._names, labels, self.path)
 
     def _read_styles(self, found: dict[str, labelling.Style]) -> None:

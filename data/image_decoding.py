@@ -1,4 +1,4 @@
-"""Decoding pictures of any common format into plain 8-bit grey or RGB, with the reasons why one cannot be."""
+"""Decode images of all common formats to 8-bit grayscale or RGB; errors say why one cannot be decoded."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from PIL import Image
 
 from data.errors import DatasetError, ImageError
 
-# Pillow warns of odd details in files whose pixels are whole; what is wrong with pixels is an exception.
+# Pillow warns of unusual metadata in files whose pixels are intact; damaged pixels raise an exception.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-# What is opened at all: pictures, never documents whose readers start other programs.
+# Image formats only: Pillow's readers of documents (EPS, PDF) start other programs.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
 _EXTENSIONS = (
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 .j2k .avif"
 )
 EXTENSIONS = frozenset(_EXTENSIONS.split())
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
-_MODE_NAMES = {  # what a mode is called in the report
+_MODE_NAMES = {  # of Pillow's modes, in the report
     "1": "black and white",
     "P": "palette",
     "PA": "palette",
@@ -37,7 +37,7 @@ _MODE_NAMES = {  # what a mode is called in the report
     "I": "16-bit",
     "F": "floating point",
 }
-_EXIF_TRANSPOSES = {  # what undoes each orientation of EXIF
+_EXIF_TRANSPOSES = {  # EXIF orientation -> the transpose that undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -50,14 +50,14 @@ _MAX_PIXELS = 1 << 28
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name is a picture's; hidden files and what macOS puts into archives are not."""
+    """Whether a file name has an image's extension; hidden files and macOS's resource forks do not count."""
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not hidden and PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def open_image(data: bytes) -> Image.Image:
-    """A picture whose header was read and whose pixels were not. Raises PictureError with the reason."""
+    """Open an image and read its header only. Raises ImageError with the reason."""
     with translate_errors():
         try:
             Image.init()
@@ -70,7 +70,7 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """The same with its pixels read. Raises PictureError where they are damaged or cut off."""
+    """Read the pixels of an opened image and return it. Raises ImageError if they are damaged or truncated."""
     with translate_errors():
         image.load()
     return image
@@ -81,14 +81,14 @@ def is_gray(image: Image.Image) -> bool:
 
 
 def describe_mode(image: Image.Image) -> str:
-    """What a picture is that is neither 8-bit grey nor 8-bit RGB, in a word or two; empty for those that are."""
+    """Describe the mode of an image that is neither 8-bit grayscale nor RGB; empty for those that are."""
     if image.mode in ("L", "RGB"):
         return "transparency" if "transparency" in image.info else ""
     return "16-bit" if image.mode.startswith("I;16") else _MODE_NAMES.get(image.mode, image.mode)
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """How the camera was held, as EXIF counts it: 1 upright, 2 to 8 turned or mirrored."""
+    """Return the EXIF orientation: 1 upright, 2 to 8 rotated or mirrored."""
     try:
         value = image.getexif().get(0x0112, 1)
     except _BROKEN:
@@ -97,13 +97,16 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def apply_exif_orientation(image: Image.Image) -> Image.Image:
-    """The picture as the camera was held. Nothing else in its EXIF is looked at: cameras write odd things there."""
+    """Rotate or mirror an image to its EXIF orientation. Nothing else in its EXIF is read: it is often malformed."""
     turn = _EXIF_TRANSPOSES.get(exif_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Image.Image, channels: int, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
-    """Mode "L" for one channel, "RGB" for three; transparency is laid over `background`, 16 bits become 8."""
+    """Convert to mode "L" for one channel or "RGB" for three.
+
+    Transparency is composited over `background`; 16 bits and floating point are scaled to 8 bits.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
         if image.mode != "F":
@@ -120,13 +123,13 @@ def to_rgb(image: Image.Image, channels: int, background: tuple[int, int, int] =
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
-    """Modes "L" and "RGB" as uint8 [C,H,W], a copy of its own."""
+    """Copy an image of mode "L" or "RGB" to a contiguous uint8 array [C,H,W]."""
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[np.newaxis] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """An uncompressed PNG: what training reads fastest, and equal bytes for equal pixels."""
+    """Encode as an uncompressed PNG, which is fastest to read; equal pixels give equal bytes."""
     buffer = io.BytesIO()
     image.info = {}
     image.save(buffer, format="png", compress_level=0, optimize=False)
@@ -135,7 +138,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn what Pillow raises on a damaged or strange picture into a PictureError with the reason."""
+    """Translate what Pillow raises on a damaged or unsupported image to an ImageError with the reason."""
     try:
         yield
     except DatasetError:

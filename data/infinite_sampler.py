@@ -1,4 +1,4 @@
-"""The order in which a training sees its pictures: endless, shuffled more at first than later, the same for a seed."""
+"""Infinite sampler of dataset indices: shuffled, reproducible for a seed, and resumable."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 
 class InfiniteSampler:
-    """Endless indices of a dataset of `length` pictures.
+    """Infinite iterator over the indices of a dataset of `length` images.
 
-    A shuffled ring is walked round and round; every picture that has been shown changes places with one of the last
-    `window_size` x `length` before it, so that no two rounds are alike and no picture is long away. This is the order
-    of the published training runs for the same seed; `window_size=0` repeats one round, `shuffle=False` counts.
+    Cycles through a shuffled permutation. After each index is returned, it is swapped with one of the last
+    `window_size * length` positions before it, so each pass has another order and no image is absent for long. The
+    order is StyleGAN2-ADA's for the same seed. window_size=0 repeats one permutation, shuffle=False counts up.
+    Raises ValueError for length < 1 or a window_size outside [0, 1].
     """
 
     def __init__(self, length: int, seed: int = 0, shuffle: bool = True, window_size: float = 0.5) -> None:
@@ -22,7 +23,7 @@ class InfiniteSampler:
         if not 0 <= window_size <= 1:
             raise ValueError(f"window_size is {window_size}, but must be between 0 and 1")
         self.length = length
-        self.position = 0  # how many indices were given so far
+        self.position = 0  # number of indices returned so far
         self._random = np.random.RandomState(seed)
         self._ring = np.arange(length)
         self._window = 0
@@ -43,11 +44,11 @@ class InfiniteSampler:
         return index
 
     def next_batch(self, count: int) -> np.ndarray:
-        """The next `count` indices, int64 [count]. Of several processes each takes all and uses its share."""
+        """Return the next `count` indices, int64 [count]. In distributed training, each process keeps its share."""
         return np.array([next(self) for _ in range(count)], dtype=np.int64)
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers and arrays from which `restore` continues exactly here."""
+        """Return numbers and arrays from which `load_state_dict` continues exactly."""
         _, keys, place, *_ = self._random.get_state(legacy=True)
         return {
             "position": self.position,
@@ -57,7 +58,7 @@ class InfiniteSampler:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state()` was taken. Raises ValueError where it belongs to a dataset of another length."""
+        """Continue from a `state_dict`. Raises ValueError for a dataset of another length."""
         ring = np.array(state["ring"], dtype=np.int64)
         if not np.array_equal(np.sort(ring), np.arange(self.length)):
             raise ValueError(f"the kept order is of {len(ring)} pictures, but the dataset has {self.length}")
@@ -68,7 +69,7 @@ class InfiniteSampler:
 
 
 def infinite_sampler(length: int, rank: int = 0, num_replicas: int = 1, **settings: Any) -> Iterator[int]:
-    """Each process's share of one Order: process `rank` gets every `num_replicas`-th index of it."""
+    """Iterate over one process's share of an InfiniteSampler: every `num_replicas`-th index, starting at `rank`."""
     if not 0 <= rank < num_replicas:
         raise ValueError(f"rank is {rank}, but must be between 0 and {num_replicas - 1}")
     sampler = InfiniteSampler(length, **settings)

@@ -1,4 +1,4 @@
-"""Labels of pictures: class numbers or vectors, as `dataset.json` holds them."""
+"""Labels of images: class numbers or vectors, as in `dataset.json`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_VECTOR_LENGTH = 1 << 16
 
 
 def parse_labels(document: Any, path: Path) -> dict[str, Label] | None:
-    """`{"labels": [["a.png", 3], ...]}` as name -> label; None where the labels are null or not there.
+    """Parse `{"labels": [["a.png", 3], ...]}` to {name: label}; None if labels are null or missing.
 
-    Raises DatasetError where it is neither, or mixes class numbers with vectors.
+    Raises DatasetError for another format, or a mix of class numbers and vectors.
     """
     if document is None:
         return None
@@ -42,20 +42,20 @@ def parse_labels(document: Any, path: Path) -> dict[str, Label] | None:
 
 
 def class_names(document: Any) -> tuple[str, ...]:
-    """The names of the classes, where `dataset.json` gives them (our own addition, which other readers skip)."""
+    """Return the class names in `dataset.json`, if any (our own addition to the format; other readers ignore it)."""
     names = document.get("classes") if isinstance(document, dict) else None
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
-def style_indices(document: Any, path: Path) -> dict[str, Style]:
-    """`{"styles": [["a.png", "Roboto", "Bold"], ...]}` as name -> family and style (our own addition, too).
+def parse_styles(document: Any, path: Path) -> dict[str, Style]:
+    """Parse `{"styles": [["a.png", "Roboto", "Bold"], ...]}` to {name: (family, style)} (also our own addition).
 
-    Empty where there are none. Raises DatasetError where they look otherwise.
+    Empty if there are none. Raises DatasetError for another format.
     """
-    found = document.get("styles") if isinstance(document, dict) else None
-    if found is None:
+    styles = document.get("styles") if isinstance(document, dict) else None
+    if styles is None:
         return {}
-    rows = found if isinstance(found, list) else [found]
+    rows = styles if isinstance(styles, list) else [styles]
     for row in rows:
         if not (isinstance(row, list) and len(row) == 3 and all(isinstance(word, str) for word in row)):
             raise DatasetError(
@@ -66,9 +66,9 @@ def style_indices(document: Any, path: Path) -> dict[str, Style]:
 
 
 def align_labels(names: Sequence[str], labels: Mapping[str, Label], path: Path) -> np.ndarray:
-    """Labels in the pictures' order: int64 [N] for class numbers, float32 [N,L] for vectors.
+    """Order labels like the images `names`: int64 [N] for class numbers, float32 [N,L] for vectors.
 
-    Raises DatasetError where a picture has none.
+    Raises DatasetError if an image has none.
     """
     unlabeled = [name for name in names if name not in labels]
     if unlabeled:
@@ -81,12 +81,12 @@ def align_labels(names: Sequence[str], labels: Mapping[str, Label], path: Path) 
 
 
 def label_dim(labels: np.ndarray) -> int:
-    """How many numbers a label has when a network is given it: classes become one-hot."""
+    """Length of a label as a network's input, where classes are one-hot."""
     return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
 
 
 def one_hot(label: np.ndarray, size: int) -> np.ndarray:
-    """float32 [size]: 1 at the class, or the vector itself."""
+    """Encode a class number as one-hot float32 [size]; a vector is returned as float32."""
     if label.ndim == 1:
         return label.astype(np.float32)
     row = np.zeros(size, np.float32)

@@ -1,4 +1,4 @@
-"""Work on every picture of a source, in order, by several processes."""
+"""Map a function over the images of a source with several processes, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK_SIZE = 16
 
 
 class WorkerPool(Generic[Result]):
-    """Calls `work` (a function at the top of a module) for pictures 0 to count - 1, here or in spawned processes."""
+    """Calls `work`, a module-level function, for images 0 to count - 1; in this process if there is one worker."""
 
     def __init__(self, source: Source, count: int, workers: int, work: WorkerFn[Result]) -> None:
         self.source, self.count, self.workers, self.work = source, count, workers, work
@@ -40,7 +40,7 @@ class WorkerPool(Generic[Result]):
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def map_ordered(self, args: Any) -> Iterator[Result]:
-        """What `work` says of each picture, in order. Raises DatasetError where a process was killed."""
+        """Yield the result of `work` for each image, in order. Raises DatasetError if a worker was killed."""
         if self._pool is None:
             for index in range(self.count):
                 yield self.work(self.source, index, self.source.payload(index), args)
@@ -51,7 +51,7 @@ class WorkerPool(Generic[Result]):
                 payloads = [(i, self.source.payload(i)) for i in range(start, min(start + _CHUNK_SIZE, self.count))]
                 with _block_sigint():
                     pending.append(self._pool.submit(_run_chunk, self.work, payloads, args))
-                if len(pending) > 4 * self.workers:  # memory stays bounded
+                if len(pending) > 4 * self.workers:  # bounds memory
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
@@ -63,9 +63,9 @@ class WorkerPool(Generic[Result]):
 
 @contextmanager
 def _block_sigint() -> Iterator[None]:
-    """Ctrl-C waits until the block is done, and never reaches what is started in it.
+    """Block SIGINT during the block; processes started in it inherit the mask.
 
-    Else a worker that has not come to `_begin` yet would end with a traceback on the screen.
+    Otherwise Ctrl-C would end a worker that has not reached `_init_worker` yet with a traceback on the screen.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -81,7 +81,7 @@ _worker_source: Source | None = None
 
 
 def _init_worker(source: Source) -> None:
-    """In each worker, first: Ctrl-C is the first process's business, and its end is the worker's."""
+    """Initialize a worker: it ignores Ctrl-C, which the parent handles, and exits when the parent does."""
     global _worker_source
     _worker_source = source
     signal.signal(signal.SIGINT, signal.SIG_IGN)

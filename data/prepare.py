@@ -1,4 +1,4 @@
-"""Making a dataset: every picture of a source brought to one size and colour, and odd ones reported."""
+"""Prepare a dataset: convert all images of a source to one size and color mode, and report problems."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from data.report import Report
 from data.sources import Source
 from data.writer import DatasetWriter
 
-Progress = Callable[[str, int, int], None]  # what is done, how many, of how many
-_MIN_FOR_WORKERS = 96  # pictures: starting processes takes longer than doing them here
+Progress = Callable[[str, int, int], None]  # name of the stage, done, total
+_MIN_FOR_WORKERS = 96  # images; starting processes for up to this many takes longer than converting them here
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How the pictures of a dataset should be.
+    """How to convert the images of a dataset.
 
-    width, height: None keeps the source's size, which must then be one. transform: see `data.shape`.
-    on_problem: "convert" mends what can be mended and leaves out the rest, "skip" leaves out every odd picture,
-    "refuse" writes nothing if there is one. any_size: allow sides that are no power of two.
+    width, height: None keeps the source's size, which must then be the same for all. transform: see
+    `data.crop_resize`. on_problem: "convert" repairs what it can and leaves out the rest, "skip" leaves out every
+    image with a problem, "refuse" writes nothing if there is one. any_size: allow sides that are no power of two.
     """
 
     width: int | None = None
@@ -58,19 +58,19 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """One picture as a worker hands it back: its PNG (None where there is none) and what was odd about it."""
+    """A worker's result for one image: its PNG (None if there is none) and its problems."""
 
     index: int
     png: bytes | None
     digest: bytes = b""
     problems: tuple[tuple[str, str], ...] = ()  # kind, detail
-    probed: tuple[int, int, bool] | None = field(default=None)  # when only looked at: width, height, grey
+    probed: tuple[int, int, bool] | None = field(default=None)  # result of `probe`: width, height, is grayscale
 
 
 def prepare(source: Source, dest: Path, options: PrepareOptions, progress: Progress | None = None) -> Report:
-    """Write the dataset; returns what was written and what was odd.
+    """Write the dataset to `dest` and return a report of what was written and of problems.
 
-    Raises DatasetError (nothing is written then): for sizes that do not fit, a full disk, or problems to be refused.
+    Raises DatasetError, without writing anything, for sizes that do not fit, a full disk, or problems to be refused.
     """
     _check_options(options)
     report_progress = progress or (lambda what, done, total: None)
@@ -133,23 +133,23 @@ def _write(
 
 
 class PrepareRefused(DatasetError):
-    """Odd pictures were found, and they were to be refused; `report` lists them."""
+    """Images have problems, and on_problem is "refuse"; `report` lists them."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("Nothing was written, because odd pictures were to be refused: mend or remove them.")
         self.report = report
 
 
-# What a worker does
+# In workers
 
 
 def probe(source: Source, index: int, payload: Any) -> PreparedImage:
-    """Only the size and kind of a picture, from its first bytes."""
+    """Determine the size and color mode of an image from its first bytes."""
     head = getattr(source, "head", None)
     try:
         try:
             image = open_image(payload if payload is not None else head(index) if head else source.read(index, payload))  # type: ignore[arg-type]
-        except ImageError:  # a header longer than its first bytes
+        except ImageError:  # its header is longer than its first bytes
             image = open_image(source.read(index, payload))  # type: ignore[arg-type]
     except DatasetError:
         return PreparedImage(index, None)
@@ -159,7 +159,7 @@ def probe(source: Source, index: int, payload: Any) -> PreparedImage:
 
 
 def convert(source: Source, index: int, payload: Any, options: PrepareOptions, channels: int) -> PreparedImage:
-    """One picture as it should be, and what was odd about it."""
+    """Convert one image and collect its problems."""
     try:
         with translate_errors():
             return _convert(source, index, payload, options, channels)
@@ -201,17 +201,17 @@ def _find_problems(image: Image.Image, channels: int) -> Iterator[tuple[str, str
 
 
 def process(source: Source, index: int, payload: Any, args: tuple[PrepareOptions, int] | None) -> PreparedImage:
-    """Make a picture, or only look at it where there is no task."""
+    """Worker function: `convert` with `args`, or `probe` without."""
     return probe(source, index, payload) if args is None else convert(source, index, payload, *args)
 
 
-# Settling what was left open
+# Checks before writing
 
 
 def _resolve_size(
     source: Source, pool: WorkerPool, options: PrepareOptions, count: int, report_progress: Progress
 ) -> tuple[PrepareOptions, int]:
-    """The wish with a size, and the number of channels: 1 where every picture is grey."""
+    """Return options with a size filled in, and the number of channels: 1 if every image is grayscale, else 3."""
     if source.fixed_shape is not None:
         sizes, all_gray = {source.fixed_shape[:2]: count}, source.fixed_shape[2] == 1
     else:
@@ -276,14 +276,14 @@ def _check_size(options: PrepareOptions) -> None:
 
 
 def _check_disk_space(dest: Path, needed: int) -> None:
-    """Say before the work that a disk has no room for it."""
+    """Raise DatasetError if the disk of `dest` has less than `needed` bytes free."""
     try:
         parent = dest.absolute().parent
         while not parent.exists() and parent != parent.parent:
             parent = parent.parent
         free = shutil.disk_usage(parent).free
     except OSError:
-        return  # a place that may not be looked at, or a drive that is missing: writing there will say so
+        return  # no permission, or a missing drive: writing there reports it
     if needed > free:
         raise DatasetError(
             f"{dest} needs about {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free there: make room."

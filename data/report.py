@@ -1,4 +1,4 @@
-"""What was odd about the pictures of a source, gathered into one table."""
+"""Report of problems with the images of a source, as one table."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ACTIONS = {
 
 
 def is_remark(kind: str) -> bool:
-    """Whether this is only told, and a picture or font with it is as good as others."""
+    """Whether a problem is only reported, and no reason to leave an image or font out."""
     return kind in _NOTES
 
 
 class Report:
-    """Counts and examples of every kind of problem, and what was written. noun: what is counted."""
+    """Counts and examples of each kind of problem, and what was written. noun: what is counted, in the plural."""
 
     def __init__(self, on_problem: str = "convert", noun: str = "pictures") -> None:
         self.on_problem, self.noun = on_problem, noun
@@ -43,11 +43,11 @@ class Report:
 
     @property
     def problems(self) -> int:
-        """How many pictures were odd, remarks aside."""
+        """Number of problems that are not only remarks."""
         return sum(count for (kind, _), count in self.counts.items() if kind not in _NOTES)
 
     def accept(self, name: str, problems: Sequence[tuple[str, str]], usable: bool) -> bool:
-        """Note the problems of a picture; returns whether it goes into the dataset."""
+        """Record the problems of an image; return whether it goes into the dataset."""
         serious = any(kind not in _NOTES for kind, _ in problems)
         kept = usable and not (serious and self.on_problem == "skip")
         for kind, detail in problems:
@@ -59,13 +59,13 @@ class Report:
         return kept
 
     def first_problem(self) -> str:
-        """The first problem, for a sentence; empty without one."""
+        """Return a sentence about the first problem; empty without one."""
         for (kind, _), examples in self.examples.items():
             return f" The first: {examples[0]}, {kind}."
         return ""
 
     def table(self) -> str:
-        """One line a kind of problem; empty where nothing was odd."""
+        """Format a table with a row per kind of problem; empty without problems."""
         rows = [("problem", self.noun, "what was done", "for example")]
         for (kind, kept), count in sorted(self.counts.items()):
             done = _ACTIONS.get(kind, "converted") if kept else "left out"

@@ -1,4 +1,4 @@
-"""Where pictures come from: folders, zips, LMDB, CIFAR-10, MNIST, and our own planets."""
+"""Sources of images for `prepare`: folders, zips, LMDB, CIFAR-10 and MNIST."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAX_UNPACKED_BYTES = 1 << 30
 
 
 class Source:
-    """Pictures by number, for `prepare`. May be sent to other processes.
+    """Images by index, for `prepare`. Can be sent to other processes.
 
-    names: one for each picture, for reports. labels: one for each, or None. classes: names of the classes, if known.
-    known: where sizes need no looking at, (width, height, channels) of all. styles: family and style of each picture
-    of a letter, or None. problems: what was odd before any picture was made (name, problems, whether it is used), in
-    `noun`s. tells_doubles: whether equal pictures are odd.
+    names: of the images, for reports. labels: of the images, or None. classes: class names, if known. fixed_shape:
+    (width, height, channels) if all images have one, so that they need not be probed. styles: family and style of each
+    image of a letter, or None. problems: found before converting (name, problems, whether it is used), counted in
+    `noun`. reports_duplicates: whether equal images are a problem.
     """
 
     names: Sequence[str]
@@ -41,16 +41,16 @@ class Source:
     reports_duplicates = True
 
     def payload(self, index: int) -> Any:
-        """What a worker needs beside the source itself; called in the first process."""
+        """Return what a worker needs for an image besides the source; called in the main process."""
         return None
 
     def read(self, index: int, payload: Any) -> bytes | np.ndarray:
-        """An encoded picture, or uint8 [H,W] or [H,W,3]; called in any process."""
+        """Return an encoded image, or pixels uint8 [H,W] or [H,W,3]; called in any process."""
         raise NotImplementedError
 
 
 def open_source(path: Path, labels: str = "auto") -> Source:
-    """The source at a path, by what it is. labels: auto, folders, json or none. Raises DatasetError."""
+    """Open a path as the source that fits its type. labels: auto, folders, json or none. Raises DatasetError."""
     if not exists(path):
         raise DatasetError(f"{path} does not exist: give a folder, a zip, an LMDB, CIFAR-10 or MNIST.")
     if path.is_dir() and (path.name.endswith("_lmdb") or exists(path / "data.mdb")):
@@ -68,7 +68,7 @@ def open_source(path: Path, labels: str = "auto") -> Source:
 
 
 class ImageFiles(Source):
-    """A folder (recursively) or a zip; labels from its dataset.json, or from the folders that pictures lie in."""
+    """A folder (recursively) or a zip; labels from its dataset.json, or from class folders."""
 
     def __init__(self, path: Path, labels: str = "auto") -> None:
         self._archive = Archive(path)
@@ -82,7 +82,7 @@ class ImageFiles(Source):
         if labels_by_name is not None:
             self.labels = [labels_by_name.get(name) for name in self.names]
             self.classes = labelling.class_names(document)
-            styles = labelling.style_indices(document, path)
+            styles = labelling.parse_styles(document, path)
             self.styles = [styles.get(name) for name in self.names] if styles else None
         elif labels == "folders" or (labels == "auto" and document is None):
             folders = class_folders(self.names, labels == "folders")
@@ -103,9 +103,9 @@ class ImageFiles(Source):
 
 
 def class_folders(names: Sequence[str], requested: bool = False) -> list[str] | None:
-    """The class folder of each picture: the first folder in which they differ; None where some lie in none.
+    """Return each image's class folder, the first level at which paths differ; None if some images are in none.
 
-    Folders that only count (00000, 00001, ...: how large sets are split) are no classes, unless asked for.
+    Numbered folders (00000, 00001, ...: how large datasets are split) are no classes unless `requested`.
     """
     parts = [name.split("/")[:-1] for name in names]
     while all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
@@ -119,7 +119,7 @@ def class_folders(names: Sequence[str], requested: bool = False) -> list[str] | 
 
 
 class Lmdb(Source):
-    """An LMDB of encoded pictures, as LSUN comes; needs the lmdb package."""
+    """An LMDB of encoded images, the format of LSUN; needs the lmdb package."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -151,7 +151,7 @@ class Lmdb(Source):
 
 
 class Arrays(Source):
-    """Pictures that are in memory already, uint8 [N,H,W] or [N,H,W,3]."""
+    """Images in memory, uint8 [N,H,W] or [N,H,W,3]."""
 
     def __init__(self, images: np.ndarray, labels: Sequence[Label | None] | None, classes: tuple[str, ...]) -> None:
         self._images = images
@@ -170,7 +170,7 @@ class Arrays(Source):
 
 
 class Cifar(Arrays):
-    """The 50,000 training pictures of cifar-10-python.tar.gz, in the order of its five batches."""
+    """The 50,000 training images of cifar-10-python.tar.gz, in the order of its five batches."""
 
     def __init__(self, path: Path, labels: str) -> None:
         images: list[np.ndarray] = []
@@ -205,10 +205,10 @@ class Cifar(Arrays):
 
 
 def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
-    """Pixels uint8 [N,32,32,3] and labels of one batch.
+    """Parse a batch file: pixels uint8 [N,32,32,3] and labels.
 
-    A batch is a pickle. It is not run: its instructions are only listed, and the one long text (the pixels) and the
-    numbers behind the word "labels" are picked out. Raises ValueError where they are not there.
+    A batch is a pickle. It is not executed: its opcodes are only listed, and the one long string (the pixels) and the
+    integers after the string "labels" are taken. Raises ValueError if they are missing.
     """
     pixels: bytes | None = None
     labels: list[int] = []
@@ -228,7 +228,7 @@ def parse_cifar_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
 
 
 class Mnist(Arrays):
-    """train-images-idx3-ubyte.gz, padded from 28 to 32 pixels; labels from the file beside it."""
+    """train-images-idx3-ubyte.gz, padded from 28 to 32 pixels; labels from train-labels-idx1-ubyte.gz in its folder."""
 
     def __init__(self, path: Path, labels: str) -> None:
         images = read_idx(path)
@@ -251,7 +251,7 @@ class Mnist(Arrays):
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of an idx file of bytes, gzipped or not. Raises DatasetError."""
+    """Read an idx file of uint8, gzipped or not. Raises DatasetError."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             magic = stream.read(4)

@@ -1,4 +1,4 @@
-"""Writing a dataset beside its place and moving it there when it is whole: a zip or a folder, equal bytes each time."""
+"""Write a dataset as a zip or folder, moved into place when complete; equal images give equal bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from session.atomic_write import commit, discard, new_part
 
 
 class DatasetWriter:
-    """Takes PNGs in order and names them as the published tool does: `00012/img00012345.png`, `dataset.json` last.
+    """Writes PNGs under the names of StyleGAN's dataset tool: `00012/img00012345.png`, then `dataset.json`.
 
-    Used with `with`: whatever goes wrong inside, nothing is left behind, and what was at `dest` stays.
+    A context manager: if it is left without `finish`, nothing is written, and what was at `dest` stays.
     """
 
     def __init__(self, dest: Path) -> None:
@@ -50,7 +50,7 @@ class DatasetWriter:
         return self
 
     def add(self, picture: bytes) -> str:
-        """Write the next picture; returns its name."""
+        """Write the next image and return its name."""
         number = f"{self.count:08d}"
         name = f"{number[:5]}/img{number}.png"
         self._write(name, picture)
@@ -63,7 +63,7 @@ class DatasetWriter:
         classes: Sequence[str] = (),
         styles: Sequence[tuple[str, Style]] = (),
     ) -> None:
-        """Write dataset.json and move everything to its place."""
+        """Write dataset.json and move the dataset into place."""
         listed = None if labels is None else [[name, list(x) if isinstance(x, tuple) else x] for name, x in labels]
         document: dict[str, object] = {"labels": listed}
         if labels is not None and classes:
@@ -89,14 +89,14 @@ class DatasetWriter:
             return
         for open_one in (self._zip, self._file):
             if open_one is not None:
-                with contextlib.suppress(OSError, ValueError):  # a full disk refuses the last bytes, too
+                with contextlib.suppress(OSError, ValueError):  # a full disk also fails at closing
                     open_one.close()
         discard(self._part)
 
     def _write(self, name: str, data: bytes) -> None:
         try:
             if self._zip is not None:
-                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # nothing of the clock: equal bytes
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # a fixed date, for equal bytes
                 entry.external_attr = 0o644 << 16
                 self._zip.writestr(entry, data)
             else:

@@ -1,1 +1,1 @@
-"""The built-in data set of drawn planets."""
+"""The built-in dataset of rendered planets."""

@@ -1,4 +1,4 @@
-"""Cloud-like noise in space: a periodic block of it is made once and looked up at any point."""
+"""Fractal noise in 3D: a periodic block is computed once and sampled at any point."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from functools import cache
 import numpy as np
 
 _PERIOD = 128  # texels; a power of two, so that wrapping is a bit mask
-_MIN_FREQUENCY, _MAX_FREQUENCY = 2, 30  # cycles per period; four texels a wave are enough for straight interpolation
-MAX_FREQUENCY = _MAX_FREQUENCY
+_MIN_FREQUENCY, _MAX_FREQUENCY = 2, 30  # cycles per period; linear interpolation needs about four texels per wave
 
 
 def sample_noise(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Smooth noise of four octaves at points in periods: mean 0, standard deviation 1, float32 like x.
+    """Sample band-limited noise at points in units of its period: mean 0, standard deviation 1, float32 like x.
 
     Amplitude falls with frequency as in clouds and terrain (a power spectrum of about f^-3.6 in space).
     """
@@ -43,7 +42,7 @@ def sample_noise(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 class FractalNoise:
-    """Noise over a planet, of as many octaves as pixels can show, with its own place and direction in the block.
+    """Fractal noise over a planet, with as many octaves as the pixels can show, at random offsets in the block.
 
     rng: draws the place. scale: periods of the coarsest part per planet radius. pixels: picture pixels per radius.
     stretch: how much faster it changes along the y axis (the spin axis) than around it.
@@ -51,9 +50,11 @@ class FractalNoise:
 
     def __init__(self, rng: np.random.Generator, scale: float, pixels: float, stretch: float = 1, gain: float = 0.3):
         self.octaves: list[tuple[float, float, np.ndarray]] = []
-        finest = pixels / (2.2 * MAX_FREQUENCY * max(stretch, 1))  # waves of two pixels and a bit
+        finest = pixels / (2.2 * _MAX_FREQUENCY * max(stretch, 1))  # waves of 2.2 pixels
         amplitude = 1.0
-        for offset in rng.random((4, 3)).astype(np.float32):  # as many draws at any resolution: the same planet
+        for offset in rng.random((4, 3)).astype(
+            np.float32
+        ):  # a fixed number of draws: the same planet at any resolution
             self.octaves.append((min(scale, finest), amplitude, offset))
             if scale * 3 > finest:
                 break
@@ -61,7 +62,7 @@ class FractalNoise:
         self.stretch = np.float32(stretch)
 
     def __call__(self, p: np.ndarray) -> np.ndarray:
-        """p [3,...] in planet radii -> noise [...]."""
+        """Evaluate at points p [3,...] in planet radii -> noise [...]."""
         total = np.zeros(p.shape[1:], np.float32)
         for scale, amplitude, offset in self.octaves:
             s = np.float32(scale)
@@ -72,7 +73,7 @@ class FractalNoise:
 
 @cache
 def _noise_block() -> np.ndarray:
-    """The block, flat [128^3] float32: random phases under a falling spectrum."""
+    """Compute the noise block, flat [128^3] float32: white noise shaped to a falling spectrum."""
     random = np.random.Generator(np.random.PCG64(20))
     spectrum = np.fft.rfftn(random.standard_normal((_PERIOD, _PERIOD, _PERIOD), dtype=np.float32))
     along = np.fft.fftfreq(_PERIOD, 1 / _PERIOD) ** 2

@@ -1,4 +1,4 @@
-"""What planets look like: gas giants, cratered rocks, ocean worlds and lava worlds, as colour and light on a sphere."""
+"""Planet types: gas giants, cratered rocks, ocean worlds and lava worlds, as color and light on a sphere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data.planets.surface_features import clouds, craters, storms, voronoi_edge_
 
 
 def gas_giant(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
-    """Bands around the poles, curled by winds, with oval storms."""
+    """Gas giant: bands along the latitudes, curled by winds, with oval storms."""
     colors = _jitter_palette(rng, _GAS[rng.integers(len(_GAS))])
     place = sphere.position.copy()
     ovals = storms(rng, sphere, place, colors)
@@ -21,7 +21,9 @@ def gas_giant(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Pl
     streaks = FractalNoise(rng, 0.22, sphere.pixels, stretch=4)
     turbulence = np.float32(rng.uniform(0.012, 0.05))
     latitude = place[1] + turbulence * winds(place)
-    shear = np.sin(latitude * np.float32(rng.uniform(9, 16)) + np.float32(rng.uniform(0, 6)))  # winds blow both ways
+    shear = np.sin(
+        latitude * np.float32(rng.uniform(9, 16)) + np.float32(rng.uniform(0, 6))
+    )  # winds alternate in direction with latitude
     blown = place.copy()
     blown[0] += np.float32(0.12) * shear * place[2]
     blown[2] -= np.float32(0.12) * shear * place[0]
@@ -45,7 +47,7 @@ def gas_giant(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Pl
 
 
 def rock(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
-    """Dust, dark plains and craters of all sizes, without air."""
+    """Rocky planet: dust, dark plains and craters of all sizes, without an atmosphere."""
     bright, dark, dust = _jitter_palette(rng, _ROCK[rng.integers(len(_ROCK))])
     rough = FractalNoise(rng, 0.45, sphere.pixels, gain=0.4)
     plains = FractalNoise(rng, 0.13, sphere.pixels)
@@ -65,7 +67,7 @@ def rock(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetS
 
 
 def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
-    """Seas, continents, ice at the poles and weather above all."""
+    """Ocean world: seas, continents, polar ice and clouds."""
     deep, shallow, low, high, air = _jitter_palette(rng, _OCEAN[rng.integers(len(_OCEAN))])
     ground = FractalNoise(rng, 0.15, sphere.pixels, gain=0.22)
     dry = FractalNoise(rng, 0.2, sphere.pixels)
@@ -88,7 +90,7 @@ def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Planet
     cover = weather(sphere.position)
     cast = weather(
         sphere.position + np.float32(0.02) * (toward - sphere.position)
-    )  # the cloud between here and the sun
+    )  # cloud shadow: the cloud between this point and the sun
     normal = sphere.bump_normals(np.maximum(altitude, 0) * land, 0.009)
     sun = dot(light, sphere.normal)
     shade = np.clip(dot(light, normal), 0, 1) * smoothstep(-0.1, 0.12, sun) * (1 - 0.45 * cast)
@@ -104,7 +106,7 @@ def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Planet
 
 
 def lava(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetSurface:
-    """A black crust that breaks, with fire below; it shines at night."""
+    """Lava world: a black crust with glowing cracks, visible on the night side."""
     crust, ash, fire, spark = _jitter_palette(rng, _LAVA[rng.integers(len(_LAVA))], 0.05)
     warp = [FractalNoise(rng, 0.22, sphere.pixels) for _ in range(3)]
     veins = FractalNoise(rng, 0.22, min(sphere.pixels, 24))
@@ -117,9 +119,9 @@ def lava(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> PlanetS
     width = np.float32(max(0.011, 0.55 / sphere.pixels))
     gap = voronoi_edge_distance(rng, place, int(rng.integers(25, 90)))
     cracks = np.exp(-((gap / (width * (0.5 + 1.7 * hot))) ** 1.2))
-    near = np.exp(-gap / 0.07) * 0.16 * hot  # rock that is warm beside a crack
+    near = np.exp(-gap / 0.07) * 0.16 * hot  # warm rock beside a crack
     fine = np.exp(-np.abs(veins(place)) / (width * 5 * (0.2 + hot))) * hot
-    rafts = smoothstep(-0.5, 0.9, relief + 0.6 * bends[1])  # crust that swims on the lakes
+    rafts = smoothstep(-0.5, 0.9, relief + 0.6 * bends[1])  # crust floating on lava lakes
     lake = smoothstep(1.3, 1.6, heat(place) + 0.2 * relief) * (0.95 - 0.75 * rafts)
     fire_amount = np.clip(cracks * (0.3 + hot) + 0.35 * fine + near + lake, 0, 1.6) * np.float32(rng.uniform(0.7, 1.0))
     emission = fire[:, None, None] * fire_amount**1.5 * 1.25 + spark[:, None, None] * fire_amount**4 * 0.5
@@ -141,7 +143,7 @@ PLANET_TYPES: dict[str, Callable[[np.random.Generator, Sphere, np.ndarray], Plan
 
 
 def _jitter_palette(rng: np.random.Generator, colors: tuple[str, ...], amount: float = 0.1) -> np.ndarray:
-    """A palette [K,3] that is a little its own."""
+    """Vary a palette of `#rrggbb` colors at random: linear RGB [K,3] float32."""
     values = np.stack([linear_rgb(text) for text in colors])
     return (values * rng.normal(1, amount, (1, 3)).clip(0.7, 1.3) * rng.normal(1, amount / 2, (len(colors), 1))).astype(
         np.float32

@@ -1,4 +1,4 @@
-"""One planet as a picture: sphere, light, rings before and behind, atmosphere and stars, drawn with numpy alone."""
+"""Render one planet with numpy: sphere, light, rings, atmosphere and stars."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CLASSES = tuple(PLANET_TYPES)
 
 @dataclass(frozen=True)
 class Rings:
-    """A flat disc of ringlets: opacity and colour by distance from the planet, from `inner` to `outer` radii."""
+    """A flat disk of ringlets: opacity and color by distance from the center, from `inner` to `outer` planet radii."""
 
     inner: float
     outer: float
-    cumulative_opacity: np.ndarray  # [K+1] running sum of opacity
-    cumulative_color: np.ndarray  # [K+1,3] running sum of opacity x colour
+    cumulative_opacity: np.ndarray  # [K+1] prefix sums of opacity
+    cumulative_color: np.ndarray  # [K+1,3] prefix sums of opacity * color
 
     def mean_over(self, distance: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean opacity [...] and opacity-weighted colour [3,...] over `width` around `distance`, without aliasing."""
+        """Average opacity [...] and opacity-weighted color [3,...] over `width` around `distance`, against aliasing."""
         steps = len(self.cumulative_opacity) - 1
         scale = steps / (self.outer - self.inner)
         low = np.clip((distance - width / 2 - self.inner) * scale, 0, steps)
@@ -41,7 +41,7 @@ class Rings:
 
 
 def render(rng: np.random.Generator, kind: int, resolution: int) -> np.ndarray:
-    """A planet of class `kind` as uint8 [H,W,3]; everything else about it is drawn from `rng`."""
+    """Render a planet of class number `kind` as uint8 [H,W,3]; all its other properties are drawn from `rng`."""
     has_rings = rng.random() < (0.7, 0.05, 0.08, 0.0)[kind]
     radius = rng.uniform(0.17, 0.235) if has_rings else rng.uniform(0.25, 0.41)
     margin = 0.47 - radius * (1.8 if has_rings else 1)
@@ -72,7 +72,7 @@ def render(rng: np.random.Generator, kind: int, resolution: int) -> np.ndarray:
 
 
 def _random_light_direction(rng: np.random.Generator) -> np.ndarray:
-    """Towards the sun: from any side, mostly half before the planet, so that a terminator shows."""
+    """Draw the unit vector [3] towards the sun: from any side, at phases that mostly show a terminator."""
     around = rng.uniform(0, 2 * np.pi)
     phase = np.radians(rng.uniform(20, 88))  # 0: full, 90: half
     vector = [np.sin(phase) * np.cos(around), np.sin(phase) * np.sin(around), np.cos(phase)]
@@ -80,7 +80,7 @@ def _random_light_direction(rng: np.random.Generator) -> np.ndarray:
 
 
 def _random_orientation(rng: np.random.Generator, has_rings: bool) -> np.ndarray:
-    """The planet's own axes as rows [3,3]; the second is the pole. Rings are seen at a pleasant slant."""
+    """Draw the planet's own axes as rows [3,3]; the second is the pole. Rings are seen at a tilt of 7 to 32 degrees."""
     roll = rng.normal(0, np.radians(28))
     lean = np.radians(rng.uniform(7, 32)) * rng.choice([-1, 1]) if has_rings else rng.normal(0, np.radians(22))
     turn = rng.uniform(0, 2 * np.pi)
@@ -98,7 +98,7 @@ def _index_range(values: np.ndarray, reach: float) -> slice:
 
 
 def _render_sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndarray:
-    """Stars and a breath of nebula, linear light [3,side,side]."""
+    """Render stars and a faint nebula, linear light [3,side,side]."""
     canvas = np.zeros((3, side, side), np.float32)
     tint = linear_rgb(["#2b3f8f", "#6b2b7a", "#1f6f78", "#7a3b2b", "#30343f"][rng.integers(5)])
     second = linear_rgb(["#2b3f8f", "#8f3b5a", "#2f6f5a"][rng.integers(3)])
@@ -107,7 +107,7 @@ def _render_sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndar
     across = along[:, None] * np.float32(np.cos(turn)) + along[None, :] * np.float32(np.sin(turn))
     grid = np.broadcast_to(along[None] * np.float32(0.17) + where[0], (side, side))
     cloud = sample_noise(grid, grid.T - where[0] + where[1], np.full(grid.shape, where[2], np.float32))
-    # A band of dust across the sky, like the Milky Way seen from elsewhere.
+    # A band of dust across the sky, like the Milky Way.
     band = np.exp(-(((across - np.float32(rng.normal(0, 0.25))) / np.float32(rng.uniform(0.15, 0.4))) ** 2))
     cloud = band * smoothstep(-1.6, 2.6, cloud)
     blend = smoothstep(-0.5, 0.5, across)
@@ -125,7 +125,7 @@ def _render_sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndar
 
 
 def _draw_star(canvas: np.ndarray, place: np.ndarray, color: np.ndarray, width: float) -> None:
-    """Add a round soft dot at a place between pixels."""
+    """Add a Gaussian dot centered at a fractional pixel position (row, column)."""
     side = canvas.shape[-1]
     reach = int(3 * width + 1)
     top, left = (max(int(value) - reach, 0) for value in place)
@@ -136,7 +136,7 @@ def _draw_star(canvas: np.ndarray, place: np.ndarray, color: np.ndarray, width: 
 
 
 def _random_rings(rng: np.random.Generator, kind: int) -> Rings:
-    """Ringlets and gaps: a few broad bands with fine grooves."""
+    """Draw ringlets and gaps at random: a few broad bands with fine grooves."""
     steps = 600
     inner = rng.uniform(1.18, 1.45)
     outer = min(inner + rng.uniform(0.35, 1.0), 2.25)
@@ -167,7 +167,7 @@ def _draw_rings(
     pixel: float,
     behind: bool,
 ) -> None:
-    """The half of the rings behind the planet, or the half before it."""
+    """Composite the half of the rings behind the planet, or the half in front of it, onto the canvas."""
     columns, rows = _index_range(x, rings.outer), _index_range(y, rings.outer)
     x, y = x[columns][None, :], y[rows][:, None]
     z = -(pole[0] * x + pole[1] * y) / pole[2]
@@ -196,7 +196,7 @@ def _draw_globe(
     light: np.ndarray,
     pixel: float,
 ) -> None:
-    """The lit globe over what is behind it."""
+    """Composite the lit globe onto the canvas."""
     sun = world.shade.copy()
     if rings is not None:
         upward = dot(pole, sphere.normal)
@@ -217,7 +217,7 @@ def _draw_globe(
 def _draw_atmosphere(
     canvas: np.ndarray, world: PlanetSurface, x: np.ndarray, y: np.ndarray, light: np.ndarray, pixel: float
 ) -> None:
-    """The glow of the atmosphere beyond the edge, on the side of the sun."""
+    """Add the glow of the atmosphere beyond the globe's edge, on the side of the sun."""
     if world.glow <= 0:
         return
     reach = 1 + 6 * world.thickness
@@ -234,7 +234,7 @@ def _draw_atmosphere(
 
 
 def _tone_map(canvas: np.ndarray, resolution: int) -> np.ndarray:
-    """Linear light [3,S,S] to a picture: bright parts roll off, samples are averaged by a soft kernel, then encoded."""
+    """Convert linear light [3,S,S] to sRGB uint8 [H,W,3]: compress highlights, downsample by (1 3 3 1) / 8, encode."""
     canvas = 1 - np.exp(-1.35 * np.maximum(canvas, 0))
     canvas = np.minimum(canvas * 1.12, 1)
     for axis in (1, 2):  # (1 3 3 1) / 8 around each pair of samples

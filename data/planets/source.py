@@ -1,4 +1,4 @@
-"""The built-in dataset: planets of four kinds, as many and as large as wanted, the same for the same seed."""
+"""Source of the built-in dataset: planets of four types, any number and resolution, reproducible for a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 class Planets(Source):
-    """`count` planets of `resolution` pixels; picture `index` of a seed depends on nothing else."""
+    """`count` planets of `resolution` pixels; image `index` depends only on seed, index and resolution."""
 
     classes = CLASSES
 
@@ -32,11 +32,11 @@ class Planets(Source):
         self.fixed_shape = (resolution, resolution, 3)
 
     def class_index(self, index: int) -> int:
-        """The class of a planet: one of CLASSES by number."""
+        """Return the class number of a planet, an index into CLASSES."""
         return int(self._rng(index).integers(len(CLASSES)))
 
     def read(self, index: int, payload: Any) -> np.ndarray:
-        """uint8 [H,W,3]."""
+        """Render planet `index`, uint8 [H,W,3]."""
         random = self._rng(index)
         return render(random, int(random.integers(len(CLASSES))), self.resolution)
 
@@ -45,7 +45,7 @@ class Planets(Source):
 
 
 class _LazySequence(Sequence[Value], Generic[Value]):
-    """Values that are worked out when asked for: millions of planets cost nothing before they are drawn."""
+    """Values computed on access, so that millions of planets cost nothing before they are rendered."""
 
     def __init__(self, count: int, value: Callable[[int], Value]) -> None:
         self._count, self._value = count, value

@@ -1,4 +1,4 @@
-"""Craters, plates, storms and clouds: the shapes on planets."""
+"""Surface features of planets: storms, craters, plates and clouds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data.planets.sphere_geometry import Sphere, dot, smoothstep
 def storms(
     rng: np.random.Generator, sphere: Sphere, place: np.ndarray, colors: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Ovals: where each is [H,W] and its colour [3]; `place` is stirred around them."""
+    """Draw oval storms: their masks [H,W] and colors [3]; `place` [3,H,W] is distorted in place around them."""
     ovals = []
     for _ in range(rng.integers(0, 4)):
         latitude, turn = rng.uniform(-0.6, 0.6), rng.uniform(0, 2 * np.pi)
@@ -32,10 +32,10 @@ def storms(
 
 
 def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.ndarray]:
-    """Height [H,W] and brightness of the rays [H,W]; many small ones, few large."""
+    """Draw craters, many small and few large: height [H,W] and brightness of their rays [H,W]."""
     height = np.zeros(sphere.distance.shape, np.float32)
     rays = np.zeros_like(height)
-    # As on the Moon: twice as small, several times as many; the smallest are a pixel or two.
+    # As on the Moon: half the size, several times as many; the smallest are a pixel or two.
     count = int(rng.integers(90, 240) * np.clip(sphere.pixels / 40, 0.6, 4))
     smallest = max(0.028 * (40 / sphere.pixels) ** 0.5, 1.4 / sphere.pixels)
     sizes = np.minimum(smallest * (1 - rng.random(count)) ** -0.62, 0.26)
@@ -69,7 +69,7 @@ def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.nd
 
 
 def voronoi_edge_distance(rng: np.random.Generator, place: np.ndarray, count: int) -> np.ndarray:
-    """How far each point [3,H,W] is from the border between the two nearest of `count` plates, [H,W] in radii."""
+    """Distance [H,W], in radii, of points `place` [3,H,W] from the nearest edge of `count` random Voronoi cells."""
     centers = rng.normal(size=(count, 3))
     centers = (centers / np.linalg.norm(centers, axis=1, keepdims=True)).astype(np.float32)
     points = place.reshape(3, -1)
@@ -84,7 +84,7 @@ def voronoi_edge_distance(rng: np.random.Generator, place: np.ndarray, count: in
 
 
 def clouds(rng: np.random.Generator, sphere: Sphere) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from places [3,H,W] to how thick the clouds are [H,W], 0 to 1: streaks drawn out by swirling winds."""
+    """Return a function from positions [3,H,W] to cloud cover [H,W] from 0 to 1, streaks curled by winds."""
     swirl = [FractalNoise(rng, 0.2, min(sphere.pixels, 18)) for _ in range(2)]
     veil = FractalNoise(rng, 0.2, sphere.pixels, stretch=1.7, gain=0.45)
     amount, strength = np.float32(rng.uniform(0.0, 1.1)), np.float32(rng.uniform(0.08, 0.2))
@@ -100,7 +100,7 @@ def clouds(rng: np.random.Generator, sphere: Sphere) -> Callable[[np.ndarray], n
 
 
 def _grid_corner(sphere: Sphere) -> tuple[float, float]:
-    """x of the first column and y of the first row, in radii."""
+    """Return x of the first column and y of the first row, in radii."""
     rows, columns = sphere.distance.shape
     middle_row, middle_column = rows // 2, columns // 2
     left = float(sphere.normal[0, middle_row, middle_column]) - middle_column * sphere.step
