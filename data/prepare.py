@@ -95,7 +95,7 @@ def _write(
     dest: Path,
     options: PrepareOptions,
     channels: int,
-    pool: WorkerPool,
+    pool: WorkerPool[PreparedImage],
     report: Report,
     report_progress: Progress,
     count: int,
@@ -109,14 +109,14 @@ def _write(
             problems = list(prepared.problems)
             is_duplicate = (
                 source.reports_duplicates
-                and prepared.picture is not None
+                and prepared.png is not None
                 and digests.setdefault(prepared.digest, name) != name
             )
             if is_duplicate:
                 problems.append(("duplicate", f"as {digests[prepared.digest]}"))
-            if report.accept(name, problems, prepared.picture is not None) and prepared.picture is not None:
+            if report.accept(name, problems, prepared.png is not None) and prepared.png is not None:
                 label = source.labels[prepared.index] if source.labels is not None else None
-                labels.append((writer.add(prepared.picture), label))
+                labels.append((writer.add(prepared.png), label))
                 if style := source.styles[prepared.index] if source.styles is not None else None:
                     styles.append((labels[-1][0], style))
             report_progress("pictures", done, count)
@@ -209,7 +209,7 @@ def process(source: Source, index: int, payload: Any, args: tuple[PrepareOptions
 
 
 def _resolve_size(
-    source: Source, pool: WorkerPool, options: PrepareOptions, count: int, report_progress: Progress
+    source: Source, pool: WorkerPool[PreparedImage], options: PrepareOptions, count: int, report_progress: Progress
 ) -> tuple[PrepareOptions, int]:
     """Return options with a size filled in, and the number of channels: 1 if every image is grayscale, else 3."""
     if source.fixed_shape is not None:
@@ -217,9 +217,9 @@ def _resolve_size(
     else:
         sizes, all_gray = {}, True
         for done, prepared in enumerate(pool.map_ordered(None), 1):
-            if prepared.seen is not None:
-                sizes[prepared.seen[:2]] = sizes.get(prepared.seen[:2], 0) + 1
-                all_gray = all_gray and prepared.seen[2]
+            if prepared.probed is not None:
+                sizes[prepared.probed[:2]] = sizes.get(prepared.probed[:2], 0) + 1
+                all_gray = all_gray and prepared.probed[2]
             report_progress("sizes", done, count)
         if not sizes:
             raise DatasetError(f"None of the {count} pictures can be read: is {source.names[0]} one?")

@@ -166,7 +166,7 @@ class Arrays(Source):
         return payload
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"names": (), "known": self.fixed_shape}
+        return {"names": (), "fixed_shape": self.fixed_shape}
 
 
 class Cifar(Arrays):

@@ -32,7 +32,7 @@ class Letters(Source):
     """
 
     noun = "fonts"
-    tells_doubles = False
+    reports_duplicates = False
 
     def __init__(
         self,

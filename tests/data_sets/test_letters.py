@@ -93,7 +93,7 @@ def test_pictures_of_one_typeface_can_be_found(tmp_path: Path) -> None:
         assert {made.style_index(int(index)) for index in found} == {number}
     mirrored = Dataset(made.path, use_labels=True, xflip=True, max_size=40)
     for index in range(80):
-        other = mirrored.partner(index, 0.7)
+        other = mirrored.random_of_same_style(index, 0.7)
         assert mirrored.style_index(other) == mirrored.style_index(index)
         assert mirrored.is_flipped(other) == mirrored.is_flipped(index)
 
