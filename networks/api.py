@@ -1,4 +1,4 @@
-"""StyleGAN3 and StyleGAN2 in two lines of Python: open a network by path or URL, and ask it for pictures."""
+"""StyleGAN3 and StyleGAN2 in two lines of Python: open a network by path or URL, and generate images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEMO_STYLEGAN2 = DEMO.with_name("demo-sg2.safetensors")
 
 
 class _Model:
-    """What both families share."""
+    """The part of StyleGAN3 and StyleGAN2 that does not depend on the family."""
 
     family: ClassVar[str]
     demo: ClassVar[Path]  # the network of this family that comes with the program
@@ -36,9 +36,10 @@ class _Model:
         channel_order: ChannelOrder | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Open a network: path, URL or run folder; without one, the demo network.
+        """Open a network from a path, URL or run folder; without a source, the demo network.
 
-        Raises CheckpointError where it cannot be read or is of the other family.
+        The options are those of `load_network`. Raises CheckpointError where it cannot be read or is of the other
+        family, ValueError for an unknown device.
         """
         self.network: LoadedCheckpoint = load_network(
             self.demo if source is None else source, device=device, channel_order=channel_order, progress=progress
@@ -53,15 +54,16 @@ class _Model:
 
     @property
     def device(self) -> torch.device:
+        """The device of the generator."""
         return next(self.G.parameters()).device
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty where the file names none."""
+        """The names of the classes; empty where the file has none."""
         return self.network.classes
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the generator to another device. Raises ValueError where there is none of that name."""
+        """Move the generator to another device. Raises ValueError for one that this machine does not have."""
         self.G.to(check_device(device))
         return self
 
@@ -77,11 +79,11 @@ class _Model:
         truncation_cutoff: int | None = None,
         noise_mode: str = "const",
     ) -> Tensor:
-        """Pictures [N, C, H, W] float32 in [-1, 1], channels in the order red, green, blue.
+        """Generate images [N, C, H, W] float32 in [-1, 1], with channels in RGB order.
 
-        Without `z` [N, z_dim], picture k is that of seed + k: its z, and unless `c` is given the class that the
-        seed draws after z. `c` holds class indices or names [N], one for all, or one-hot or soft rows [N, c_dim]. With
-        noise_mode "random" the noise is drawn from seed + k too. Raises ValueError for what does not fit the network.
+        Without `z` [N, z_dim], image k is that of seed + k: the seed draws z and, unless `c` is given, then a class.
+        `c` holds class indices or names [N], one for all, or one-hot or soft rows [N, c_dim]. With noise_mode "random",
+        the noise of image k is drawn from seed + k too. Raises ValueError for arguments that do not match the network.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be 1 or more.")
@@ -91,7 +93,7 @@ class _Model:
             z, drawn = draw_latents(seeds, self.G.z_dim, self.G.c_dim)
             c = drawn if c is None else c
         w = self.map(z, c, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
-        return self._pictures(w, noise_mode, seeds)
+        return self._synthesize(w, noise_mode, seeds)
 
     @torch.no_grad()
     def map(
@@ -102,45 +104,49 @@ class _Model:
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Tensor:
-        """z [N, z_dim] and classes as in `generate` -> w [N, num_ws, w_dim]. Raises ValueError."""
-        rows = None if c is None else to_class_vectors(self._numbered(c), self.G.c_dim, z.shape[0]).to(self.device)
+        """Map z [N, z_dim] and classes, as in `generate`, to w [N, num_ws, w_dim].
+
+        Raises ValueError for arguments that do not match the network.
+        """
+        rows = None if c is None else to_class_vectors(self._class_indices(c), self.G.c_dim, z.shape[0]).to(self.device)
         return self.G.mapping(z.to(self.device, torch.float32), rows, truncation_psi, truncation_cutoff)
 
     @torch.no_grad()
     def synthesize(self, w: Tensor, *, noise_mode: str = "const", seed: int = 0) -> Tensor:
-        """w [N, num_ws, w_dim], or [N, w_dim] for all layers alike -> pictures as `generate` gives them.
+        """Synthesize images, as `generate` returns them, from w [N, num_ws, w_dim], or [N, w_dim] for all layers alike.
 
-        `seed` draws the noise of noise_mode "random": seed + k for picture k. Raises ValueError.
+        With noise_mode "random", the noise of image k is drawn from seed + k. Raises ValueError for arguments that do
+        not match the network.
         """
         if w.ndim == 2:
             w = w.unsqueeze(1).expand(-1, self.G.num_ws, -1)
-        return self._pictures(w.to(self.device), noise_mode, [(seed + k) % NUM_SEEDS for k in range(w.shape[0])])
+        return self._synthesize(w.to(self.device), noise_mode, [(seed + k) % NUM_SEEDS for k in range(w.shape[0])])
 
-    def _numbered(self, c: Classes) -> Tensor | Sequence[int] | int:
-        """Classes with numbers in place of names."""
+    def _class_indices(self, c: Classes) -> Tensor | Sequence[int] | int:
+        """Replace the names of classes by their indices."""
         if isinstance(c, str):
             return class_names.class_index(c, self.classes)
         if isinstance(c, list | tuple):
-            return [class_names.class_index(one, self.classes) if isinstance(one, str) else one for one in c]
+            return [class_names.class_index(item, self.classes) if isinstance(item, str) else item for item in c]
         return cast("Tensor | Sequence[int] | int", c)
 
-    def _pictures(self, w: Tensor, noise_mode: str, seeds: Sequence[int]) -> Tensor:
+    def _synthesize(self, w: Tensor, noise_mode: str, seeds: Sequence[int]) -> Tensor:
         def noise(name: str, shape: tuple[int, int, int, int]) -> Tensor:
             return torch.cat([seeded_noise(seed)(name, (1, *shape[1:])) for seed in seeds])
 
-        pictures = self.G.synthesis(w, noise_mode=noise_mode, noise=noise).clamp(-1, 1)
-        return pictures.flip(1) if self.network.channel_order == "bgr" else pictures
+        images = self.G.synthesis(w, noise_mode=noise_mode, noise=noise).clamp(-1, 1)
+        return images.flip(1) if self.network.channel_order == "bgr" else images
 
 
 class StyleGAN3(_Model):
-    """A StyleGAN3 network, T or R: `StyleGAN3("x.pkl")`, any file, URL or run folder; `StyleGAN3()` is the demo."""
+    """A StyleGAN3 network, config T or R: `StyleGAN3("x.pkl")`; `StyleGAN3()` is the demo network."""
 
     family = "StyleGAN3"
     demo = DEMO
 
 
 class StyleGAN2(_Model):
-    """A StyleGAN2 network, of the published PyTorch or TensorFlow programs; `StyleGAN2()` is the demo's twin."""
+    """A StyleGAN2 network of the PyTorch or TensorFlow programs; `StyleGAN2()` is the demo network of this family."""
 
     family = "StyleGAN2"
     demo = DEMO_STYLEGAN2

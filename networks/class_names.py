@@ -1,4 +1,4 @@
-"""Names of a network's classes: which ones a file may hold, and which number is meant by one."""
+"""Names of a network's classes: which ones a file may contain, how they are stored, and the index that a name means."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Sequence
 from networks.errors import FormatError, sanitize
 
 MAX_LENGTH = 64  # characters of a name
-_MAX_JSON_BYTES = 1 << 18  # bytes of all names together in a file's header, which has room for four times as much
+_MAX_JSON_BYTES = 1 << 18  # of all names together; a file's header may have four times as much
 
 
 def normalize(count: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Names from outside, as a file takes them: whole, printable, one for each of `count` classes.
+    """Make arbitrary names storable: stripped, printable, at most 64 characters, one for each of `count` classes.
 
-    Those behind `count` are left out; where they are too few, or longer together than a file's header, there are none.
+    Names beyond `count` are dropped. Returns an empty tuple where there are too few, or all together are too long.
     """
-    kept = tuple(sanitize(name.strip(), MAX_LENGTH) or str(index) for index, name in enumerate(names[:count]))
-    return kept if len(kept) == count and len(to_json(kept)) <= _MAX_JSON_BYTES else ()
+    cleaned = tuple(sanitize(name.strip(), MAX_LENGTH) or str(index) for index, name in enumerate(names[:count]))
+    return cleaned if len(cleaned) == count and len(to_json(cleaned)) <= _MAX_JSON_BYTES else ()
 
 
 def to_json(names: Sequence[str]) -> str:
-    """The text of a file that holds these names."""
+    """Return the names as a file stores them: a JSON list."""
     return json.dumps(list(names))
 
 
 def from_json(text: object, count: int) -> tuple[str, ...]:
-    """The names that a file holds as this text, for a network of `count` classes. Raises FormatError."""
+    """Parse the names that a file stores as `text`, for a network of `count` classes. Raises FormatError."""
     if type(text) is not str or len(text) > _MAX_JSON_BYTES:
         raise FormatError("the names of its classes make no sense")
     try:
@@ -40,7 +40,7 @@ def from_json(text: object, count: int) -> tuple[str, ...]:
 
 
 def check(names: Sequence[str], count: int) -> None:
-    """Raises FormatError where these cannot be the names of `count` classes."""
+    """Raise FormatError unless these can be the names of `count` classes."""
     if len(names) != count:
         raise FormatError(f"it names {len(names)} classes, but its network has {count}")
     for name in names:
@@ -53,7 +53,7 @@ def check(names: Sequence[str], count: int) -> None:
 
 
 def class_index(word: str, names: Sequence[str]) -> int:
-    """The class that a word means: a number, or a name in any case. Raises ValueError, one sentence."""
+    """Return the index of the class that `word` means: a number, or a name in any case. Raises ValueError."""
     word = word.strip()
     if word.isdecimal():
         return int(word)
@@ -61,17 +61,17 @@ def class_index(word: str, names: Sequence[str]) -> int:
         raise ValueError(
             f"There is no class {sanitize(word)!r}: this network has no names for classes, so say a number."
         )
-    found = [index for index, name in enumerate(names) if name == word]
-    found = found or [index for index, name in enumerate(names) if name.casefold() == word.casefold()]
-    if len(found) > 1:
-        numbers = " and ".join(map(str, found[:5]))
+    matches = [index for index, name in enumerate(names) if name == word]
+    matches = matches or [index for index, name in enumerate(names) if name.casefold() == word.casefold()]
+    if len(matches) > 1:
+        numbers = " and ".join(map(str, matches[:5]))
         raise ValueError(f"Classes {numbers} are all named {sanitize(word)!r}: say which one by its number.")
-    if not found:
+    if not matches:
         raise ValueError(f"There is no class {sanitize(word)!r}: this network has {summarize(names)}.")
-    return found[0]
+    return matches[0]
 
 
 def summarize(names: Sequence[str], most: int = 24) -> str:
-    """The names in one line, and how many others there are."""
-    shown = ", ".join(names[:most])
-    return shown + (f" and {len(names) - most} others" if len(names) > most else "")
+    """Return the first `most` names in one line, and the number of others."""
+    listed = ", ".join(names[:most])
+    return listed + (f" and {len(names) - most} others" if len(names) > most else "")

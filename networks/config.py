@@ -1,4 +1,4 @@
-"""What a network is built from: every constructor option of the published networks."""
+"""The configuration of each network: every constructor option of the published implementations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from session.fields import Choice, FieldError, Range, Record, describe, suggest
 
 ACTIVATIONS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
 
-# The upper bounds are far above any network that exists; they keep a damaged file from asking for the impossible.
+# The upper bounds are far above any existing network; they limit what a damaged file can ask for.
 Size = Range(1, 2**20)
 Count = Range(0, 2**20)
 Few = Range(1, 256)
@@ -36,7 +36,7 @@ LrMultiplier = Annotated[float, Positive, "Learning rate of the mapping network 
 
 @dataclass(frozen=True)
 class _Config(Record):
-    """What the three kinds share: they check themselves (FieldError, a ValueError) and travel as plain data."""
+    """Base of the three configs: validates itself (FieldError, a ValueError) and converts to and from plain data."""
 
     family: ClassVar[str] = ""
     _nested: ClassVar[Mapping[str, str]] = {}
@@ -46,18 +46,18 @@ class _Config(Record):
         self.check()
 
     def check(self) -> None:
-        """Raise FieldError where values that are each within bounds make no network together."""
+        """Raise FieldError for values that are each within bounds, but not possible together."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as plain data for JSON, with `family` first."""
+        """Return the options as plain data for JSON, with `family` first."""
         return {"family": self.family, **asdict(self)}
 
     @classmethod
     def from_nvidia_kwargs(cls, options: Mapping[str, Any], *, ada: bool = False) -> Self:
-        """Build from a published network's constructor arguments, nested (`mapping_kwargs` ...) as they come.
+        """Build from constructor arguments of NVIDIA's repositories, nested (`mapping_kwargs` ...) as stored.
 
-        `ada=True` starts from the defaults of stylegan2-ada-pytorch where they differ from those of stylegan3.
-        Raises FieldError for options that this family does not have.
+        `ada=True` uses the defaults of stylegan2-ada-pytorch where they differ from those of stylegan3. Raises
+        FieldError for options that this family does not have.
         """
         known = describe(cls)
         flat: dict[str, Any] = dict(_ADA_DEFAULTS.get(cls.family, {})) if ada else {}
@@ -90,7 +90,7 @@ class _Config(Record):
 
 @dataclass(frozen=True)
 class StyleGAN3Config(_Config):
-    """The alias-free generator (Karras et al. 2021). Frequencies are in cycles per image width, sizes in samples."""
+    """The alias-free generator (Karras et al. 2021). Frequencies in cycles per image width, sizes in samples."""
 
     family: ClassVar[str] = "stylegan3"
     _nested: ClassVar[Mapping[str, str]] = {"mapping_kwargs": "mapping_", "synthesis_kwargs": ""}
@@ -139,7 +139,7 @@ class StyleGAN3Config(_Config):
 
     @property
     def num_ws(self) -> int:
-        """How many w the synthesis network reads: one for the input, each layer and ToRGB."""
+        """Number of ws that the synthesis network reads: one each for the input, the layers and ToRGB."""
         return self.num_layers + 2
 
 
@@ -181,16 +181,16 @@ class StyleGAN2Config(_Config):
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
-        """4, 8, ... up to the picture's resolution."""
+        """4, 8, ... up to the image resolution."""
         return tuple(2**i for i in range(2, int(math.log2(self.img_resolution)) + 1))
 
     @property
     def num_ws(self) -> int:
-        """How many w the synthesis network reads: one a convolution, and one for the last ToRGB."""
+        """Number of ws that the synthesis network reads: one per convolution, and one for the last ToRGB."""
         return 2 * len(self.block_resolutions)
 
     def channels(self, resolution: int) -> int:
-        """Feature maps of the block at this resolution."""
+        """Number of feature maps of the block at this resolution."""
         return min(self.channel_base // resolution, self.channel_max)
 
     def uses_fp16(self, resolution: int) -> bool:
@@ -244,7 +244,7 @@ class DiscriminatorConfig(_Config):
 
     @property
     def block_resolutions(self) -> tuple[int, ...]:
-        """The picture's resolution, halved down to 8; the 4-pixel block is the epilogue."""
+        """The image resolution, halved down to 8; the 4-pixel block is the epilogue."""
         return tuple(2**i for i in range(int(math.log2(self.img_resolution)), 2, -1))
 
     @property
@@ -255,7 +255,7 @@ class DiscriminatorConfig(_Config):
         return self.channels(4) if self.cmap_dim is None else self.cmap_dim
 
     def channels(self, resolution: int) -> int:
-        """Feature maps entering the block at this resolution."""
+        """Number of feature maps entering the block at this resolution."""
         return min(self.channel_base // resolution, self.channel_max)
 
     def uses_fp16(self, resolution: int) -> bool:
@@ -268,7 +268,7 @@ AnyConfig = StyleGAN3Config | StyleGAN2Config | DiscriminatorConfig
 
 
 def config_from_dict(data: Mapping[str, Any]) -> AnyConfig:
-    """The config that `to_dict` wrote. Raises FieldError where the family or an option is unknown or wrong."""
+    """Restore the config that `to_dict` returned. Raises FieldError for an unknown family, or an invalid option."""
     families = {kind.family: kind for kind in (StyleGAN3Config, StyleGAN2Config, DiscriminatorConfig)}
     family = data.get("family")
     kind = families.get(family) if isinstance(family, str) else None
@@ -277,7 +277,7 @@ def config_from_dict(data: Mapping[str, Any]) -> AnyConfig:
     return kind._build({name: value for name, value in data.items() if name != "family"})
 
 
-# Where the defaults of stylegan2-ada-pytorch differ from those of stylegan3 (which are the defaults above).
+# The defaults of stylegan2-ada-pytorch that differ from those of stylegan3 (which are the defaults above).
 _ADA_DEFAULTS: dict[str, dict[str, Any]] = {
     "stylegan2": {
         "w_avg_beta": 0.995,

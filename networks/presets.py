@@ -1,4 +1,4 @@
-"""The networks that people know by name: options of generator and discriminator, as they were published."""
+"""Presets: the options of generator and discriminator of published configurations, by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN2Config, StyleGAN3Config
 from session.fields import FieldError, suggest
 
-# stylegan3's three, then stylegan2-ada-pytorch's. Both networks have `fmaps` * 32768 as
-# channel_base (R's generator: doubled, as is its channel_max); "auto" halves it below 512 pixels.
+# Three of stylegan3, then those of stylegan2-ada-pytorch. The channel_base of both networks is `fmaps` * 32768 (for the
+# generator of R doubled, like its channel_max); "auto" halves it below 512 pixels.
 # fmt: off
 _PRESETS: dict[str, tuple[str, int, bool, float, int, str, int, float]] = {
     #                family       kernel radial fmaps map  D arch    mbstd  w_avg_beta
@@ -29,11 +29,11 @@ PRESETS = tuple(_PRESETS)
 def preset(
     name: str, img_resolution: int, *, img_channels: int = 3, c_dim: int = 0, batch: int = 32
 ) -> tuple[GeneratorConfig, DiscriminatorConfig]:
-    """Generator and discriminator of a published preset for one data set.
+    """Return the configs of generator and discriminator of a preset, for one dataset.
 
-    `stylegan2` is the stylegan3 repository's, `stylegan2-ada` the one that ADA's `--cfg=stylegan2` gives. `batch`
-    (images a step, over all devices) sets how slowly StyleGAN3's magnitudes are averaged: half-life 20,000 images.
-    Raises FieldError for an unknown name.
+    `stylegan2` is the preset of the stylegan3 repository, `stylegan2-ada` that of stylegan2-ada-pytorch's
+    `--cfg=stylegan2`. `batch` (images per step, over all devices) sets StyleGAN3's magnitude_ema_beta, to a half-life
+    of 20,000 images. Raises FieldError for an unknown name.
     """
     if name not in _PRESETS:
         raise FieldError(f"There is no preset {name!r}: {suggest(name, PRESETS)}")
@@ -47,11 +47,11 @@ def preset(
     if family == "stylegan2":
         fused: dict[str, Any] = {"fused_modconv_default": "inference_only"}
         return StyleGAN2Config(**shared, channel_base=base, **fused), discriminator
-    double = 2 if radial else 1
+    multiplier = 2 if radial else 1
     generator = StyleGAN3Config(
         **shared,
-        channel_base=base * double,
-        channel_max=512 * double,
+        channel_base=base * multiplier,
+        channel_max=512 * multiplier,
         conv_kernel=kernel,
         use_radial_filters=radial,
         magnitude_ema_beta=0.5 ** (batch / 20e3),

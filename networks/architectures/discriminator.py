@@ -169,7 +169,7 @@ class MinibatchStd(nn.Module):
         self.group_size, self.num_channels = group_size, num_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N,C,H,W] -> [N, C + num_channels, H, W]; picture i is in group i mod (N / group size).
+        """x [N,C,H,W] -> [N, C + num_channels, H, W]; image i is in group i mod (N / group size).
 
         Raises ValueError where the batch does not divide into groups.
         """

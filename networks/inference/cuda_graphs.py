@@ -1,8 +1,9 @@
-"""Whole runs of a synthesis network recorded once and repeated at once: CUDA graphs for live pictures.
+"""CUDA graphs for live images: record a whole run of a synthesis network once, then replay it with one call.
 
-On a GPU a small network waits for the CPU, which queues hundreds of kernels for each picture; a graph queues all of
-them by one call. A run is recorded when the same kind of run has come WARM times, and if it is short: what is
-recorded cannot be cancelled between two layers. All else, and all that cannot be recorded, runs layer by layer.
+On a GPU a small network is limited by the CPU, which launches hundreds of kernels for each image; a graph launches them
+all at once. A run is recorded after WARMUP_RUNS runs with the same shapes and options, if it takes less than
+MAX_GRAPH_SECONDS: a replay cannot be cancelled between layers. Other runs, and those whose recording fails, go layer by
+layer.
 """
 
 from __future__ import annotations
@@ -19,51 +20,50 @@ from torch import Tensor
 from networks.architectures.layerwise import LayerwiseSynthesis, Step, SynthesisState
 from ops import kernels
 
-WARMUP_RUNS = 3  # runs that come first: kernels are compiled, tried and tuned in them
-MAX_GRAPH_SECONDS = 0.1  # seconds: a longer run is worth cancelling
-MAX_GRAPHS = 2  # graphs, each with the memory of a whole run
+WARMUP_RUNS = 3  # before recording, in which kernels are compiled, checked and tuned
+MAX_GRAPH_SECONDS = 0.1  # a longer run is worth cancelling
+MAX_GRAPHS = 2  # each holds the memory of a whole run
 
 Work = Callable[[], SynthesisState]
-Record = Callable[
-    [Work], tuple[Callable[[], None], SynthesisState]
-]  # work -> what repeats it, and the state that it fills
+# work -> (function that replays it, state whose tensors every replay writes)
+Record = Callable[[Work], tuple[Callable[[], None], SynthesisState]]
 
 
 def record_cuda(work: Work) -> tuple[Callable[[], None], SynthesisState]:
-    """A CUDA graph; what it allocates is its own. Raises RuntimeError for work that cannot be recorded."""
+    """Record `work` as a CUDA graph with memory of its own. Raises RuntimeError for work that cannot be recorded."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use CUDA
         state = work()
     return graph.replay, state
 
 
 @dataclass
 class _GraphEntry:
-    """One kind of run: how often it came, how quick it was, and its graph."""
+    """The runs of one combination of shapes and options: number, shortest time, and graph once recorded."""
 
     runs: int = 0
     seconds: float = float("inf")
     ws: Tensor | None = None
     state: SynthesisState | None = None
-    repeat: Callable[[], None] | None = None
+    replay: Callable[[], None] | None = None
 
 
 class CudaGraphCache:
-    """The graphs of one network. `why` says in words why runs are not repeated as graphs, or is empty."""
+    """The CUDA graphs of one synthesis network. `reason` says why runs are not replayed as graphs, or is empty."""
 
     def __init__(self, synthesis: LayerwiseSynthesis, record: Record | None = None) -> None:
-        """`record` records for the device of the network; by default CUDA is recorded, and nothing elsewhere."""
+        """`record` makes a graph of a run; by default `record_cuda` for a network on CUDA, and none elsewhere."""
         self.reason = ""
         self._synthesis, self._record = synthesis, record
-        self._kinds: OrderedDict[Hashable, _GraphEntry] = OrderedDict()
+        self._entries: OrderedDict[Hashable, _GraphEntry] = OrderedDict()
         self._weights: list[tuple[Tensor, int]] = []
-        self._serving = ""
+        self._backend = ""
 
     @property
     def recorded(self) -> int:
-        """How many graphs there are."""
-        return sum(kind.repeat is not None for kind in self._kinds.values())
+        """Number of recorded graphs."""
+        return sum(entry.replay is not None for entry in self._entries.values())
 
     def run(
         self,
@@ -76,90 +76,90 @@ class CudaGraphCache:
         on_step: Callable[[Step, SynthesisState], None] | None = None,
         **options: Any,
     ) -> SynthesisState:
-        """`Synthesis.run`, for inference; where a graph serves, `on_step` hears of the last step alone."""
+        """Like `LayerwiseSynthesis.run`, for inference; when a graph is replayed, `on_step` gets the last step only."""
         end = len(self._synthesis.steps) if stop is None else stop
         settings = {"stop": end, "noise_mode": noise_mode, "force_fp32": force_fp32}
 
         def layer_by_layer() -> SynthesisState:
             return self._synthesis.run(ws, start=start, on_step=on_step, **settings, **options)
 
-        if start or noise_mode == "random" or torch.is_grad_enabled() or self._recorder(ws) is None:
+        if start or noise_mode == "random" or torch.is_grad_enabled() or self._get_recorder(ws) is None:
             return layer_by_layer()
-        kind = self._kind((tuple(ws.shape), ws.dtype, ws.device, *settings.values()))
-        if kind.repeat is None and (kind.runs < WARMUP_RUNS or not self._recorded(kind, ws, settings)):
-            return self._timed(kind, ws, layer_by_layer)
-        assert kind.ws is not None and kind.state is not None and kind.repeat is not None
-        kind.ws.copy_(ws)
-        kind.repeat()
-        state = _clone_state(kind.state)
+        entry = self._entry_for((tuple(ws.shape), ws.dtype, ws.device, *settings.values()))
+        if entry.replay is None and (entry.runs < WARMUP_RUNS or not self._try_record(entry, ws, settings)):
+            return self._run_timed(entry, ws, layer_by_layer)
+        assert entry.ws is not None and entry.state is not None and entry.replay is not None
+        entry.ws.copy_(ws)
+        entry.replay()
+        state = _clone_state(entry.state)
         if on_step is not None:
             on_step(self._synthesis.steps[end - 1], state)
         return state
 
     @property
     def status(self) -> str:
-        """What is worth saying of them, or nothing."""
+        """Description for the user of how runs are executed; empty where CUDA graphs are not used at all."""
         if self.recorded:
             return "repeated as CUDA graphs"
         return f"layer by layer, not as CUDA graphs: {self.reason}" if self.reason else ""
 
     def clear(self) -> None:
-        """Give back the memory of all graphs; they are recorded anew."""
-        self._kinds.clear()
+        """Free the memory of all graphs; they are recorded again when needed."""
+        self._entries.clear()
 
-    def _recorder(self, ws: Tensor) -> Record | None:
+    def _get_recorder(self, ws: Tensor) -> Record | None:
         return self._record or (record_cuda if ws.device.type == "cuda" and torch.version.cuda else None)
 
-    def _kind(self, key: Hashable) -> _GraphEntry:
-        """What is known of this kind of run with the weights as they are."""
-        if not self._holds():
+    def _entry_for(self, key: Hashable) -> _GraphEntry:
+        """Return the entry for these shapes and options; drop all entries if weights or kernels have changed."""
+        if not self._is_current():
             self.clear()
             self.reason = ""
-            kernels.why_not()  # the first question decides which form serves
-            # Another view of each tensor keeps its memory from being given to a new one at the same address.
+            kernels.why_not()  # the first call decides which backend is used
+            # Holding a view of each tensor prevents its memory from being reused for another at the same address.
             self._weights = [(tensor.detach(), _version(tensor)) for tensor in self._tensors()]
-            self._serving = kernels.serving()
-        kind = self._kinds.setdefault(key, _GraphEntry())
-        self._kinds.move_to_end(key)
-        while len(self._kinds) > MAX_GRAPHS:
-            self._kinds.popitem(last=False)
-        return kind
+            self._backend = kernels.serving()
+        entry = self._entries.setdefault(key, _GraphEntry())
+        self._entries.move_to_end(key)
+        while len(self._entries) > MAX_GRAPHS:
+            self._entries.popitem(last=False)
+        return entry
 
-    def _timed(self, kind: _GraphEntry, ws: Tensor, work: Work) -> SynthesisState:
+    def _run_timed(self, entry: _GraphEntry, ws: Tensor, work: Work) -> SynthesisState:
         _synchronize(ws)
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         state = work()
         _synchronize(ws)
-        kind.runs += 1
-        kind.seconds = min(kind.seconds, time.perf_counter() - began)
+        entry.runs += 1
+        entry.seconds = min(entry.seconds, time.perf_counter() - start_time)
         return state
 
-    def _recorded(self, kind: _GraphEntry, ws: Tensor, settings: dict[str, Any]) -> bool:
-        """Record this kind of run, once; whether that was possible."""
-        record = self._recorder(ws)
-        if kind.runs > WARMUP_RUNS or record is None:  # it was not
+    def _try_record(self, entry: _GraphEntry, ws: Tensor, settings: dict[str, Any]) -> bool:
+        """Try once to record a run with these shapes and options; return whether it succeeded."""
+        record = self._get_recorder(ws)
+        if entry.runs > WARMUP_RUNS or record is None:  # it failed before
             return False
-        if kind.seconds > MAX_GRAPH_SECONDS:
-            self.reason = f"a picture takes {kind.seconds * 1000:.0f} ms and can be cancelled between layers"
+        if entry.seconds > MAX_GRAPH_SECONDS:
+            self.reason = f"a picture takes {entry.seconds * 1000:.0f} ms and can be cancelled between layers"
             return False
-        kept = ws.clone()
+        static_ws = ws.clone()
         try:
-            kind.repeat, kind.state = record(lambda: self._synthesis.run(kept, **settings))
+            entry.replay, entry.state = record(lambda: self._synthesis.run(static_ws, **settings))
         except RuntimeError as error:
             self.reason = f"recording failed: {' '.join(str(error).split())[:160]}"
             return False
-        kind.ws, self.reason = kept, ""
+        entry.ws, self.reason = static_ws, ""
         return True
 
     def _tensors(self) -> list[Tensor]:
-        """What decides what a graph computes; the input's transform is read anew by every run."""
+        """Return the tensors whose change invalidates graphs; the input's transform is read again by every replay."""
         named = [*self._synthesis.named_parameters(), *self._synthesis.named_buffers()]
         return [tensor for name, tensor in named if name != "input.transform"]
 
-    def _holds(self) -> bool:
-        """Whether the weights and the kernels are those of the graphs."""
+    def _is_current(self) -> bool:
+        """Whether weights and kernels are unchanged since the entries were made."""
         tensors = self._tensors()
-        if len(tensors) != len(self._weights) or self._serving != kernels.serving():
+        if len(tensors) != len(self._weights) or self._backend != kernels.serving():
             return False
         return all(
             tensor.data_ptr() == seen.data_ptr() and tensor.dtype == seen.dtype and _version(tensor) == version
@@ -168,12 +168,12 @@ class CudaGraphCache:
 
 
 def _version(tensor: Tensor) -> int:
-    """Tensors made under inference_mode do not tell when they change."""
+    """Return the version counter; -1 for inference-mode tensors, which have none, so changes are not detected."""
     return -1 if tensor.is_inference() else tensor._version
 
 
 def _clone_state(state: SynthesisState) -> SynthesisState:
-    """A state of its own memory: the graph's is written to by the next run."""
+    """Copy a state, as the graph's own tensors are overwritten by the next replay."""
     x, image, shortcut = (None if t is None else t.clone() for t in (state.x, state.image, state.shortcut))
     assert x is not None
     return replace(state, x=x, image=image, shortcut=shortcut)

@@ -1,8 +1,9 @@
-"""StyleGAN3's layers on an NVIDIA GPU without gradients: all that depends on weights alone is worked out once.
+"""StyleGAN3's layers on an NVIDIA GPU, without gradients, with everything that depends only on weights precomputed.
 
-As in `networks/inference/prepared.py`, but for half precision: weights and styles are of unit size before they meet,
-so that no sum leaves float16's range, and the demodulation is applied in float32 by the fused kernel as it reads. For
-one picture the styles go into the weights, in one pass that also rounds them; for a batch, into the pictures.
+Like `networks/inference/prepared.py`, but safe for float16: weights and styles are normalized to unit mean square
+before they are multiplied, so that sums stay within range, and the fused kernel applies the demodulation in float32 as
+it reads. For one image the styles are folded into the weights, which are rounded in the same pass; for a batch they
+scale the input feature maps.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class PreparedCudaLayer:
-    """A `SynthesisLayer`, prepared."""
+    """A `SynthesisLayer` with precomputed constants for the fused CUDA kernel."""
 
     def __init__(self, module: SynthesisLayer) -> None:
         spec, weight = module.spec, module.weight.detach()
@@ -38,9 +39,9 @@ class PreparedCudaLayer:
             return
         self.affine = Affine.from_module(module.affine)
         unit = weight * weight.square().mean([1, 2, 3], keepdim=True).rsqrt()
-        self.weight = unit / fan  # sums of products are then about as large as the picture
-        undone = (fan * gain).square()
-        self.squares, self.epsilon = (square_weight(unit) / undone).T.contiguous(), EPSILON / undone
+        self.weight = unit / fan  # so that the convolution's output is about as large as its input
+        scale = (fan * gain).square()  # undoes both factors in the demodulation
+        self.demod_weights, self.epsilon = (square_weight(unit) / scale).T.contiguous(), EPSILON / scale
         up, down, like = spec.up_factor, spec.down_factor, weight.new_empty(1, 1, *2 * [spec.in_size + self.padding])
         upsampler, downsampler = resamplers(like, *self.filters, up, down, spec.padding, gain=math.sqrt(2))
         self.args = FilteredLreluArgs(upsampler, downsampler, LeakyReluClamp(0.2, self.clamp))
@@ -54,7 +55,7 @@ class PreparedCudaLayer:
             bias = self.bias.to(x.dtype)
             return filtered_lrelu(y, *self.filters, bias, up, down, padding, gain=1, slope=1, clamp=self.clamp)
         styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
-        demodulation = (styles.square() @ self.squares + self.epsilon).rsqrt()
+        demodulation = (styles.square() @ self.demod_weights + self.epsilon).rsqrt()
         y = self._convolve(x, styles)
         return dispatch.filtered_lrelu(y, self.bias, None, self.args, input_scale=demodulation)
 
@@ -68,5 +69,5 @@ class PreparedCudaLayer:
 
 
 def supports(x: Tensor) -> bool:
-    """Whether the fused kernel takes x, so that a plan is worth having."""
+    """Whether the fused kernel supports x, so that a PreparedCudaLayer can be used."""
     return x.is_cuda and dispatch.unsupported_reason("filtered_lrelu", x) is None

@@ -1,4 +1,4 @@
-"""What the plans of a StyleGAN3 layer have in common: styles, demodulation and filters, as far as weights tell."""
+"""Constants of a StyleGAN3 layer that depend only on its weights: styles, demodulation, filters."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """w -> styles, with the gain in the weights."""
+    """The affine layer from w [N, w_dim] to styles [N, in], with all gains folded into weight and bias."""
 
     weight: Tensor
     bias: Tensor
 
     @classmethod
     def from_module(cls, module: Any, gain: float | Tensor = 1.0) -> Affine:
+        """Fold the gains of a `FullyConnected`, times `gain`, into its weight and bias."""
         return cls(module.weight * (module.weight_gain * gain), module.bias * (module.bias_gain * gain))
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -44,17 +45,17 @@ def layer_args(module: SynthesisLayer) -> FilteredLreluArgs:
 
 
 def layer_affine(module: SynthesisLayer) -> Affine:
-    """The styles of a layer; all that its weights are scaled with is in those of ToRGB."""
+    """Return a layer's affine layer; for ToRGB with the scale of its weights and input folded into the styles."""
     if not module.spec.is_torgb:
         return Affine.from_module(module.affine)
     return Affine.from_module(module.affine, module.magnitude_ema.rsqrt() / math.sqrt(prod(module.weight.shape[1:])))
 
 
 def demodulation_weights(module: SynthesisLayer) -> Tensor:
-    """[O, I]: what the squares of styles are multiplied with to be demodulation to the power of -2.
+    """Return A [O, I] such that the demodulation is (A @ styles**2) ** -0.5 (Karras et al. 2020, Equation 3).
 
-    Demodulation undoes what brings weights and styles to unit mean square, all but for the epsilon. So they are left as
-    they are, and the epsilon is scaled instead: it goes into the table, as does the gain.
+    Demodulation cancels the normalization of weights and styles to unit mean square, except in the epsilon. So weights
+    and styles are not normalized, and A contains the epsilon, scaled accordingly, and the input gain.
     """
     weight = module.weight.detach()
     power = weight.square().mean([1, 2, 3])[:, None]

@@ -1,4 +1,4 @@
-"""Seeds, classes, the seed plane, noise and bytes follow one rule everywhere."""
+"""Seeds, classes, noise and bytes follow one rule everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from networks.sampling import (
     blend_seeds,
     draw_latent,
     draw_latents,
-    neighbours,
     seeded_noise,
     to_class_vectors,
     to_uint8,
@@ -58,30 +57,14 @@ def test_a_class_may_be_an_index_or_a_mixture():
         to_class_vectors(0, 0, 1)
 
 
-@pytest.mark.parametrize(("x", "y"), [(0, 0), (0.25, 0), (-0.5, 2.75), (3.999, -1.001), (1e-9, 0)])
-def test_weights_on_the_seed_plane_are_bilinear(x, y):
-    pairs = neighbours(1000, x, y)
-    weights = [weight for _, weight in pairs]
-    assert sum(weights) == pytest.approx(1, abs=1e-12)
-    assert all(weight > 0 for weight in weights)
-    # The weighted mean of the seeds is the point itself: a seed is a place, one row is 100 of them.
-    assert sum(seed * weight for seed, weight in pairs) == pytest.approx(1000 + x + 100 * y, abs=1e-6)
-    assert len(pairs) == (1 if x == int(x) else 2) * (1 if y == int(y) else 2)
-
-
-def test_the_seed_plane_has_no_edge():
-    assert neighbours(0, -1, 0) == [(2**32 - 1, 1)]
-    assert dict(neighbours(2**32 - 1, 0.5, 0)) == {2**32 - 1: 0.5, 0: 0.5}
-
-
 @torch.no_grad()
 def test_between_seeds_w_is_blended_and_each_seed_keeps_its_class():
     torch.manual_seed(0)
     mapping = build_mapping(CONDITIONAL)
     z, c = draw_latents([7, 8], 8, 5)
     one, two = mapping(z[:1], c[:1] if c is not None else None), mapping(z[1:], c[1:] if c is not None else None)
-    assert torch.equal(blend_seeds(mapping, neighbours(7, 0, 0)), one)
-    torch.testing.assert_close(blend_seeds(mapping, neighbours(7, 0.25, 0)), 0.75 * one + 0.25 * two)
+    assert torch.equal(blend_seeds(mapping, [(7, 1.0)]), one)
+    torch.testing.assert_close(blend_seeds(mapping, [(7, 0.75), (8, 0.25)]), 0.75 * one + 0.25 * two)
     given = to_class_vectors(3, 5, 1)
     assert torch.equal(blend_seeds(mapping, [(7, 1.0)], given), mapping(z[:1], given))
     with pytest.raises(ValueError, match="no seeds"):

@@ -84,3 +84,19 @@ def test_places_lead_to_values_and_back() -> None:
         with_path(scene, "truncation.pis", 7)
     assert path_of(Transform) == "transform"
     assert path_of(Scene) == ""
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (0.25, 0), (-0.5, 2.75), (3.999, -1.001), (1e-9, 0)])
+def test_weights_on_the_seed_plane_are_bilinear(x: float, y: float) -> None:
+    pairs = bilinear_seeds(1000, x, y)
+    weights = [weight for _, weight in pairs]
+    assert sum(weights) == pytest.approx(1, abs=1e-12)
+    assert all(weight > 0 for weight in weights)
+    # The weighted mean of the seeds is the point itself: one column is one seed, one row is 100 seeds.
+    assert sum(seed * weight for seed, weight in pairs) == pytest.approx(1000 + x + 100 * y, abs=1e-6)
+    assert len(pairs) == (1 if x == int(x) else 2) * (1 if y == int(y) else 2)
+
+
+def test_the_seed_plane_has_no_edge() -> None:
+    assert bilinear_seeds(0, -1, 0) == ((2**32 - 1, 1),)
+    assert dict(bilinear_seeds(2**32 - 1, 0.5, 0)) == {2**32 - 1: 0.5, 0: 0.5}
