@@ -74,7 +74,7 @@ class Watch:
 def work(kind: str, rounds: int, seed: int) -> dict[str, Any]:
     """In the worker: mutate, open, judge."""
     sys.path[:0] = [str(ROOT), str(HERE)]
-    from file_makers import TINY_FILES
+    from checkpoint_writers import TINY_FILES
     from mutations import mutate
 
     from networks import CheckpointError, load_network
@@ -133,7 +133,7 @@ def work(kind: str, rounds: int, seed: int) -> dict[str, Any]:
 def judge(folder: Path) -> dict[str, Any]:
     """In a worker: open each file of a folder once; what was said of it, how long it took and what it cost."""
     sys.path[:0] = [str(ROOT), str(HERE)]
-    from file_makers import TINY_FILES
+    from checkpoint_writers import TINY_FILES
 
     from networks import CheckpointError, load_network
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from file_makers import (
+from checkpoint_writers import (
     TINY2,
     TINY3,
     TINY_D,
@@ -26,7 +26,7 @@ from file_makers import (
     write_nvidia,
     write_openmmlab,
 )
-from published_numbers import DATA, NAMES
+from reference_values import DATA, NAMES
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, convert, inspect_checkpoint, load_network, save_networks

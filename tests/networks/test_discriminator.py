@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from published_numbers import error, numbers, tensor
+from reference_values import error, numbers, tensor
 
 from networks.architectures.discriminator import Discriminator, MinibatchStd
 from networks.config import DiscriminatorConfig

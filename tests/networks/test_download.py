@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from file_makers import TINY3, made, picture, tiny_safetensors
+from checkpoint_writers import TINY3, made, picture, tiny_safetensors
 
 from networks import CheckpointError, inspect_checkpoint, load_network
 from networks.checkpoints.download import cache_folder, fetch

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from published_numbers import NAMES, network, numbers, tensor
+from reference_values import NAMES, network, numbers, tensor
 from torch import Tensor
 
 from networks.architectures.layerwise import LayerwiseSynthesis, RunOptions, SynthesisState

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from file_makers import TINY_FILES
+from checkpoint_writers import TINY_FILES
 from soak_mutations import KINDS, OUTCOMES, flat, one_sentence, soak, worker
 from soak_report import record
 

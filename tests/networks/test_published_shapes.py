@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from published_numbers import DATA
+from reference_values import DATA
 
 from networks.architectures import stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from file_makers import (
+from checkpoint_writers import (
     TINY3,
     TINY_D,
     TINY_FILES,
@@ -16,7 +16,7 @@ from file_makers import (
     picture,
     tiny_safetensors,
 )
-from published_numbers import NAMES, error, network, numbers, tensor
+from reference_values import NAMES, error, network, numbers, tensor
 
 from networks import CheckpointError, convert, inspect_checkpoint, load_network, save_networks
 from networks.checkpoints.contents import Role

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from published_numbers import error, numbers, tensor
+from reference_values import error, numbers, tensor
 
 from networks.architectures.stylegan3 import Generator, LayerSpec, SynthesisInput, SynthesisNetwork, layer_table
 from networks.config import StyleGAN3Config

@@ -1,6 +1,6 @@
 """A synthesis layer in one C++ call refuses what does not fit, and its result is independent of threads and batch.
 
-tests/networks/test_plan.py compares it with the plain forward pass.
+tests/networks/test_prepared.py compares it with the plain forward pass.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from published_numbers import ALIAS_FREE, NAMES, error, network, numbers, tensor
+from reference_values import ALIAS_FREE, NAMES, error, network, numbers, tensor
 
 from networks.architectures.activations import record_outputs, run_to_layer
 from networks.sampling import draw_latents, to_uint8
 
 every_network = pytest.mark.parametrize("name", NAMES)
-IMAGE = 1e-4  # of the maximum; see published_numbers
+IMAGE = 1e-4  # of the maximum; see reference_values
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from file_makers import TINY2, TINY3, made, opened, write_openmmlab
+from checkpoint_writers import TINY2, TINY3, made, opened, write_openmmlab
 from PIL import Image
-from published_numbers import DATA, NAMES, error, numbers, tensor
+from reference_values import DATA, NAMES, error, numbers, tensor
 
 import cli
 from networks import CheckpointError, StyleGAN2, StyleGAN3, save_networks
 from networks.api import DEMO
 from networks.sampling import to_uint8
 
-IMAGE = 1e-4  # of the maximum; see published_numbers
+IMAGE = 1e-4  # of the maximum; see reference_values
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from file_makers import TINY2, TINY3, TINY_D, made, opened, picture, write_nvidia, write_openmmlab, write_tensorflow
-from published_numbers import DATA, NAMES, error, network, numbers, tensor
+from checkpoint_writers import TINY2, TINY3, TINY_D, made, opened, picture, write_nvidia, write_openmmlab, write_tensorflow
+from reference_values import DATA, NAMES, error, network, numbers, tensor
 
 from networks import CheckpointError, inspect_checkpoint
 from networks.architectures.stylegan3 import Generator
@@ -15,7 +15,7 @@ from networks.checkpoints.openmmlab import infer_config
 from networks.config import StyleGAN3Config
 from networks.presets import preset
 
-IMAGE = 1e-4  # of the maximum; see published_numbers
+IMAGE = 1e-4  # of the maximum; see reference_values
 
 # Two blocks more than the smallest network has.
 STYLEGAN2 = replace(TINY2, img_resolution=16, channel_base=64)

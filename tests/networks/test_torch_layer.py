@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from planned_networks import KINDS, make
+from prepared_networks import KINDS, make
 
 from networks.inference.torch_layer import PreparedTorchLayer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from planned_networks import KINDS, make
+from prepared_networks import KINDS, make
 from torch import Tensor, nn
 
 from networks import load_network
@@ -208,7 +208,7 @@ def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
 
 def test_without_the_kernel_the_plan_makes_the_same_pictures() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'tests/networks'); import test_plan as t; from ops import kernels\n"
+        "import sys; sys.path.insert(0, 'tests/networks'); import test_prepared as t; from ops import kernels\n"
         "for kind in ('T', 'R'):\n"
         "    network = t.make(kind); ws = t.ws_for(network, 2)\n"
         "    t.assert_same(t.planned(network, ws), t.plain(network, ws))\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from file_makers import TINY3, made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
+from checkpoint_writers import TINY3, made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, load_network, save_networks
