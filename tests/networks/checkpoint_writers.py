@@ -1,7 +1,7 @@
-"""Writes small networks in every file layout that people have, as the programs of the time wrote them.
+"""Writes small networks in every file format that we read, as the original programs write them.
 
-The pickles are made by Python's own pickle from stand-in classes of the published names, so that what our reader sees
-is what it sees in real files: nested records, torch's old storage bytes, numpy scalars, EasyDict.
+The pickles are written by Python's pickle from stand-in classes with the published names, so that they contain what
+published files contain: nested records, storages in torch's legacy format, numpy scalars, EasyDict.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ TINY2 = StyleGAN2Config(
 TINY_D = DiscriminatorConfig(img_resolution=8, channel_base=32, channel_max=4, mbstd_group_size=2)
 
 
-def made(config: Any, seed: int = 0) -> Any:
-    """A network of random weights, with nothing left at its resting value."""
+def random_net(config: Any, seed: int = 0) -> Any:
+    """Build a network with random weights, and no bias or average left at its initial value."""
     kind = {StyleGAN3Config: Generator3, StyleGAN2Config: Generator2, DiscriminatorConfig: Discriminator}[type(config)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -51,13 +51,13 @@ def made(config: Any, seed: int = 0) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def opened(source: Any, **options: Any) -> Any:
-    """`load_network` for tests: of no declared type, since a test fails by itself where a network is None."""
+def load(source: Any, **options: Any) -> Any:
+    """`load_network` without a declared type, since a test fails anyway where a network is None."""
     return load_network(source, **options)
 
 
-def picture(generator: Any, seed: int = 3) -> torch.Tensor:
-    """Two pictures [2, C, H, W] of fixed latents."""
+def generate(generator: Any, seed: int = 3) -> torch.Tensor:
+    """Generate two images [2, C, H, W] of fixed latents."""
     stream = np.random.RandomState(seed)
     z = torch.from_numpy(stream.randn(2, generator.z_dim)).float()
     c = torch.eye(generator.c_dim)[:2] if generator.c_dim else None
@@ -77,9 +77,10 @@ def write_nvidia(
     alone: bool = False,
     **others: Any,
 ) -> Path:
-    """A snapshot as stylegan3 (or stylegan2-ada-pytorch, with `ada`) writes it.
+    """Write a snapshot as stylegan3 (or, with `ada`, stylegan2-ada-pytorch) does.
 
-    The constructors were not given the options `unsaid`. With `alone` the file is the first network, not a dict.
+    The options in `unsaid` are left out, as if left to defaults. With `alone` the file is the first network, not a
+    dict.
     """
     with _stand_ins():
         value: Any = {
@@ -119,7 +120,7 @@ def _module(module: nn.Module, ada: bool, unsaid: tuple[str, ...] = (), top: boo
 
 
 def _published_options(config: Any, ada: bool) -> dict[str, Any]:
-    """A config as the published programs nest it: mapping_kwargs, and in ADA's time synthesis_kwargs."""
+    """Nest a config as the published programs do: mapping_kwargs, and for ADA also synthesis_kwargs."""
     flat = {name: list(value) if type(value) is tuple else value for name, value in config.to_dict().items()}
     flat.pop("family")
     nested = _EasyDict()
@@ -175,7 +176,7 @@ class _Network:
 
 
 def write_tensorflow(path: Path, networks: list[Any], *, version: int = 4) -> Path:
-    """(G, D, Gs) as StyleGAN2 and its ADA wrote them, or one network by itself."""
+    """Write (G, D, Gs) as TensorFlow's StyleGAN2 and StyleGAN2-ADA do, or a single network."""
     with _stand_ins():
         packed = [
             _tf_discriminator(network, version)
@@ -210,7 +211,7 @@ def _tf_generator(G: Generator2, version: int) -> _Network:
         _tf_dense(mapping, f"Dense{i}", state, f"mapping.fc{i}")
     synthesis = {"4x4/Const/const": state["synthesis.b4.const"][None]}
     for size in G.config.block_resolutions:
-        block, place = f"synthesis.b{size}", f"{size}x{size}"
+        block, scope = f"synthesis.b{size}", f"{size}x{size}"
         order = int(math.log2(size)) * 2
         layers = [("conv1", "Conv" if size == 4 else "Conv1", order - 4), ("torgb", "ToRGB", None)]
         if size > 4:
@@ -218,14 +219,14 @@ def _tf_generator(G: Generator2, version: int) -> _Network:
         for ours, theirs, noise in layers:
             if f"{block}.{ours}.weight" not in state:
                 continue
-            _tf_convolution(synthesis, f"{place}/{theirs}", state, f"{block}.{ours}", flip=ours == "conv0")
-            synthesis[f"{place}/{theirs}/mod_weight"] = state[f"{block}.{ours}.affine.weight"].T.copy()
-            synthesis[f"{place}/{theirs}/mod_bias"] = state[f"{block}.{ours}.affine.bias"] - 1
+            _tf_convolution(synthesis, f"{scope}/{theirs}", state, f"{block}.{ours}", flip=ours == "conv0")
+            synthesis[f"{scope}/{theirs}/mod_weight"] = state[f"{block}.{ours}.affine.weight"].T.copy()
+            synthesis[f"{scope}/{theirs}/mod_bias"] = state[f"{block}.{ours}.affine.bias"] - 1
             if noise is not None and G.config.use_noise:
-                synthesis[f"{place}/{theirs}/noise_strength"] = state[f"{block}.{ours}.noise_strength"]
+                synthesis[f"{scope}/{theirs}/noise_strength"] = state[f"{block}.{ours}.noise_strength"]
                 synthesis[f"noise{noise}"] = state[f"{block}.{ours}.noise_const"][None, None]
         if f"{block}.skip.weight" in state:
-            _tf_convolution(synthesis, f"{place}/Skip", state, f"{block}.skip", flip=True)
+            _tf_convolution(synthesis, f"{scope}/Skip", state, f"{block}.skip", flip=True)
     components = _EasyDict(
         synthesis=_tf_state("G_synthesis", version, synthesis, _EasyDict(), fmap_base=G.config.channel_base // 2),
         mapping=_tf_state("G_mapping", version, mapping, _EasyDict(), mapping_lrmul=0.01),
@@ -276,7 +277,7 @@ def _tf_convolution(
 
 
 def write_openmmlab(path: Path, networks: dict[str, Any], *, zipped: bool = True) -> Path:
-    """A .pth of MMGeneration: tensors by name under `state_dict`, with facts about the training in `meta`."""
+    """Write a .pth of MMGeneration: tensors by name under `state_dict`, and information on the training in `meta`."""
     state: dict[str, torch.Tensor] = collections.OrderedDict()
     for role, prefix in (("G", "generator."), ("G_ema", "generator_ema.")):
         if role in networks:
@@ -293,26 +294,28 @@ def write_openmmlab(path: Path, networks: dict[str, Any], *, zipped: bool = True
 
 
 def tiny_stylegan3_pickle(folder: Path) -> Path:
-    networks = {"G": made(TINY3, 1), "D": made(TINY_D, 2), "G_ema": made(TINY3, 3)}
+    networks = {"G": random_net(TINY3, 1), "D": random_net(TINY_D, 2), "G_ema": random_net(TINY3, 3)}
     return write_nvidia(folder / "alias-free.pkl", networks, augment_pipe=None)
 
 
 def tiny_stylegan2_pickle(folder: Path) -> Path:
-    networks = {"G": made(TINY2, 1), "D": made(TINY_D, 2), "G_ema": made(TINY2, 3)}
+    networks = {"G": random_net(TINY2, 1), "D": random_net(TINY_D, 2), "G_ema": random_net(TINY2, 3)}
     return write_nvidia(folder / "ada.pkl", networks, ada=True, augment_pipe=None)
 
 
 def tiny_tensorflow_pickle(folder: Path) -> Path:
-    return write_tensorflow(folder / "tensorflow.pkl", [made(TINY2, 1), made(TINY_D, 2), made(TINY2, 3)])
+    return write_tensorflow(
+        folder / "tensorflow.pkl", [random_net(TINY2, 1), random_net(TINY_D, 2), random_net(TINY2, 3)]
+    )
 
 
 def tiny_pth(folder: Path) -> Path:
     config = StyleGAN3Config(img_resolution=16, z_dim=6, w_dim=8, channel_base=64, channel_max=4)
-    return write_openmmlab(folder / "openmmlab.pth", {"G": made(config, 1), "G_ema": made(config, 3)})
+    return write_openmmlab(folder / "openmmlab.pth", {"G": random_net(config, 1), "G_ema": random_net(config, 3)})
 
 
 def tiny_safetensors(folder: Path) -> Path:
-    return save_networks(folder / "ours.safetensors", {"D": made(TINY_D, 2), "G_ema": made(TINY3, 3)})
+    return save_networks(folder / "ours.safetensors", {"D": random_net(TINY_D, 2), "G_ema": random_net(TINY3, 3)})
 
 
 TINY_FILES: dict[str, Callable[[Path], Path]] = {
@@ -326,7 +329,7 @@ TINY_FILES: dict[str, Callable[[Path], Path]] = {
 
 @contextlib.contextmanager
 def _stand_ins() -> Iterator[None]:
-    """While this lasts, the published classes can be found under their names, as pickle wants it."""
+    """Make the published classes importable under their names, which pickle needs to write them."""
     places = {
         "torch_utils": {},
         "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj},
@@ -360,9 +363,9 @@ def _stand_ins() -> Iterator[None]:
 
 
 def old_storage(tensor: torch.Tensor) -> bytes:
-    """A storage as torch.save's old form has it, as it lies inside of published pickles."""
+    """Return a storage in torch.save's legacy format, as it is embedded in published pickles."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch would have us store no typed storages any more
+        warnings.simplefilter("ignore", UserWarning)  # that typed storages are deprecated
         torch.save(tensor.storage(), buffer, _use_new_zipfile_serialization=False)
     return buffer.getvalue()

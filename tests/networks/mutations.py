@@ -1,6 +1,6 @@
-"""Damages a network file in one of many ways, reproducibly: cut, flipped, overwritten, lengths changed ...
+"""Damages a network file in one of many ways, reproducibly: truncation, bit flips, changed lengths ...
 
-Most damage goes where it can do harm, between the weights rather than into them.
+Most damage is placed in the structure of the file rather than in its weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import Random
 
 EXTREMES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, 1 << 40, (1 << 63) - 1)
 
-# Small programs in pickle's language that would leave a file named `canary` if anybody ran them.
+# Pickle opcodes that create a file named `canary` if they are run.
 PAYLOADS = (
     b"cos\nsystem\n(X\x0c\x00\x00\x00touch canarytR",
     b"\x8c\x05posix\x8c\x06system\x93\x8c\x0ctouch canary\x85R",
@@ -30,7 +30,7 @@ Mutation = Callable[[bytearray, Random], bytearray]
 
 
 def mutate(data: bytes, random: Random) -> tuple[bytes, str]:
-    """A damaged copy, and the name of what was done to it."""
+    """Return a damaged copy and the name of the mutation."""
     name = random.choice(list(MUTATIONS))
     inside, repack = _unpacked(data) if random.random() < 0.5 else (data, bytes)
     damaged = bytearray(inside)
@@ -40,7 +40,7 @@ def mutate(data: bytes, random: Random) -> tuple[bytes, str]:
 
 
 def _unpacked(data: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
-    """What describes the file, if that lies in a wrapping of its own, and how to wrap it again without a trace."""
+    """Return the pickle of a zip or the header of a safetensors file (else all), and a function to put it back."""
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
@@ -91,7 +91,7 @@ def _repeat(data: bytearray, random: Random) -> bytearray:
 
 
 def _length(data: bytearray, random: Random) -> bytearray:
-    """An extreme number where a length may stand: of text, bytes, a shape, a place in a zip or a header."""
+    """Write an extreme number where a length or an offset may be."""
     at, width = _place(data, random), random.choice((1, 2, 4, 8))
     if random.random() < 0.5 and len(data) > 24:  # tables of contents stand at the ends
         at = random.choice((0, 0, len(data) - random.randrange(1, 24)))
@@ -101,7 +101,7 @@ def _length(data: bytearray, random: Random) -> bytearray:
 
 
 def _instruction(data: bytearray, random: Random) -> bytearray:
-    """Exchange, remove or repeat whole instructions of a pickle; in JSON, numbers and brackets."""
+    """Replace, remove or repeat whole opcodes of a pickle; in JSON, numbers and brackets."""
     start = _pickle_start(data)
     if start is None:
         return _json(data, random)
@@ -123,7 +123,7 @@ def _instruction(data: bytearray, random: Random) -> bytearray:
 
 
 def _splice(data: bytearray, random: Random) -> bytearray:
-    """Something that wants to run, in the middle of it; or a piece of it in another place."""
+    """Insert a payload of opcodes that call something, or copy a piece to another position."""
     start = _pickle_start(data)
     if random.random() < 0.7 and start is not None:
         steps = _steps(bytes(data[start:])) or [0]
@@ -136,7 +136,7 @@ def _splice(data: bytearray, random: Random) -> bytearray:
 
 
 def _name(data: bytearray, random: Random) -> bytearray:
-    """One of the names in it becomes another."""
+    """Replace one of the identifiers by another."""
     names = list(re.finditer(rb"[A-Za-z_][A-Za-z0-9_.]{3,40}", bytes(data)))
     if not names:
         return _flip_bits(data, random)
@@ -176,7 +176,7 @@ MUTATIONS: dict[str, Mutation] = {
 
 
 def _place(data: bytearray, random: Random) -> int:
-    """A position, four times of five where something other than weights lies."""
+    """Return a position, four times out of five outside of the weights."""
     if not data:
         return 0
     if random.random() < 0.2:
@@ -190,7 +190,7 @@ def _place(data: bytearray, random: Random) -> int:
 
 
 def _pickle_start(data: bytearray) -> int | None:
-    """Where a pickle begins: at the front, or in a zip behind the name of its entry."""
+    """Return the offset of the pickle: 0, or in a zip after the name of its entry."""
     if data[:1] == b"\x80":
         return 0
     at = data.find(b"data.pkl")
@@ -199,7 +199,7 @@ def _pickle_start(data: bytearray) -> int | None:
 
 
 def _steps(data: bytes) -> list[int]:
-    """Positions of the instructions, as far as they make sense."""
+    """Return the offsets of the opcodes, up to the first invalid one."""
     found: list[int] = []
     try:
         for _, _, at in pickletools.genops(data):

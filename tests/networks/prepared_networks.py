@@ -1,4 +1,4 @@
-"""Small networks of every kind that plans have to serve."""
+"""Small networks of every kind that prepared layers have to support."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from networks.architectures.stylegan3 import Generator
 from networks.config import StyleGAN3Config
 
 T = StyleGAN3Config(img_resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=24, conv_clamp=2.0)
-# One channel more than a vector holds, and layers with far more weights than picture.
+# Among them: one channel more than a SIMD vector holds, and layers with far more weights than input elements.
 KINDS = {
     "T": T,
     "R": replace(T, conv_kernel=1, use_radial_filters=True),
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def make(kind: str = "T") -> Generator:
-    """With biases, a gain and an input that turns."""
+    """Build a network with non-zero biases, a magnitude other than 1, and an input that is rotated by w."""
     torch.manual_seed(0)
     network = Generator(KINDS[kind]).eval()
     synthesis = network.synthesis

@@ -1,10 +1,10 @@
-"""Opens thousands of damaged network files and counts what came of them: `make soak`, or 200 of a kind in the tests.
+"""Opens thousands of damaged network files and counts the outcomes: `make soak`, or 200 of each kind in the tests.
 
     python tests/networks/soak_mutations.py --rounds 10000 --seed 1
 
-Every kind of file is opened in a process of its own, so that a crash is seen. A file may load or be refused by
-CheckpointError in one sentence. An audit hook sees whatever Python is asked to run, import, start, open for writing or
-connect to meanwhile, and a file named `canary` would be left by most payloads.
+Every kind of file is opened in a process of its own, so that a crash is detected. A file may load or be refused by a
+CheckpointError of one sentence. Meanwhile an audit hook records whatever Python runs, imports, starts, opens for
+writing or connects to, and most payloads would leave a file named `canary`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KINDS = ("stylegan3 pickle", "stylegan2 pickle", "tensorflow pickle", "openmmlab pth", "safetensors")
-SPARE = 24 << 20  # bytes beyond twice the file's size that the reader's own bookkeeping may take
+SPARE = 24 << 20  # bytes that the reader may take beyond twice the file's size
 LONGEST_SENTENCE = 600
 OUTCOMES = {
     "loaded": "loaded",
@@ -37,7 +37,7 @@ OUTCOMES = {
 }
 SLOWEST = 20.0  # seconds for one tiny file
 
-FORBIDDEN = {  # audit events; opening for writing is told apart by its mode
+FORBIDDEN = {  # audit events; opening for writing is detected by its mode
     *("exec", "compile", "import", "code.__new__", "marshal.loads", "pickle.find_class", "builtins.input"),
     *("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.startfile", "subprocess.Popen"),
     *("os.remove", "os.rename", "os.chmod", "os.putenv", "shutil.rmtree", "webbrowser.open", "sys.setprofile"),
@@ -47,7 +47,7 @@ FORBIDDEN = {  # audit events; opening for writing is told apart by its mode
 
 
 def soak(kind: str, rounds: int, seed: int) -> dict[str, Any]:
-    """Run one kind in a process of its own; its counts. A crash counts as one."""
+    """Run one kind in a process of its own; return its counts, or the crash."""
     done = worker("--worker", kind, "--rounds", str(rounds), "--seed", str(seed))
     if done.returncode != 0:
         return {"kind": kind, "crash": f"exit status {done.returncode}: {done.stderr[-2000:]}"}
@@ -55,7 +55,7 @@ def soak(kind: str, rounds: int, seed: int) -> dict[str, Any]:
 
 
 class Watch:
-    """Notes forbidden events while armed. An audit hook cannot be removed again, hence a process for it."""
+    """Records forbidden events while armed. An audit hook cannot be removed, hence the process of its own."""
 
     def __init__(self) -> None:
         self.armed = False
@@ -72,7 +72,7 @@ class Watch:
 
 
 def work(kind: str, rounds: int, seed: int) -> dict[str, Any]:
-    """In the worker: mutate, open, judge."""
+    """In the worker: mutate, open, and count the outcomes."""
     sys.path[:0] = [str(ROOT), str(HERE)]
     from checkpoint_writers import TINY_FILES
     from mutations import mutate
@@ -131,7 +131,7 @@ def work(kind: str, rounds: int, seed: int) -> dict[str, Any]:
 
 
 def judge(folder: Path) -> dict[str, Any]:
-    """In a worker: open each file of a folder once; what was said of it, how long it took and what it cost."""
+    """In a worker: open each file of a folder once; return outcome, sentence, seconds and memory by file name."""
     sys.path[:0] = [str(ROOT), str(HERE)]
     from checkpoint_writers import TINY_FILES
 
@@ -170,14 +170,14 @@ def judge(folder: Path) -> dict[str, Any]:
 
 
 def worker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """This file in a process of its own."""
+    """Run this file in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, __file__, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def one_sentence(text: str, name: str) -> bool:
-    """Whether a complaint is one sentence: one line, a full stop at its end and none inside, and it names the file."""
+    """Whether a message is one sentence: one line, a full stop at its end only, and the name of the file."""
     inside = text.replace(name, "")[:-1]
     return (
         "\n" not in text
@@ -190,7 +190,7 @@ def one_sentence(text: str, name: str) -> bool:
 
 
 def _warm_up(original: Path, data: bytes) -> None:
-    """Let Python import and allocate what opening files needs, refusals included, before anything is watched."""
+    """Import and allocate what opening and refusing files needs, before anything is measured."""
     from networks import CheckpointError, load_network
 
     for content in (data, data[: len(data) // 2], b"cos\nsystem\n.", data, b"\x80\x04\x95", data):
@@ -202,7 +202,7 @@ def _warm_up(original: Path, data: bytes) -> None:
 
 
 def _reset_peak() -> int:
-    """Forget the largest memory seen so far; bytes in use now. Linux only; elsewhere memory is not watched."""
+    """Reset the peak of memory and return the bytes in use. Linux only; 0 elsewhere, where memory is not measured."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -232,7 +232,7 @@ def _flags_write(flags: Any) -> bool:
 
 
 def flat(results: list[dict[str, Any]]) -> dict[str, object]:
-    """The counts of several kinds as rows of one table."""
+    """Return the counts of several kinds as rows of one table."""
     rows: dict[str, object] = {}
     for result in results:
         kind = result["kind"]

@@ -1,4 +1,4 @@
-"""Our network files are safetensors files: the format's own library reads from them what we wrote."""
+"""Our network files are safetensors files: the safetensors library reads from them what we wrote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from networks import load_network
 NETWORKS = Path(__file__).parent.parent / "data" / "networks"
 
 
-def test_the_formats_own_library_reads_our_files(tmp_path: Path) -> None:
+def test_the_safetensors_library_reads_our_files(tmp_path: Path) -> None:
     network = load_network(NETWORKS / "sg3r_32_uncond.pkl")
     for dtype in (torch.float32, torch.float16):
         path = network.save(tmp_path / f"{dtype}.safetensors", dtype)

@@ -1,4 +1,4 @@
-"""Opening: a file that cannot be opened is explained, runs give their newest."""
+"""Opening networks: a file that cannot be opened is refused in one sentence; run folders give their newest snapshot."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from checkpoint_writers import (
     TINY3,
     TINY_D,
     TINY_FILES,
-    made,
-    opened,
-    picture,
+    generate,
+    load,
+    random_net,
     tiny_safetensors,
     write_nvidia,
     write_openmmlab,
@@ -37,7 +37,7 @@ from networks.safe_pickle.file_reader import RandomAccessFile
 
 
 def test_loaded_networks_are_ready_to_run(tmp_path):
-    net = opened(tiny_safetensors(tmp_path))
+    net = load(tiny_safetensors(tmp_path))
     for module in (net.G_ema, net.D):
         assert not module.training
         assert not any(parameter.requires_grad for parameter in module.parameters())
@@ -45,12 +45,12 @@ def test_loaded_networks_are_ready_to_run(tmp_path):
     assert net.path.name == "ours.safetensors"
 
 
-def test_opening_a_file_leaves_the_random_numbers_alone(tmp_path):
-    path = write_openmmlab(tmp_path / "x.pth", {"G_ema": made(replace(TINY3, num_layers=14, filter_size=6))})
+def test_opening_a_file_does_not_change_the_random_state(tmp_path):
+    path = write_openmmlab(tmp_path / "x.pth", {"G_ema": random_net(replace(TINY3, num_layers=14, filter_size=6))})
     torch.manual_seed(5)
     expected = torch.randn(3)
     torch.manual_seed(5)
-    with pytest.raises(CheckpointError):  # a margin of 2 samples is not the published plan
+    with pytest.raises(CheckpointError):  # a margin of 2 samples is not the published one
         load_network(path)
     load_network(tiny_safetensors(tmp_path))
     assert torch.equal(torch.randn(3), expected)
@@ -59,7 +59,7 @@ def test_opening_a_file_leaves_the_random_numbers_alone(tmp_path):
 # What cannot be opened
 
 
-def explained(path: Path, kind: str, text: str) -> None:
+def assert_refused(path: Path, kind: str, text: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         load_network(path)
     assert caught.value.kind == kind, caught.value
@@ -83,7 +83,7 @@ def explained(path: Path, kind: str, text: str) -> None:
         ("x\n.pkl", b"", "x?.pkl is empty"),
     ],
 )
-def test_a_file_that_is_no_network_is_told_as_such(tmp_path, name, content, text):
+def test_a_file_that_is_no_network_says_what_it_is(tmp_path, name, content, text):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
@@ -97,17 +97,17 @@ def test_other_peoples_archives_and_tensors_are_no_networks(tmp_path):
     archive = tmp_path / "data.zip"
     with zipfile.ZipFile(archive, "w") as target:
         target.writestr("dataset.json", "{}")
-    explained(archive, "foreign", "is a zip archive without a network")
+    assert_refused(archive, "foreign", "is a zip archive without a network")
     torch.save({"state_dict": {"layer.weight": torch.zeros(3)}}, tmp_path / "resnet.pth")
-    explained(tmp_path / "resnet.pth", "foreign", "holds no network")
+    assert_refused(tmp_path / "resnet.pth", "foreign", "holds no network")
     np.savez(tmp_path / "numbers.npz", x=np.zeros(3))
-    explained(tmp_path / "numbers.npz", "foreign", "is a zip archive without a network")
+    assert_refused(tmp_path / "numbers.npz", "foreign", "is a zip archive without a network")
     header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "other.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
-    explained(tmp_path / "other.safetensors", "foreign", "of another program")
+    assert_refused(tmp_path / "other.safetensors", "foreign", "of another program")
 
 
-def test_a_file_that_is_not_there_is_told_as_such(tmp_path):
+def test_a_missing_file_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(CheckpointError, match="There is no file"):
         load_network(tmp_path / "nowhere.pkl")
     with pytest.raises(CheckpointError, match="cannot be opened"):
@@ -124,16 +124,16 @@ def test_a_strange_name_cannot_break_a_sentence_or_reach_the_terminal(tmp_path):
     assert str(caught.value).isprintable()
 
 
-def test_a_place_that_cannot_be_written_is_told_as_such(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused_in_one_sentence(tmp_path):
     for place in (tmp_path / ("x" * 300) / "x.safetensors", "~nosuchuser/x.safetensors"):
         with pytest.raises(CheckpointError, match="cannot be written|no home folder"):
-            save_networks(place, {"G_ema": made(TINY3)})
+            save_networks(place, {"G_ema": random_net(TINY3)})
         with pytest.raises(CheckpointError, match="cannot be written|no home folder"):
             convert(tiny_safetensors(tmp_path), place)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
-def test_a_pipe_does_not_let_us_wait_for_ever(tmp_path):
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.pkl")
     with pytest.raises(CheckpointError, match="is no file"):
         load_network(tmp_path / "x.pkl")
@@ -144,24 +144,28 @@ def test_a_file_that_breaks_off_says_after_how_many_bytes(tmp_path, kind):
     path = TINY_FILES[kind](tmp_path)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    explained(path, "broken", f"breaks off after {len(data) * 2 // 3} bytes")
+    assert_refused(path, "broken", f"breaks off after {len(data) * 2 // 3} bytes")
 
 
 def test_a_missing_misshapen_or_superfluous_tensor_is_named(tmp_path):
-    G = made(TINY3)
+    G = random_net(TINY3)
     del G.mapping.fc1.bias
-    explained(write_nvidia(tmp_path / "a.pkl", {"G_ema": G}), "broken", "mapping.fc1.bias of its G_ema is missing")
-    G = made(TINY3)
+    assert_refused(write_nvidia(tmp_path / "a.pkl", {"G_ema": G}), "broken", "mapping.fc1.bias of its G_ema is missing")
+    G = random_net(TINY3)
     G.mapping.fc1.weight = torch.nn.Parameter(torch.zeros(3, 5))
-    explained(write_nvidia(tmp_path / "b.pkl", {"G_ema": G}), "broken", "mapping.fc1.weight of its G_ema has shape")
-    G = made(TINY3)
+    assert_refused(
+        write_nvidia(tmp_path / "b.pkl", {"G_ema": G}), "broken", "mapping.fc1.weight of its G_ema has shape"
+    )
+    G = random_net(TINY3)
     G.mapping.register_buffer("surprise", torch.zeros(3))
-    explained(write_nvidia(tmp_path / "c.pkl", {"G_ema": G}), "broken", "mapping.surprise of its G_ema has no place")
+    assert_refused(
+        write_nvidia(tmp_path / "c.pkl", {"G_ema": G}), "broken", "mapping.surprise of its G_ema has no place"
+    )
 
 
-def test_options_that_do_not_fit_the_weights_are_refused_before_anything_large_is_made(tmp_path):
+def test_options_that_do_not_match_the_weights_are_refused_before_large_allocations(tmp_path):
     for name, value in (("filter_size", 30), ("num_layers", 200), ("channel_max", 2**20), ("first_stopband", 1e-9)):
-        G = made(TINY3)
+        G = random_net(TINY3)
         G.config = object.__new__(type(TINY3))
         for field, known in TINY3.__dict__.items():
             object.__setattr__(G.config, field, value if field == name else known)
@@ -170,47 +174,50 @@ def test_options_that_do_not_fit_the_weights_are_refused_before_anything_large_i
         assert caught.value.kind == "broken"
 
 
-def test_one_stored_number_cannot_pose_as_many_weights(tmp_path):
-    """A pickle may mention one tensor in many places, but not to make a network larger than the file."""
-    G = made(replace(TINY3, w_dim=64, mapping_num_layers=64))
+def test_one_stored_tensor_cannot_claim_more_weights_than_the_file_holds(tmp_path):
+    """A pickle may refer to one tensor many times, but not so that the network becomes larger than the file."""
+    G = random_net(replace(TINY3, w_dim=64, mapping_num_layers=64))
     shared = G.mapping.fc1.weight
     for i in range(1, 64):
         G.mapping.get_submodule(f"fc{i}").weight = shared
-    explained(write_nvidia(tmp_path / "x.pkl", {"G_ema": G}), "broken", "weights in")
+    assert_refused(write_nvidia(tmp_path / "x.pkl", {"G_ema": G}), "broken", "weights in")
 
 
-def test_weights_of_another_number_type_are_read_as_float32(tmp_path):
+def test_weights_of_another_dtype_are_read_as_float32(tmp_path):
     for dtype in (torch.float64, torch.float16, torch.bfloat16):
-        G = made(TINY2)
+        G = random_net(TINY2)
         for module in G.modules():
             for name, parameter in list(module._parameters.items()):
                 if parameter is not None:
                     module._parameters[name] = torch.nn.Parameter(parameter.to(dtype))
-        net = opened(write_nvidia(tmp_path / "x.pkl", {"G_ema": G}))
+        net = load(write_nvidia(tmp_path / "x.pkl", {"G_ema": G}))
         assert all(value.dtype == torch.float32 for value in net.G_ema.state_dict().values())
         assert torch.equal(net.G_ema.mapping.fc0.weight, G.mapping.fc0.weight.float())
 
 
 def test_transposed_weights_are_read_in_their_order(tmp_path):
-    G = made(TINY3)
+    G = random_net(TINY3)
     G.mapping.fc0.weight = torch.nn.Parameter(G.mapping.fc0.weight.detach().T.contiguous().T)
-    assert torch.equal(picture(opened(write_nvidia(tmp_path / "x.pkl", {"G_ema": G})).G_ema), picture(made(TINY3)))
+    assert torch.equal(
+        generate(load(write_nvidia(tmp_path / "x.pkl", {"G_ema": G})).G_ema),
+        generate(random_net(TINY3)),
+    )
 
 
 def test_a_file_of_a_newer_version_asks_for_a_newer_program(tmp_path):
     path = tiny_safetensors(tmp_path)
     path.write_bytes(path.read_bytes().replace(b'"format_version":"1"', b'"format_version":"2"'))
-    explained(path, "broken", "update the program")
+    assert_refused(path, "broken", "update the program")
 
 
 def test_a_file_with_only_a_discriminator_holds_no_generator(tmp_path):
-    net = opened(save_networks(tmp_path / "x.safetensors", {"D": made(TINY_D)}))
+    net = load(save_networks(tmp_path / "x.safetensors", {"D": random_net(TINY_D)}))
     assert inspect_checkpoint(net.path).family == "discriminator"
     with pytest.raises(CheckpointError, match="holds no generator"):
         _ = net.generator
 
 
-def test_an_unknown_device_is_told_in_a_sentence(tmp_path):
+def test_an_unknown_device_is_refused_in_one_sentence(tmp_path):
     path = tiny_safetensors(tmp_path)
     with pytest.raises(ValueError, match="choose cpu, cuda"):
         load_network(path, device="toaster")
@@ -222,7 +229,7 @@ def test_an_unknown_device_is_told_in_a_sentence(tmp_path):
 
 
 def test_a_network_larger_than_memory_is_refused_before_it_is_made(tmp_path):
-    """A sparse file that truly is as long as it says: z and w of 2^17 numbers make one layer of 69 GB, times 16."""
+    """The file is sparse, but as long as it says: z and w of 2**17 elements make one layer of 69 GB, times 16."""
     config = replace(TINY2, z_dim=2**17, w_dim=2**17, mapping_num_layers=16)
     with torch.device("meta"):
         state = Generator(config).state_dict()
@@ -252,9 +259,9 @@ def test_a_network_larger_than_memory_is_refused_before_it_is_made(tmp_path):
 
 
 def test_opening_a_network_takes_no_more_memory_than_twice_its_file(tmp_path):
-    """32 MB of weights, in every layout; measured in a process of its own."""
-    G2 = made(replace(TINY2, w_dim=1024, mapping_num_layers=8))
-    G3 = made(replace(TINY3, w_dim=1024, mapping_num_layers=8, num_layers=14, margin_size=10, filter_size=6))
+    """32 MB of weights, in every format; measured in a process of its own."""
+    G2 = random_net(replace(TINY2, w_dim=1024, mapping_num_layers=8))
+    G3 = random_net(replace(TINY3, w_dim=1024, mapping_num_layers=8, num_layers=14, margin_size=10, filter_size=6))
     folder = tmp_path / "files"
     folder.mkdir()
     write_nvidia(folder / "a.pkl", {"G_ema": G2})
@@ -270,51 +277,51 @@ def test_opening_a_network_takes_no_more_memory_than_twice_its_file(tmp_path):
         assert verdicts[name]["memory"] < 2 * verdicts[name]["size"] + SPARE / 4, name
 
 
-# Run folders, and files that change under us
+# Run folders, and files that change while open
 
 
 def test_a_run_folder_gives_its_newest_snapshot(tmp_path):
     run = tmp_path / "00012-stylegan3-t"
     run.mkdir()
     for number, seed in ((0, 1), (200, 2), (1000, 3)):
-        write_nvidia(run / f"network-snapshot-{number:06d}.pkl", {"G_ema": made(TINY3, seed)})
+        write_nvidia(run / f"network-snapshot-{number:06d}.pkl", {"G_ema": random_net(TINY3, seed)})
     os.utime(run / "network-snapshot-000000.pkl")
-    net = opened(run)
+    net = load(run)
     assert net.path.name == "network-snapshot-001000.pkl"
-    assert torch.equal(picture(net.G_ema), picture(made(TINY3, 3)))
+    assert torch.equal(generate(net.G_ema), generate(random_net(TINY3, 3)))
     (run / "snapshots").mkdir()
-    save_networks(run / "snapshots" / "network-snapshot-002000.safetensors", {"G_ema": made(TINY3, 4)})
+    save_networks(run / "snapshots" / "network-snapshot-002000.safetensors", {"G_ema": random_net(TINY3, 4)})
     (run / "snapshots" / ".network-snapshot-003000.safetensors.77.part").write_bytes(b"half")
-    assert opened(run).path.name == "network-snapshot-002000.safetensors"
+    assert load(run).path.name == "network-snapshot-002000.safetensors"
     assert inspect_checkpoint(run).path.name == "network-snapshot-002000.safetensors"
 
 
 def test_a_run_whose_newest_snapshot_is_half_written_gives_the_one_before(tmp_path):
-    write_nvidia(tmp_path / "network-snapshot-000200.pkl", {"G_ema": made(TINY3)})
+    write_nvidia(tmp_path / "network-snapshot-000200.pkl", {"G_ema": random_net(TINY3)})
     data = (tmp_path / "network-snapshot-000200.pkl").read_bytes()
     (tmp_path / "network-snapshot-000400.pkl").write_bytes(data[:5000])
-    net = opened(tmp_path)
+    net = load(tmp_path)
     assert net.path.name == "network-snapshot-000200.pkl"
     assert "network-snapshot-000400.pkl is a network file, but it breaks off after 5000 bytes" in net.notes[-1]
     assert inspect_checkpoint(tmp_path).path == net.path
 
 
-def test_a_run_without_snapshots_is_told_as_such(tmp_path):
+def test_a_run_without_snapshots_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(CheckpointError, match="has no snapshot of a network yet"):
         load_network(tmp_path)
 
 
 def test_a_file_that_is_replaced_while_open_gives_the_one_that_was_opened(tmp_path):
-    """The way our own saving replaces: a new file moves over the name."""
+    """As our own saving replaces files: a new file is renamed over the old one."""
     path = tiny_safetensors(tmp_path)
     with RandomAccessFile(path) as file:
         contents = read_contents(file)
-        save_networks(path, {"G_ema": made(TINY3, 99)})
+        save_networks(path, {"G_ema": random_net(TINY3, 99)})
         stored = contents.networks["G_ema"].tensors["mapping.fc0.weight"]
         weight = torch.empty(stored.shape)
         stored.copy_into(weight)
         file.check_unchanged()
-    assert torch.equal(weight, made(TINY3, 3).mapping.fc0.weight)
+    assert torch.equal(weight, random_net(TINY3, 3).mapping.fc0.weight)
 
 
 def test_a_file_that_shrinks_or_changes_while_open_is_noticed(tmp_path):
@@ -340,12 +347,16 @@ def test_the_golden_files_are_here():
 
 
 def test_only_the_first_network_that_is_asked_for_is_read(tmp_path: Path) -> None:
-    """A window that shows G_ema does not hold G and D; what the file holds is known all the same."""
-    networks: dict[Role, Any] = {"G": made(TINY3, 1), "D": made(TINY_D), "G_ema": made(TINY3, 2)}
+    """A window that shows G_ema does not load G and D, but knows that the file holds them."""
+    networks: dict[Role, Any] = {
+        "G": random_net(TINY3, 1),
+        "D": random_net(TINY_D),
+        "G_ema": random_net(TINY3, 2),
+    }
     path = save_networks(tmp_path / "all.safetensors", networks)
     shown = load_network(path, first_of=("G_ema", "G"))
     assert (shown.G, shown.D, shown.roles) == (None, None, ("G", "D", "G_ema"))
-    assert torch.equal(picture(shown.generator), picture(networks["G_ema"]))
-    assert torch.equal(picture(load_network(path, first_of=("G", "G_ema")).generator), picture(networks["G"]))
+    assert torch.equal(generate(shown.generator), generate(networks["G_ema"]))
+    assert torch.equal(generate(load_network(path, first_of=("G", "G_ema")).generator), generate(networks["G"]))
     alone = save_networks(tmp_path / "alone.safetensors", {"G": networks["G"]})
-    assert torch.equal(picture(load_network(alone, first_of=("G_ema", "G")).generator), picture(networks["G"]))
+    assert torch.equal(generate(load_network(alone, first_of=("G_ema", "G")).generator), generate(networks["G"]))

@@ -1,7 +1,7 @@
-"""Runs repeated as recorded graphs give the pictures of runs layer by layer, and follow every change.
+"""Runs replayed as graphs give the images of runs layer by layer, and are recorded again after every change.
 
-A CUDA graph needs a GPU, and is tried where there is one. Everywhere, what decides about graphs works with recordings
-that repeat the work in the same memory, as a graph does.
+CUDA graphs are tested where there is a GPU. The logic of the cache is tested everywhere, with recordings that repeat
+the work in the same memory, as a graph does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def without_gradients():
 
 
 class Recorder:
-    """Records on the CPU: what is repeated writes to the memory of the first time."""
+    """Records on the CPU: a replay writes to the memory of the recorded run, as that of a CUDA graph does."""
 
     def __init__(self) -> None:
         self.recorded = self.repeated = 0
@@ -51,8 +51,8 @@ class Recorder:
 
         def repeat() -> None:
             self.repeated += 1
-            made = work()
-            for place, t in zip(places, (made.x, made.image, made.shortcut), strict=True):
+            outputs = work()
+            for place, t in zip(places, (outputs.x, outputs.image, outputs.shortcut), strict=True):
                 if place is not None and t is not None:
                     place.copy_(t)
 
@@ -77,7 +77,7 @@ def some_ws(G: StyleGAN2 | StyleGAN3, seed: int, batch: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize("make", [two, three])
-def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
+def test_replayed_images_and_feature_maps_equal_runs_layer_by_layer(make):
     G, record = make(), Recorder()
     graphs = CudaGraphCache(G.synthesis, record)
     kept = []
@@ -90,7 +90,7 @@ def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
             assert state.done == expected.done
             assert heard[-1] == (G.synthesis.steps[state.done - 1], state)
             kept.append((state, expected))
-    for state, expected in kept:  # what was made before is as it was
+    for state, expected in kept:  # earlier results were not overwritten
         assert torch.equal(state.x, expected.x)
         assert (state.image is None) == (expected.image is None)
         assert state.image is None or torch.equal(state.image, expected.image)
@@ -98,7 +98,7 @@ def test_pictures_and_captured_layers_are_those_of_runs_layer_by_layer(make):
     assert graphs.recorded == 2
 
 
-def test_every_change_that_matters_is_followed():
+def test_changed_weights_shapes_and_options_are_recorded_again():
     G, record = three(), Recorder()
     graphs = CudaGraphCache(G.synthesis, record)
     ws = some_ws(G, 0)
@@ -121,7 +121,7 @@ def test_every_change_that_matters_is_followed():
         change()
         settled()
         assert record.recorded == number
-    G.synthesis.input.transform[0, 2] += 0.3  # is read by every run, so that nothing has to be recorded anew
+    G.synthesis.input.transform[0, 2] += 0.3  # is read by every run, so nothing is recorded again
     settled()
     assert record.recorded == 4
     settled(some_ws(G, 1, batch=2))
@@ -133,7 +133,7 @@ def test_every_change_that_matters_is_followed():
     settled()
 
 
-def test_what_cannot_be_repeated_is_not_recorded(monkeypatch):
+def test_runs_that_cannot_be_replayed_are_not_recorded(monkeypatch):
     G, record = two(), Recorder()
     graphs = CudaGraphCache(G.synthesis, record)
     ws = some_ws(G, 0)
@@ -154,7 +154,7 @@ def test_what_cannot_be_repeated_is_not_recorded(monkeypatch):
     assert "can be cancelled between layers" in graphs.reason
 
 
-def test_a_failed_recording_is_said_once_and_pictures_go_on():
+def test_a_failed_recording_is_reported_once_and_runs_continue():
     G = three()
     tries = []
 
@@ -168,7 +168,7 @@ def test_a_failed_recording_is_said_once_and_pictures_go_on():
         assert torch.equal(graphs.run(ws).x, G.synthesis.run(ws).x)
     assert len(tries) == 1
     assert graphs.reason == "recording failed: operation not permitted when stream is capturing"
-    G.synthesis.layer(G.synthesis.layer_names[0]).bias.add_(1)  # another network may be luckier
+    G.synthesis.layer(G.synthesis.layer_names[0]).bias.add_(1)  # with other weights it is tried again
     for _ in range(WARMUP_RUNS + 2):
         graphs.run(ws)
     assert len(tries) == 2
@@ -176,18 +176,18 @@ def test_a_failed_recording_is_said_once_and_pictures_go_on():
 
 @needs_gpu
 @pytest.mark.parametrize("make", [two, three])
-def test_on_a_gpu_graphs_give_the_same_pictures(make):
+def test_on_a_gpu_graphs_give_the_same_images(make):
     G = make().cuda()
     graphs = CudaGraphCache(G.synthesis)
     for seed in range(WARMUP_RUNS + 4):
         ws = some_ws(G, seed).cuda()
-        made, expected = G.synthesis.to_image(graphs.run(ws)), G.synthesis.to_image(G.synthesis.run(ws))
-        assert (made - expected).abs().max() <= 1e-3 * expected.abs().max()
+        outputs, expected = G.synthesis.to_image(graphs.run(ws)), G.synthesis.to_image(G.synthesis.run(ws))
+        assert (outputs - expected).abs().max() <= 1e-3 * expected.abs().max()
     assert graphs.recorded == 1, graphs.reason
 
 
-def test_the_renderers_pictures_are_the_same_with_graphs(tmp_path):
-    """Dragging, looking at layers, moving the input and mixing, in any order; what a view keeps stays valid."""
+def test_the_renderers_frames_are_the_same_with_graphs(tmp_path):
+    """Dragging, viewing layers, moving the input and mixing, in any order; results that a view caches stay valid."""
     from networks import save_networks
     from renderer.engine import Engine
     from session import Capture, Latent, Mixing, Model, Scene, Transform

@@ -1,6 +1,6 @@
-"""What is worked out once for an NVIDIA GPU gives the pictures of the plain path, in float32 and in the halves.
+"""Layers prepared for an NVIDIA GPU give the images of the plain path, in float32, float16 and bfloat16.
 
-On the CPU plain torch stands in for the fused kernel, which tests/ops/test_cuda_kernels.py holds to it.
+On the CPU plain torch replaces the fused kernel, which tests/ops/test_cuda_kernels.py compares with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = {
     "odd": replace(T, channel_max=17, margin_size=3),
     "low clamp": replace(T, conv_clamp=1.0),
 }
-GREY = 2 / 255
+GRAY_LEVEL = 2 / 255
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def without_gradients():
 
 
 def make(kind: str, size: float = 1.0) -> Generator:
-    """With weights of any size, as demodulation allows."""
+    """Build a network with weights of any magnitude, which demodulation allows."""
     torch.manual_seed(0)
     network = Generator(KINDS[kind]).eval()
     for layer in map(network.synthesis.layer, network.synthesis.layer_names):
@@ -48,7 +48,7 @@ def ws_for(network: Generator, batch: int) -> Tensor:
     return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
 
 
-def planned(network: Generator, ws: Tensor, dtype: torch.dtype) -> Tensor:
+def run_prepared(network: Generator, ws: Tensor, dtype: torch.dtype) -> Tensor:
     synthesis = network.synthesis
     x = synthesis.input(ws[:, 0]).contiguous()
     for step in synthesis.steps[1:]:
@@ -59,19 +59,19 @@ def planned(network: Generator, ws: Tensor, dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_are_those_of_the_plain_path(kind: str, batch: int) -> None:
+def test_images_equal_those_without_the_fused_kernel(kind: str, batch: int) -> None:
     network = make(kind)
     ws = ws_for(network, batch)
-    made, expected = planned(network, ws, torch.float32), network.synthesis(ws)
-    assert float((made - expected).abs().max()) <= 3e-5 * float(expected.abs().max())
+    outputs, expected = run_prepared(network, ws, torch.float32), network.synthesis(ws)
+    assert float((outputs - expected).abs().max()) <= 3e-5 * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("size", [1.0, 300.0])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("kind", ["T", "R"])
-def test_half_precision_is_within_a_grey_level_whatever_the_size_of_weights(kind, dtype, batch, size) -> None:
+def test_half_precision_is_within_a_gray_level_for_any_magnitude_of_weights(kind, dtype, batch, size) -> None:
     network = make(kind, size)
     ws = ws_for(network, batch)
-    made, expected = planned(network, ws, dtype), network.synthesis(ws)
-    assert float((made - expected).abs().mean() / expected.abs().quantile(0.99)) < GREY
+    outputs, expected = run_prepared(network, ws, dtype), network.synthesis(ws)
+    assert float((outputs - expected).abs().mean() / expected.abs().quantile(0.99)) < GRAY_LEVEL

@@ -1,4 +1,4 @@
-"""The discriminator: every architecture, classes, frozen layers, and the minibatch's variety."""
+"""The discriminator: every architecture, classes, frozen layers, and minibatch standard deviation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from reference_values import error, numbers, tensor
+from reference_values import max_error, reference, tensor
 
 from networks.architectures.discriminator import Discriminator, MinibatchStd
 from networks.config import DiscriminatorConfig
 
 SMALL = DiscriminatorConfig(img_resolution=16, channel_base=128, channel_max=8, mapping_num_layers=2)
-CASES = json.loads(str(numbers("minibatch_std")["cases"]))
+CASES = json.loads(str(reference("minibatch_std")["cases"]))
 
 
 def build(**options) -> Discriminator:
@@ -23,17 +23,17 @@ def build(**options) -> Discriminator:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_minibatch_deviation_and_its_gradients_are_the_published_ones(case):
-    data, place = numbers("minibatch_std"), case["id"]
+    data, place = reference("minibatch_std"), case["id"]
     layer = MinibatchStd(case["group_size"], case["num_channels"])
     x = tensor(data[f"{place}/x"]).requires_grad_(True)
     cot, direction = tensor(data[f"{place}/cot"]), tensor(data[f"{place}/dir_x"])
     y = layer(x)
-    assert error(y, data[f"{place}/y"]) < 1e-5
+    assert max_error(y, data[f"{place}/y"]) < 1e-5
     (grad,) = torch.autograd.grad((y * cot).sum(), x, retain_graph=True)
-    assert error(grad, data[f"{place}/grad_x"]) < 1e-3
+    assert max_error(grad, data[f"{place}/grad_x"]) < 1e-3
     (first,) = torch.autograd.grad(0.5 * (cot * y.square()).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad((first * direction).sum(), x)
-    assert error(second, data[f"{place}/hvp_x"]) < 1e-3
+    assert max_error(second, data[f"{place}/hvp_x"]) < 1e-3
 
 
 def test_a_batch_that_does_not_divide_into_groups_is_refused():
@@ -44,7 +44,7 @@ def test_a_batch_that_does_not_divide_into_groups_is_refused():
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 @pytest.mark.parametrize("c_dim", [0, 3])
 @torch.no_grad()
-def test_every_architecture_judges_pictures(architecture, c_dim):
+def test_every_architecture_scores_images(architecture, c_dim):
     D = build(architecture=architecture, c_dim=c_dim, img_channels=1)
     images = torch.randn(4, 1, 16, 16)
     c = torch.eye(3)[[0, 1, 2, 0]] if c_dim else None
@@ -53,7 +53,7 @@ def test_every_architecture_judges_pictures(architecture, c_dim):
     assert logits.isfinite().all()
     if c is not None:
         assert not torch.equal(logits, D(images, c.roll(1, dims=1))), "the class must matter"
-    # Every part of the picture counts, in every architecture.
+    # Every part of the image influences the logit, in every architecture.
     for row, column in ((0, 0), (0, 15), (7, 8), (15, 0)):
         other = images.clone()
         other[0, 0, row, column] += 1
@@ -62,7 +62,7 @@ def test_every_architecture_judges_pictures(architecture, c_dim):
 
 @torch.no_grad()
 def test_a_class_is_a_direction_of_the_features():
-    """The logit is features . class / sqrt(length): linear in the class vector that the mapping network makes."""
+    """The logit is features . class / sqrt(length), with the class vector of the mapping network."""
     D = build(c_dim=3, mbstd_num_channels=0, cmap_dim=5)
     images, c = torch.randn(2, 3, 16, 16), torch.eye(3)[[1, 2]]
     seen = []
@@ -76,7 +76,7 @@ def test_a_class_is_a_direction_of_the_features():
 
 @pytest.mark.parametrize(("architecture", "count"), [("resnet", 3), ("skip", 4), ("orig", 2), ("resnet", 100)])
 def test_frozen_layers_keep_their_weights_as_buffers(architecture, count):
-    """Counted from the picture inwards: fromrgb, conv0, conv1, skip; the last block always trains."""
+    """Layers are frozen from the image inwards: fromrgb, conv0, conv1, skip; the last block always trains."""
     trained, frozen = build(architecture=architecture), build(architecture=architecture, freeze_layers=count)
     order = [
         f"b{resolution}.{layer}"
@@ -91,7 +91,7 @@ def test_frozen_layers_keep_their_weights_as_buffers(architecture, count):
     assert any(name.startswith("b4.") for name, _ in frozen.named_parameters())
 
 
-def test_wrong_shapes_are_said_in_a_sentence():
+def test_wrong_shapes_are_refused_in_one_sentence():
     with pytest.raises(ValueError, match=r"shape \[2, 3, 8, 8\], but this network reads \[N, 3, 16, 16\]"):
         build()(torch.randn(2, 3, 8, 8))
     with pytest.raises(ValueError, match="no classes; leave c out"):

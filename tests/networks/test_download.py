@@ -1,4 +1,4 @@
-"""Networks come over the internet once, whole, and from where they broke off; what goes wrong is one sentence."""
+"""Downloads are cached, complete and resumed where they were interrupted; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_writers import TINY3, made, picture, tiny_safetensors
+from checkpoint_writers import TINY3, generate, random_net, tiny_safetensors
 
 from networks import CheckpointError, inspect_checkpoint, load_network
 from networks.checkpoints.download import cache_folder, fetch
@@ -22,7 +22,7 @@ CONTENT = os.urandom(300_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server on this machine whose behaviour a test sets; it remembers what it was asked for."""
+    """A local server whose behavior a test sets; it records the requests."""
 
     daemon_threads = True
 
@@ -43,7 +43,7 @@ class Server(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/nets/x.safetensors"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignore clients that close the connection."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -106,11 +106,11 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-def left(cache: Path) -> list[str]:
+def files_in(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir())
 
 
-def test_a_url_is_fetched_once_with_progress_and_then_known(server, cache):
+def test_a_url_is_downloaded_once_with_progress_and_then_cached(server, cache):
     seen: list[tuple[int, int | None]] = []
     path = fetch(server.url, progress=lambda done, total: seen.append((done, total)))
     assert path.read_bytes() == CONTENT
@@ -119,52 +119,52 @@ def test_a_url_is_fetched_once_with_progress_and_then_known(server, cache):
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert fetch(server.url) == path
     assert len(server.requests) == 1
-    assert left(cache) == [path.name]
+    assert files_in(cache) == [path.name]
 
 
 def test_a_network_opens_from_a_url(server, tmp_path):
     server.content = tiny_safetensors(tmp_path).read_bytes()
     net = load_network(server.url)
-    assert (picture(net.G_ema) == picture(made(TINY3, 3))).all()
+    assert (generate(net.G_ema) == generate(random_net(TINY3, 3))).all()
     assert load_network((tmp_path / "ours.safetensors").as_uri()).path == tmp_path / "ours.safetensors"
 
 
 @pytest.mark.parametrize("damage", ["no network", "cut off"])
-def test_a_file_that_came_damaged_is_fetched_again_by_the_next_try(damage, server, cache, tmp_path):
+def test_a_damaged_download_is_fetched_again_by_the_next_try(damage, server, cache, tmp_path):
     whole = tiny_safetensors(tmp_path).read_bytes()
     server.content = b"no network at all" if damage == "no network" else whole[:-100]
     for read in (load_network, inspect_checkpoint):
         with pytest.raises(CheckpointError):
             read(server.url)
-        assert left(cache) == []
+        assert files_in(cache) == []
     server.content = whole
     assert load_network(server.url).G_ema is not None
     assert len(server.requests) == 3
-    assert len(left(cache)) == 1
+    assert len(files_in(cache)) == 1
 
 
-def test_a_damaged_file_of_this_machine_stays(tmp_path):
+def test_a_damaged_local_file_is_not_deleted(tmp_path):
     (tmp_path / "x.pkl").write_bytes(b"no network at all")
     with pytest.raises(CheckpointError):
         load_network((tmp_path / "x.pkl").as_uri())
     assert (tmp_path / "x.pkl").exists()
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_stopped(server):
+def test_an_interrupted_download_resumes_where_it_stopped(server):
     server.break_after = [100_000, 50_000]
     assert fetch(server.url, pause=0).read_bytes() == CONTENT
     assert server.requests == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_a_later_call_goes_on_after_too_many_breaks(server, cache):
+def test_a_later_call_resumes_after_too_many_interruptions(server, cache):
     server.break_after = [1000, 1000, 1000, 1000]
     with pytest.raises(CheckpointError, match=r"broke off after 4000 of 300000 bytes; try again") as caught:
         fetch(server.url, pause=0)
     assert caught.value.kind == "download"
-    assert [name.rpartition(".")[2] for name in left(cache)] == ["part"]
+    assert [name.rpartition(".")[2] for name in files_in(cache)] == ["part"]
     assert fetch(server.url, pause=0).read_bytes() == CONTENT
     assert server.requests[-1] == "bytes=4000-"
-    assert len(left(cache)) == 1
+    assert len(files_in(cache)) == 1
 
 
 def test_parts_of_two_versions_are_never_joined(server):
@@ -175,7 +175,7 @@ def test_parts_of_two_versions_are_never_joined(server):
     assert fetch(server.url, pause=0).read_bytes() == CONTENT[::-1]
 
 
-def test_a_part_longer_than_the_new_version_is_thrown_away(server):
+def test_a_part_longer_than_the_new_version_is_discarded(server):
     server.break_after = [100_000] * 4
     server.ranges = False
     with pytest.raises(CheckpointError):
@@ -192,7 +192,7 @@ def test_a_server_that_cannot_resume_or_names_no_version_starts_over(server):
     assert fetch(other, pause=0).read_bytes() == CONTENT
 
 
-def test_a_part_left_by_a_program_that_died_is_taken_up(server, cache):
+def test_a_part_left_by_a_dead_process_is_resumed(server, cache):
     server.break_after = [1000] * 4
     with pytest.raises(CheckpointError):
         fetch(server.url, pause=0)
@@ -203,21 +203,21 @@ def test_a_part_left_by_a_program_that_died_is_taken_up(server, cache):
     os.utime(busy, (hour_ago, hour_ago))
     assert fetch(server.url, pause=0).read_bytes() == CONTENT
     assert server.requests[-1] == "bytes=4000-"
-    assert len(left(cache)) == 1
+    assert len(files_in(cache)) == 1
 
 
-def test_a_download_that_is_cancelled_goes_on_next_time(server, cache):
+def test_a_cancelled_download_resumes_next_time(server, cache):
     def cancel(done: int, total: int | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fetch(server.url, progress=cancel)
-    assert [name.rpartition(".")[2] for name in left(cache)] == ["part"]
+    assert [name.rpartition(".")[2] for name in files_in(cache)] == ["part"]
     assert fetch(server.url).read_bytes() == CONTENT
     assert server.requests[-1] is not None
 
 
-def test_a_checksum_is_held(server):
+def test_a_checksum_is_verified(server):
     right = hashlib.sha256(CONTENT).hexdigest()
     path = fetch(f"{server.url}#sha256={right}")
     assert path.read_bytes() == CONTENT
@@ -231,29 +231,29 @@ def test_a_checksum_is_held(server):
     assert path.exists()
 
 
-def test_a_web_page_instead_of_the_file_is_told_as_such(server, cache):
+def test_a_web_page_instead_of_the_file_is_refused(server, cache):
     server.kind, server.content = "text/html; charset=utf-8", b"<html>Sign in</html>"
     with pytest.raises(CheckpointError, match="answered with a web page"):
         fetch(server.url)
     server.kind = "application/octet-stream"
     with pytest.raises(CheckpointError, match="answered with a web page"):
         fetch(server.url)
-    assert not [name for name in left(cache) if not name.endswith(".part")]
+    assert not [name for name in files_in(cache) if not name.endswith(".part")]
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_refusal_of_the_server_is_told(server, status):
+def test_an_http_error_is_reported(server, status):
     server.statuses = [status]
     with pytest.raises(CheckpointError, match=f"was answered with {status}"):
         fetch(server.url)
 
 
-def test_a_busy_server_is_asked_again(server):
+def test_a_busy_server_is_retried(server):
     server.statuses = [503, 429]
     assert fetch(server.url, pause=0).read_bytes() == CONTENT
 
 
-def test_a_server_that_goes_silent_is_given_up(server):
+def test_a_silent_server_times_out(server):
     server.stall = 1.0
     start = time.monotonic()
     with pytest.raises(CheckpointError, match=r"sent nothing \(timed out\)"):
@@ -264,7 +264,7 @@ def test_a_server_that_goes_silent_is_given_up(server):
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:9/x.pkl", "http://no.such.host.invalid/x.pkl", "http://[/x.pkl", "https://"]
 )
-def test_what_cannot_be_reached_is_one_sentence(url):
+def test_an_unreachable_url_is_reported_in_one_sentence(url):
     with pytest.raises(CheckpointError) as caught:
         fetch(url, pause=0, timeout=5)
     assert caught.value.kind == "download"
@@ -272,12 +272,12 @@ def test_what_cannot_be_reached_is_one_sentence(url):
     assert str(caught.value).endswith(".")
 
 
-def test_a_length_that_is_not_told_is_no_obstacle(server):
+def test_a_response_without_a_length_is_read(server):
     server.length = False
     assert fetch(server.url).read_bytes() == CONTENT
 
 
-def test_two_downloads_at_once_do_not_disturb_each_other(server, cache):
+def test_concurrent_downloads_of_one_url_do_not_interfere(server, cache):
     server.stall = 0.1
     paths: list[Path] = []
     threads = [threading.Thread(target=lambda: paths.append(fetch(server.url))) for _ in range(3)]
@@ -286,10 +286,10 @@ def test_two_downloads_at_once_do_not_disturb_each_other(server, cache):
     for thread in threads:
         thread.join()
     assert [path.read_bytes() for path in paths] == [CONTENT] * 3
-    assert len(left(cache)) == 1
+    assert len(files_in(cache)) == 1
 
 
-def test_what_the_published_programs_fetched_is_not_fetched_again(server, tmp_path, monkeypatch):
+def test_files_in_dnnlibs_cache_are_not_downloaded_again(server, tmp_path, monkeypatch):
     monkeypatch.delenv("BANDLIMIT_CACHE")
     monkeypatch.setenv("DNNLIB_CACHE_DIR", str(tmp_path / "dnnlib"))
     assert cache_folder() == tmp_path / "dnnlib" / "downloads"
@@ -300,7 +300,7 @@ def test_what_the_published_programs_fetched_is_not_fetched_again(server, tmp_pa
     assert server.requests == []
 
 
-def test_that_there_is_no_home_folder_is_told(server, monkeypatch):
+def test_a_missing_home_folder_is_reported(server, monkeypatch):
     monkeypatch.delenv("BANDLIMIT_CACHE")
     monkeypatch.setenv("HOME", "~")
     monkeypatch.setenv("USERPROFILE", "~")
@@ -308,7 +308,7 @@ def test_that_there_is_no_home_folder_is_told(server, monkeypatch):
         fetch(server.url)
 
 
-def test_a_full_or_forbidden_cache_is_told(server, cache):
+def test_an_unwritable_cache_is_reported(server, cache):
     cache.write_bytes(b"a file where the folder should be")
     with pytest.raises(CheckpointError, match="could not be saved"):
         fetch(server.url)

@@ -1,4 +1,4 @@
-"""The quicker network of config R: the same weights, a picture half as large, nearly the same."""
+"""The preview of config R: the same weights, images of half the size, nearly the same."""
 
 from __future__ import annotations
 
@@ -36,58 +36,58 @@ def make(config: StyleGAN3Config = R) -> SynthesisNetwork:
     return Generator(config).eval().synthesis
 
 
-def quicker(synthesis: SynthesisNetwork) -> SynthesisNetwork:
+def preview_of(synthesis: SynthesisNetwork) -> SynthesisNetwork:
     found = make_preview(synthesis)
     assert found is not None
     return found
 
 
-def likeness(one: Tensor, other: Tensor) -> float:
-    """PSNR in dB, over the range of the other."""
+def psnr(one: Tensor, other: Tensor) -> float:
+    """Return the PSNR in dB, over the range of `other`."""
     return float(10 * torch.log10((other.max() - other.min()) ** 2 / (one - other).square().mean()))
 
 
 @torch.no_grad()
-def test_its_pictures_are_far_nearer_than_a_shift_by_a_pixel():
+def test_its_images_are_much_closer_than_a_shift_by_one_pixel():
     network = make()
     ws = torch.randn(2, network.num_ws, 8)
-    exact, preview = network(ws), quicker(network)(ws)
+    exact, preview = network(ws), preview_of(network)(ws)
     assert preview.shape == (2, 3, 64, 64) and preview.dtype == torch.float32
-    reduced, shifted = (F.avg_pool2d(picture, FACTOR) for picture in (exact, exact.roll(1, -1)))
-    assert likeness(preview, reduced) > 40
-    assert likeness(preview, reduced) > likeness(shifted, reduced) + 6
+    reduced, shifted = (F.avg_pool2d(image, FACTOR) for image in (exact, exact.roll(1, -1)))
+    assert psnr(preview, reduced) > 40
+    assert psnr(preview, reduced) > psnr(shifted, reduced) + 6
 
 
 @torch.no_grad()
-def test_it_follows_the_weights_and_the_transform_and_leaves_the_network_alone():
+def test_it_follows_weights_and_transform_and_leaves_the_network_unchanged():
     network = make()
-    preview, ws = quicker(network), torch.randn(1, network.num_ws, 8)
+    preview, ws = preview_of(network), torch.randn(1, network.num_ws, 8)
     exact, before = network(ws), preview(ws)
     network.input.transform[0, 2] = 0.2
     moved = preview(ws)
     assert not torch.equal(moved, before)
     network.input.transform[0, 2] = 0
     assert torch.equal(preview(ws), before) and torch.equal(network(ws), exact)
-    network.layer(network.layer_names[6]).weight[:, 2] *= 4  # of one output alone it would be demodulated away
+    network.layer(network.layer_names[6]).weight[:, 2] *= 4  # of one output channel alone, demodulation would cancel it
     changed = preview(ws)
     assert not torch.equal(changed, before)
-    assert likeness(changed, F.avg_pool2d(network(ws), FACTOR)) > 40
+    assert psnr(changed, F.avg_pool2d(network(ws), FACTOR)) > 40
     assert [step.name for step in preview.steps] == [step.name for step in network.steps]
 
 
 @torch.no_grad()
 def test_it_resumes_with_the_bits_of_a_whole_run():
-    preview = quicker(make())
+    preview = preview_of(make())
     ws = torch.randn(1, preview.num_ws, 8)
     whole = preview.run(ws)
     for stop in (1, 4, 9, 14):
         assert torch.equal(preview.run(ws, start=stop, state=preview.run(ws, stop=stop)).x, whole.x)
 
 
-def test_networks_that_know_their_grid_have_none():
+def test_configs_that_depend_on_the_grid_have_no_preview():
     assert make_preview(make(replace(R, conv_kernel=3, use_radial_filters=False))) is None
     assert make_preview(make(replace(R, img_resolution=16, num_layers=4, margin_size=2))) is None
 
 
-def test_pictures_whose_rates_are_beyond_them_have_none():
+def test_resolutions_that_are_no_power_of_two_have_no_preview():
     assert make_preview(make(replace(R, img_resolution=96))) is None

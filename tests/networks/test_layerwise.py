@@ -1,4 +1,4 @@
-"""A picture can be begun, stopped, kept and resumed at any layer, to the same bits as in one go."""
+"""A run can be stopped and resumed at any layer, with the same bits as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_resuming_anywhere_gives_the_same_bits(name):
     synthesis = build(name)
     ws = torch.randn(2, synthesis.num_ws, 8)
     options = {"noise_mode": "random", "noise": seeded_noise(3)}
-    kept = []
-    whole = synthesis(ws, **options, on_step=lambda _, state: kept.append(state))
-    copies = [state.x.clone() for state in kept]
-    for done, state in enumerate(kept, start=1):
+    states = []
+    whole = synthesis(ws, **options, on_step=lambda _, state: states.append(state))
+    copies = [state.x.clone() for state in states]
+    for done, state in enumerate(states, start=1):
         assert torch.equal(synthesis.to_image(synthesis.run(ws, start=done, state=state, **options)), whole)
         stopped = synthesis.run(ws, stop=done, **options)
         assert torch.equal(stopped.x, state.x)
-    assert all(torch.equal(state.x, copy) for state, copy in zip(kept, copies, strict=True)), "a kept state changed"
+    assert all(torch.equal(state.x, copy) for state, copy in zip(states, copies, strict=True)), "a kept state changed"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -53,21 +53,21 @@ def test_resuming_anywhere_gives_the_same_bits(name):
 def test_a_late_style_change_resumes_before_its_layer(name):
     synthesis = build(name)
     ws = torch.randn(1, synthesis.num_ws, 8)
-    kept = []
-    synthesis.run(ws, on_step=lambda _, state: kept.append(state))
+    states = []
+    synthesis.run(ws, on_step=lambda _, state: states.append(state))
     for step in synthesis.steps[1:]:
         other = ws.clone()
         other[:, step.w_indices[0]] += 0.5
         start = min(s.index for s in synthesis.steps if step.w_indices[0] in s.w_indices)
         if start == 0:
             continue
-        resumed = synthesis.run(other, start=start, state=kept[start - 1])
+        resumed = synthesis.run(other, start=start, state=states[start - 1])
         assert torch.equal(synthesis.to_image(resumed), synthesis(other))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
-def test_steps_say_what_comes_out(name):
+def test_steps_describe_the_shape_of_their_output(name):
     synthesis = build(name)
     for count in (1, 3):
         seen = []
@@ -82,7 +82,7 @@ def test_steps_say_what_comes_out(name):
 
 @torch.no_grad()
 def test_half_precision_is_planned_for_the_highest_resolutions_only():
-    """Four resolutions of a 256-pixel network: 32 and up. On a CPU the plan is not followed."""
+    """Four resolutions of a 256-pixel network: 32 and up. A CPU runs all in float32."""
     with torch.device("meta"):
         two = stylegan2.Generator(StyleGAN2Config(img_resolution=256))
         three = stylegan3.Generator(StyleGAN3Config(img_resolution=256))
@@ -132,7 +132,7 @@ def test_a_run_can_be_cancelled_between_layers():
 
 
 @torch.no_grad()
-def test_a_captured_layer_runs_no_further():
+def test_running_to_a_layer_runs_no_later_layer():
     synthesis = build("skip")
     ws = torch.randn(1, synthesis.num_ws, 8)
     with record_outputs(synthesis, ["b8.conv1", "b16.conv0"]) as seen:
@@ -142,7 +142,7 @@ def test_a_captured_layer_runs_no_further():
     assert run_to_layer(synthesis, ws, "b8.torgb").shape == (1, 3, 8, 8)
 
 
-def test_nothing_stays_attached_to_a_network_that_was_listened_to():
+def test_recording_outputs_leaves_no_hooks_behind():
     synthesis = build("skip")
     with pytest.raises(RuntimeError, match="in between"), record_outputs(synthesis, ["b8.conv1"]):
         raise RuntimeError("in between")
@@ -152,7 +152,7 @@ def test_nothing_stays_attached_to_a_network_that_was_listened_to():
 
 
 @torch.no_grad()
-def test_states_that_do_not_fit_are_refused():
+def test_states_that_do_not_match_are_refused():
     synthesis = build("skip")
     ws = torch.randn(2, synthesis.num_ws, 8)
     state = synthesis.run(ws, stop=2)

@@ -1,4 +1,4 @@
-"""A damaged network file loads or is refused in one sentence: no crash, no flood of memory, and nothing in it runs.
+"""A damaged network file loads or is refused in one sentence: no crash, bounded memory, and nothing in it runs.
 
 200 copies of each kind here; thousands in `make soak`, which runs the same.
 """
@@ -27,7 +27,7 @@ def test_damaged_files_load_or_are_refused_in_one_sentence(kind):
     assert result["ran"] == []
     counts = result["counts"]
     assert sum(counts.get(outcome, 0) for outcome in OUTCOMES) == ROUNDS
-    # The damage is worth its name, and not all of it is fatal.
+    # The damage has an effect, and not all of it is fatal.
     assert counts["broken"] > ROUNDS / 3
     assert counts["loaded"] > 0
 
@@ -46,8 +46,8 @@ def test_every_kind_of_file_is_among_them():
     assert set(KINDS) == set(TINY_FILES)
 
 
-def test_the_watch_sees_what_it_is_there_to_see(tmp_path):
-    """Proof that silence means something: the same watch, on code that does what no file may."""
+def test_the_audit_hook_sees_forbidden_events_and_memory(tmp_path):
+    """The same audit hook, on code that does what no file may."""
     program = """
 import json, os, sys
 from soak_mutations import Watch, _peak, _reset_peak
@@ -79,7 +79,7 @@ print(json.dumps([watch.seen, memory]))
         assert memory > 50 << 20
 
 
-def test_one_sentence_is_told_from_two():
+def test_one_sentence_is_distinguished_from_two():
     assert one_sentence("x.pkl is a network file, but it breaks off after 12 bytes; copy it again.", "x.pkl")
     assert not one_sentence("x.pkl is broken. Copy it again.", "x.pkl")
     assert not one_sentence("x.pkl is broken\nTraceback.", "x.pkl")

@@ -1,4 +1,4 @@
-"""A network's options survive being written down, and mistakes in them are said in a sentence."""
+"""A network's options survive JSON, and invalid ones are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_options_survive_json(name):
         assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_every_activation_there_is_can_be_chosen():
+def test_every_activation_can_be_chosen():
     assert set(ACTIVATIONS) == set(OPS_ACTIVATIONS)
     for activation in ACTIVATIONS:
         config = StyleGAN2Config(
@@ -30,7 +30,7 @@ def test_every_activation_there_is_can_be_chosen():
 
 
 def test_constructor_arguments_of_both_repositories_are_understood():
-    """stylegan3 passes synthesis options flat, stylegan2-ada-pytorch in a part of their own, with other defaults."""
+    """stylegan3 stores synthesis options flat, stylegan2-ada-pytorch nested and with other defaults."""
     flat = {"class_name": "training.networks_stylegan2.Generator", "img_resolution": 64, "c_dim": 0}
     flat |= {"mapping_kwargs": {"num_layers": 2}, "channel_max": 64, "fused_modconv_default": "inference_only"}
     config = StyleGAN2Config.from_nvidia_kwargs(flat)
@@ -74,6 +74,6 @@ def test_constructor_arguments_of_both_repositories_are_understood():
         (lambda: preset("stylegan4", 64), "no preset 'stylegan4': did you mean stylegan"),
     ],
 )
-def test_mistakes_are_said_in_a_sentence(build, sentence):
+def test_invalid_options_are_refused_in_one_sentence(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build()

@@ -1,4 +1,4 @@
-"""What is worked out once for inference gives the pictures of the plain path, and never outlives the weights."""
+"""Prepared layers give the images of the path with gradients, and are never used after the weights have changed."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ def ws_for(network: Generator, batch: int = 1) -> Tensor:
     return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
 
 
-def planned(network: Generator, ws: Tensor) -> Tensor:
+def run_prepared(network: Generator, ws: Tensor) -> Tensor:
     with torch.no_grad():
         return network.synthesis(ws)
 
 
-def plain(network: Generator, ws: Tensor) -> Tensor:
-    """With gradients the plan stands back."""
+def run_plain(network: Generator, ws: Tensor) -> Tensor:
+    """Run with gradients, so that prepared layers are not used."""
     with torch.enable_grad():
         return network.synthesis(ws).detach()
 
 
 def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 2e-5) -> None:
-    """Within a fifth of what is promised: of float32's rounding, a bend near zero may make 1e-5."""
+    """Assert a fifth of the tolerance that is promised; rounding near a leaky ReLU's zero may cause 1e-5."""
     assert float((ours - expected).abs().max()) <= tolerance * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_plan_makes_the_pictures_of_the_plain_path(kind: str, batch: int) -> None:
+def test_prepared_layers_make_the_images_of_the_path_with_gradients(kind: str, batch: int) -> None:
     network = make(kind)
     ws = ws_for(network, batch)
-    assert_same(planned(network, ws), plain(network, ws))
+    assert_same(run_prepared(network, ws), run_plain(network, ws))
 
 
 @torch.no_grad()
-def test_pictures_keep_their_channels_together_from_the_first_layer_to_the_last() -> None:
+def test_feature_maps_stay_channels_last_from_layer_to_layer() -> None:
     for kind in ("T", "R", "many channels"):
         network = make(kind)
         rows = []
@@ -132,67 +132,67 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_weights_show_in_the_next_picture(change: Callable[[Generator], None]) -> None:
+def test_changed_weights_show_in_the_next_image(change: Callable[[Generator], None]) -> None:
     network = make()
     ws = ws_for(network)
-    before = planned(network, ws)
+    before = run_prepared(network, ws)
     change(network)
-    after = planned(network, ws)
+    after = run_prepared(network, ws)
     assert not torch.equal(before, after)
-    # This network clamps nearly everything, so that rounding weighs more: both paths are 0.8e-5 from float64.
-    assert_same(after, plain(network, ws), 2e-5)
+    # This network clamps nearly everything, which amplifies rounding: both paths are 0.8e-5 from float64.
+    assert_same(after, run_plain(network, ws), 2e-5)
 
 
 def test_a_network_of_another_precision_is_computed_in_it() -> None:
     network = make()
     ws = ws_for(network)
-    single = planned(network, ws)
+    single = run_prepared(network, ws)
     network.double()
     with torch.no_grad():
         assert layer_of(network, 0).prepared.get(layer_of(network, 0)) is None
     network.float()
-    assert_same(planned(network, ws), single)
+    assert_same(run_prepared(network, ws), single)
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copied_network_has_a_cache_of_its_own() -> None:
     network = make()
     ws = ws_for(network)
-    before = planned(network, ws)
+    before = run_prepared(network, ws)
     other = copy.deepcopy(network)
     scale_in_place(other)
-    assert_same(planned(other, ws), plain(other, ws))
-    assert torch.equal(planned(network, ws), before)
-    assert not torch.equal(planned(other, ws), before)
+    assert_same(run_prepared(other, ws), run_plain(other, ws))
+    assert torch.equal(run_prepared(network, ws), before)
+    assert not torch.equal(run_prepared(other, ws), before)
     file = io.BytesIO()
     torch.save(network, file)
     assert len(file.getvalue()) < 1.1 * 4 * sum(p.numel() for p in network.state_dict().values()) + 100_000
 
 
-def test_a_plan_is_made_once_and_only_without_gradients() -> None:
+def test_a_layer_is_prepared_once_and_only_without_gradients() -> None:
     network = make()
     ws = ws_for(network)
     layer, first = layer_of(network, 0), network.synthesis.input
     assert layer.prepared.get(layer) is None
     with torch.no_grad():
-        made = layer.prepared.get(layer)
-        assert isinstance(made, SynthesisLayerCpu | PreparedTorchLayer)
+        first_prepared = layer.prepared.get(layer)
+        assert isinstance(first_prepared, SynthesisLayerCpu | PreparedTorchLayer)
         assert isinstance(first.prepared.get(first), PreparedInput)
         network.synthesis(ws)
-        assert layer.prepared.get(layer) is made
+        assert layer.prepared.get(layer) is first_prepared
 
 
-def test_whoever_listens_to_a_layer_hears_what_is_used() -> None:
+def test_hooks_on_submodules_see_the_tensors_that_are_used() -> None:
     network = make()
     ws, name = ws_for(network), network.synthesis.layer_names[4]
-    kept: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     with torch.no_grad(), record_outputs(network.synthesis, [name, f"{name}.affine"]) as seen:
-        network.synthesis.run(ws, on_step=lambda step, state: kept.update({step.name: state.x}))
-    assert torch.equal(seen[name], kept[name])
+        network.synthesis.run(ws, on_step=lambda step, state: values.update({step.name: state.x}))
+    assert torch.equal(seen[name], values[name])
     assert seen[f"{name}.affine"].shape == (1, 24)
 
 
-def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
-    """The renderer's whole work runs under inference_mode, whose own tensors do not tell when they change."""
+def test_a_network_loaded_under_inference_mode_is_prepared_too() -> None:
+    """The renderer runs under inference_mode, whose tensors have no version counter; `load_network` makes others."""
     with torch.inference_mode():
         network = load_network(ROOT / "tests" / "data" / "networks" / "sg3t_64_uncond.pkl").generator
         assert isinstance(network, Generator)
@@ -203,15 +203,15 @@ def test_a_network_that_was_loaded_while_rendering_has_its_plan_too() -> None:
         layer.weight[0] *= 5
         after = network.synthesis(ws)
         assert not torch.equal(before, after)
-    assert_same(after.clone(), plain(network, ws.clone()))
+    assert_same(after.clone(), run_plain(network, ws.clone()))
 
 
-def test_without_the_kernel_the_plan_makes_the_same_pictures() -> None:
+def test_without_the_kernel_prepared_layers_make_the_same_images() -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests/networks'); import test_prepared as t; from ops import kernels\n"
         "for kind in ('T', 'R'):\n"
         "    network = t.make(kind); ws = t.ws_for(network, 2)\n"
-        "    t.assert_same(t.planned(network, ws), t.plain(network, ws))\n"
+        "    t.assert_same(t.run_prepared(network, ws), t.run_plain(network, ws))\n"
         "assert kernels.serving() == 'plain torch'"
     )
     env = {**os.environ, "BANDLIMIT_KERNELS": "torch"}

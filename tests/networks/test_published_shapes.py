@@ -1,4 +1,4 @@
-"""Networks of the published configurations have the published tensors: names, order, shapes and starting values."""
+"""Networks of the published configurations have the published tensors: names, shapes and initial values."""
 
 from __future__ import annotations
 

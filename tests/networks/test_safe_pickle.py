@@ -1,4 +1,4 @@
-"""Files made to do harm are refused, and nothing in them runs: no call, no import, no file, no flood of memory."""
+"""Hostile files are refused, and nothing in them runs: no call, no import, no file written, bounded memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_writers import TINY3, made, old_storage, tiny_pth, tiny_safetensors, tiny_stylegan3_pickle, write_nvidia
+from checkpoint_writers import (
+    TINY3,
+    old_storage,
+    random_net,
+    tiny_pth,
+    tiny_safetensors,
+    tiny_stylegan3_pickle,
+    write_nvidia,
+)
 from soak_mutations import SPARE, one_sentence, worker
 
 from networks import CheckpointError, load_network, save_networks
@@ -22,140 +30,140 @@ from networks.config import StyleGAN2Config, StyleGAN3Config
 COMMAND = b"X\x0c\x00\x00\x00touch canary"
 
 
-def text(value: str) -> bytes:
+def unicode(value: str) -> bytes:
     data = value.encode()
     return b"X" + struct.pack("<I", len(data)) + data
 
 
-def named(module: str, name: str) -> bytes:
+def global_ref(module: str, name: str) -> bytes:
     """STACK_GLOBAL."""
-    return text(module) + text(name) + b"\x93"
+    return unicode(module) + unicode(name) + b"\x93"
 
 
-def called(module: str, name: str, *arguments: bytes) -> bytes:
-    return named(module, name) + b"(" + b"".join(arguments) + b"tR"
+def call(module: str, name: str, *arguments: bytes) -> bytes:
+    return global_ref(module, name) + b"(" + b"".join(arguments) + b"tR"
 
 
 def storage(count: int = 4) -> bytes:
-    """A torch storage of some numbers, as published pickles have it."""
+    """A torch storage of zeros, as published pickles contain it."""
     data = old_storage(torch.zeros(count))
-    return called("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
+    return call("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
 
 
-def whole(number: int) -> bytes:
+def integer(number: int) -> bytes:
     data = number.to_bytes(9, "little", signed=True)
     return b"\x8a" + bytes([len(data)]) + data
 
 
 def tensor(offset: int, shape: tuple[int, ...], strides: tuple[int, ...], count: int = 4) -> bytes:
-    sizes = b"(" + b"".join(map(whole, shape)) + b"t"
-    steps = b"(" + b"".join(map(whole, strides)) + b"t"
-    return called("torch._utils", "_rebuild_tensor_v2", storage(count), whole(offset), sizes, steps, b"\x89", b"}")
+    sizes = b"(" + b"".join(map(integer, shape)) + b"t"
+    steps = b"(" + b"".join(map(integer, strides)) + b"t"
+    return call("torch._utils", "_rebuild_tensor_v2", storage(count), integer(offset), sizes, steps, b"\x89", b"}")
 
 
-# What wants to run something, and the name that the refusal must say.
+# Pickles that call something, and the name that the error must contain.
 CALLS: dict[str, tuple[bytes, str]] = {
-    "os.system": (called("os", "system", COMMAND), "os.system"),
+    "os.system": (call("os", "system", COMMAND), "os.system"),
     "os.system, oldest form": (b"cos\nsystem\n(" + COMMAND + b"tR", "os.system"),
-    "posix.system": (called("posix", "system", COMMAND), "posix.system"),
-    "nt.system": (called("nt", "system", COMMAND), "nt.system"),
+    "posix.system": (call("posix", "system", COMMAND), "posix.system"),
+    "nt.system": (call("nt", "system", COMMAND), "nt.system"),
     "inst": (b"(" + COMMAND + b"ios\nsystem\n", "os.system"),
     "obj": (b"(cos\nsystem\n" + COMMAND + b"o", "os.system"),
-    "newobj": (named("os", "system") + b"(" + COMMAND + b"t\x81", "os.system"),
-    "newobj with names": (named("os", "system") + b"(" + COMMAND + b"t}\x92", "os.system"),
-    "eval": (called("builtins", "eval", text("open('canary', 'w')")), "builtins.eval"),
-    "exec": (called("builtins", "exec", text("open('canary', 'w')")), "builtins.exec"),
-    "eval of Python 2": (called("__builtin__", "eval", text("1")), "__builtin__.eval"),
-    "compile": (called("builtins", "compile", text("1"), text("x"), text("eval")), "builtins.compile"),
-    "import": (called("builtins", "__import__", text("os")), "builtins.__import__"),
-    "open": (called("builtins", "open", text("canary"), text("w")), "builtins.open"),
-    "getattr": (called("builtins", "getattr", b"}", text("__class__")), "builtins.getattr"),
+    "newobj": (global_ref("os", "system") + b"(" + COMMAND + b"t\x81", "os.system"),
+    "newobj with names": (global_ref("os", "system") + b"(" + COMMAND + b"t}\x92", "os.system"),
+    "eval": (call("builtins", "eval", unicode("open('canary', 'w')")), "builtins.eval"),
+    "exec": (call("builtins", "exec", unicode("open('canary', 'w')")), "builtins.exec"),
+    "eval of Python 2": (call("__builtin__", "eval", unicode("1")), "__builtin__.eval"),
+    "compile": (call("builtins", "compile", unicode("1"), unicode("x"), unicode("eval")), "builtins.compile"),
+    "import": (call("builtins", "__import__", unicode("os")), "builtins.__import__"),
+    "open": (call("builtins", "open", unicode("canary"), unicode("w")), "builtins.open"),
+    "getattr": (call("builtins", "getattr", b"}", unicode("__class__")), "builtins.getattr"),
     "getattr chain": (
-        called("builtins", "getattr", called("builtins", "getattr", b")", text("__class__")), text("__base__")),
+        call("builtins", "getattr", call("builtins", "getattr", b")", unicode("__class__")), unicode("__base__")),
         "builtins.getattr",
     ),
-    "Popen": (called("subprocess", "Popen", b"(" + COMMAND + b"l"), "subprocess.Popen"),
-    "check_output": (called("subprocess", "check_output", COMMAND), "subprocess.check_output"),
-    "partial": (called("functools", "partial", named("os", "system"), COMMAND), "functools.partial"),
-    "reduce": (called("functools", "reduce", b"]", b"]"), "functools.reduce"),
-    "attrgetter": (called("operator", "attrgetter", text("system")), "operator.attrgetter"),
-    "map": (called("builtins", "map", b"]", b"]"), "builtins.map"),
-    "import_module": (called("importlib", "import_module", text("os")), "importlib.import_module"),
-    "run_path": (called("runpy", "run_path", text("x.py")), "runpy.run_path"),
-    "code": (called("types", "CodeType", b"K\x01"), "types.CodeType"),
-    "marshal": (called("marshal", "loads", b"C\x01N"), "marshal.loads"),
-    "pickle": (called("pickle", "loads", b"C\x02N."), "pickle.loads"),
-    "torch.load": (called("torch", "load", text("x.pkl")), "torch.load"),
-    "torch.hub": (called("torch.hub", "load", text("x")), "torch.hub.load"),
-    "numpy.load": (called("numpy", "load", text("x.npy")), "numpy.load"),
-    "ctypes": (called("ctypes", "CDLL", text("libc.so.6")), "ctypes.CDLL"),
-    "socket": (called("socket", "create_connection", b"]"), "socket.create_connection"),
-    "web browser": (called("webbrowser", "open", text("http://localhost")), "webbrowser.open"),
-    "extension registry": (called("copyreg", "add_extension", text("os"), text("system"), b"K\x01"), "copyreg"),
-    "a name with dots": (named("os", "path.os.system"), "os.path.os.system"),
+    "Popen": (call("subprocess", "Popen", b"(" + COMMAND + b"l"), "subprocess.Popen"),
+    "check_output": (call("subprocess", "check_output", COMMAND), "subprocess.check_output"),
+    "partial": (call("functools", "partial", global_ref("os", "system"), COMMAND), "functools.partial"),
+    "reduce": (call("functools", "reduce", b"]", b"]"), "functools.reduce"),
+    "attrgetter": (call("operator", "attrgetter", unicode("system")), "operator.attrgetter"),
+    "map": (call("builtins", "map", b"]", b"]"), "builtins.map"),
+    "import_module": (call("importlib", "import_module", unicode("os")), "importlib.import_module"),
+    "run_path": (call("runpy", "run_path", unicode("x.py")), "runpy.run_path"),
+    "code": (call("types", "CodeType", b"K\x01"), "types.CodeType"),
+    "marshal": (call("marshal", "loads", b"C\x01N"), "marshal.loads"),
+    "pickle": (call("pickle", "loads", b"C\x02N."), "pickle.loads"),
+    "torch.load": (call("torch", "load", unicode("x.pkl")), "torch.load"),
+    "torch.hub": (call("torch.hub", "load", unicode("x")), "torch.hub.load"),
+    "numpy.load": (call("numpy", "load", unicode("x.npy")), "numpy.load"),
+    "ctypes": (call("ctypes", "CDLL", unicode("libc.so.6")), "ctypes.CDLL"),
+    "socket": (call("socket", "create_connection", b"]"), "socket.create_connection"),
+    "web browser": (call("webbrowser", "open", unicode("http://localhost")), "webbrowser.open"),
+    "extension registry": (call("copyreg", "add_extension", unicode("os"), unicode("system"), b"K\x01"), "copyreg"),
+    "a name with dots": (global_ref("os", "path.os.system"), "os.path.os.system"),
     "a way through a harmless class": (
-        named("collections", "OrderedDict.__init__"),
+        global_ref("collections", "OrderedDict.__init__"),
         "collections.OrderedDict.__init__",
     ),
-    "dots on the wrong side": (named("torch", "storage._load_from_bytes"), "torch.storage._load_from_bytes"),
-    "very long name": (named("os", "a" * 100_000), "os.aaa"),
-    "a class that is data, called": (called("numpy", "ndarray", b"K\x01"), "numpy.ndarray"),
-    "a storage class, called": (called("torch", "FloatStorage", b"K\x01"), "torch.FloatStorage"),
-    "reconstructor": (called("copyreg", "_reconstructor", named("os", "system"), b"N", b"N"), "os.system"),
-    "newobj function": (called("copyreg", "__newobj__", named("os", "popen"), COMMAND), "os.popen"),
+    "dots on the wrong side": (global_ref("torch", "storage._load_from_bytes"), "torch.storage._load_from_bytes"),
+    "very long name": (global_ref("os", "a" * 100_000), "os.aaa"),
+    "a class that is data, called": (call("numpy", "ndarray", b"K\x01"), "numpy.ndarray"),
+    "a storage class, called": (call("torch", "FloatStorage", b"K\x01"), "torch.FloatStorage"),
+    "reconstructor": (call("copyreg", "_reconstructor", global_ref("os", "system"), b"N", b"N"), "os.system"),
+    "newobj function": (call("copyreg", "__newobj__", global_ref("os", "popen"), COMMAND), "os.popen"),
     "tensor of another type": (
-        called("torch._tensor", "_rebuild_from_type_v2", named("os", "system"), b"N", b"(" + COMMAND + b"t", b"N"),
+        call("torch._tensor", "_rebuild_from_type_v2", global_ref("os", "system"), b"N", b"(" + COMMAND + b"t", b"N"),
         "os.system",
     ),
     "tensor made by another function": (
-        called("torch._tensor", "_rebuild_from_type_v2", named("collections", "OrderedDict"), b"N", b")", b"N"),
+        call("torch._tensor", "_rebuild_from_type_v2", global_ref("collections", "OrderedDict"), b"N", b")", b"N"),
         "collections.OrderedDict",
     ),
     "memo": (
-        text("os") + b"\x94" + b"0" + text("system") + b"\x94" + b"0h\x00h\x01\x93(" + COMMAND + b"tR",
+        unicode("os") + b"\x94" + b"0" + unicode("system") + b"\x94" + b"0h\x00h\x01\x93(" + COMMAND + b"tR",
         "os.system",
     ),
 }
 
-# What wants to run something without naming a function, or reach outside of the file.
+# Pickles that run something without naming a function, or reach outside of the file.
 TRICKS: dict[str, bytes] = {
-    "a text called": text("touch canary") + b")R",
+    "a text called": unicode("touch canary") + b")R",
     "a list called": b"])R",
     "extension 1": b"\x82\x01",
     "extension 2": b"\x83\x01\x00",
     "extension 4": b"\x84\x01\x00\x00\x00",
     "persistent id": b"Pos.system\n",
-    "binary persistent id": text("os.system") + b"Q",
+    "binary persistent id": unicode("os.system") + b"Q",
     "buffer from outside": b"\x97",
     "read-only buffer": b"C\x01x\x98",
     "state for a list": b"]}b",
-    "state for a name": named("collections", "OrderedDict")
+    "state for a name": global_ref("collections", "OrderedDict")
     + b"}"
-    + text("__call__")
-    + named("numpy", "ndarray")
+    + unicode("__call__")
+    + global_ref("numpy", "ndarray")
     + b"sb",
-    "setstate for a text": text("x") + b"}" + text("__setstate__") + named("numpy", "dtype") + b"sb",
+    "setstate for a text": unicode("x") + b"}" + unicode("__setstate__") + global_ref("numpy", "dtype") + b"sb",
     "slots of a tuple": b")(N}tb",
-    "array of objects": called("numpy", "dtype", text("O8"), b"\x89", b"\x88"),
-    "reconstructor of a text": called("copyreg", "_reconstructor", text("os.system"), b"N", b"N"),
+    "array of objects": call("numpy", "dtype", unicode("O8"), b"\x89", b"\x88"),
+    "reconstructor of a text": call("copyreg", "_reconstructor", unicode("os.system"), b"N", b"N"),
 }
 
 
 NEST_OBJECTS = b"h\x00)\x81h\x01bq\x010"  # an object whose state is the object before it
-NETWORK = named("dnnlib.tflib.network", "Network")
+NETWORK = global_ref("dnnlib.tflib.network", "Network")
 
 
-def stored(data: bytes) -> bytes:
+def storage_of(data: bytes) -> bytes:
     """Bytes that claim to be a torch storage."""
-    return called("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
+    return call("torch.storage", "_load_from_bytes", b"B" + struct.pack("<I", len(data)) + data)
 
 
 def array(shape: bytes, kind: str, data: bytes) -> bytes:
-    made = called("numpy._core.multiarray", "_reconstruct", named("numpy", "ndarray"), b"K\x00\x85", b"C\x01b")
-    return made + b"(K\x01" + shape + called("numpy", "dtype", text(kind), b"\x89", b"\x88") + b"\x89" + data + b"tb"
+    made = call("numpy._core.multiarray", "_reconstruct", global_ref("numpy", "ndarray"), b"K\x00\x85", b"C\x01b")
+    return made + b"(K\x01" + shape + call("numpy", "dtype", unicode(kind), b"\x89", b"\x88") + b"\x89" + data + b"tb"
 
 
-# What wants to use up memory, time or the stack.
+# Pickles that exhaust memory, time or the stack.
 BOMBS: dict[str, bytes] = {
     "lists in lists": b"]" * 100_000 + b"a" * 99_999,
     "tuples in tuples": b")" + b"\x85" * 100_000,
@@ -181,17 +189,17 @@ BOMBS: dict[str, bytes] = {
     + struct.pack("<I", 3_000_004)
     + b"a" * 3_000_000
     + b"\xf0\x9f\x98\x80",
-    "an unreadable name": named("o\ns\u202e", "system\x00"),
-    "a name of nothing": named("", "."),
+    "an unreadable name": global_ref("o\ns\u202e", "system\x00"),
+    "a name of nothing": global_ref("", "."),
     "a far memo": b"Nr\xff\xff\xff\xff" * 100,
     "a farther memo": b"Np99999999999999999999\n",
     "a value never given": b"h\x07",
     "more values taken than given": b"0000",
     "a line without an end": b"c" + b"o" * 1_000_000,
-    "an array larger than its bytes": array(whole(1 << 40) + b"\x85", "f4", b"C\x00"),
-    "an array of negative size": array(whole(-1) + b"\x85", "f4", b"C\x00"),
-    "a storage of 8 GB": stored(old_storage(torch.zeros(4)).replace(b"K\x04N", b"J\xff\xff\xff\x7fN")),
-    "a storage in a storage": stored(old_storage(torch.zeros(4))[:137] + storage() + b"."),
+    "an array larger than its bytes": array(integer(1 << 40) + b"\x85", "f4", b"C\x00"),
+    "an array of negative size": array(integer(-1) + b"\x85", "f4", b"C\x00"),
+    "a storage of 8 GB": storage_of(old_storage(torch.zeros(4)).replace(b"K\x04N", b"J\xff\xff\xff\x7fN")),
+    "a storage in a storage": storage_of(old_storage(torch.zeros(4))[:137] + storage() + b"."),
     "a negative stride": tensor(0, (2,), (-1,)),
     "a negative offset": tensor(-1, (2,), (1,)),
     "a negative size": tensor(0, (-2,), (1,)),
@@ -201,7 +209,7 @@ BOMBS: dict[str, bytes] = {
     "a thousand dimensions": tensor(0, (1,) * 1000, (1,) * 1000),
 }
 
-# Headers of a safetensors file that make no sense, or want more than there is.
+# Headers of a safetensors file that are malformed, or claim more than the file holds.
 HEADERS: dict[str, bytes] = {
     "a header of 2 EB": (1 << 61).to_bytes(8, "little") + b"{}",
     "a header as long as the file": (10_000_000).to_bytes(8, "little") + b"{" + b"[" * 9_999_999,
@@ -213,7 +221,7 @@ HEADERS: dict[str, bytes] = {
     "nothing": (2).to_bytes(8, "little") + b"{}",
 }
 
-# Names of five classes that no network of five classes can have.
+# Invalid names for a network of five classes.
 GOOD = ["gas giant", "rocky", "ocean", "lava", "ice"]
 NAMED: dict[str, Any] = {
     "too few names": json.dumps(GOOD[:4]),
@@ -232,7 +240,7 @@ NAMED: dict[str, Any] = {
     "half a megabyte of names": json.dumps(["x" * 100_000] * 5),
 }
 
-# Options that ask for far more than the file holds.
+# Options that require far more than the file holds.
 _WIDE: dict[str, Any] = {"w_dim": 2**20, "z_dim": 2**20, "mapping_num_layers": 256, "channel_max": 4}
 _LONG: dict[str, Any] = {"img_resolution": 2**16, "channel_base": 2**20, "channel_max": 4, "w_dim": 16, "z_dim": 16}
 PLANS = {
@@ -254,7 +262,7 @@ PLANS = {
 
 
 def in_network(real: bytes, payload: bytes) -> bytes:
-    """A real network whose pickle does one thing more, right at its beginning."""
+    """A real network with the payload at the beginning of its pickle."""
     return real[:11] + payload + b"0" + real[11:]
 
 
@@ -262,11 +270,11 @@ def in_storage(payload: bytes) -> bytes:
     """A pickle whose tensor's storage, itself a pickle, has the payload in it."""
     inner = old_storage(torch.zeros(4))
     start = inner.index(b"\x80\x02(X\x07\x00\x00\x00storage")
-    return b"\x80\x04" + stored(inner[: start + 2] + payload + b"." + inner[start + 2 :]) + b"."
+    return b"\x80\x04" + storage_of(inner[: start + 2] + payload + b"." + inner[start + 2 :]) + b"."
 
 
 def in_zip(real: bytes, payload: bytes) -> bytes:
-    """A .pth whose description is the payload."""
+    """A .pth whose pickle is the payload."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(real)) as source, zipfile.ZipFile(target, "w") as archive:
         for name in source.namelist():
@@ -276,7 +284,7 @@ def in_zip(real: bytes, payload: bytes) -> bytes:
 
 
 def with_names(real: bytes, names: Any) -> bytes:
-    """A real network file whose classes are named by this."""
+    """A real network file with `names` as its class names."""
     length = int.from_bytes(real[:8], "little")
     header = json.loads(real[8 : 8 + length])
     header["__metadata__"]["classes"] = names
@@ -286,7 +294,7 @@ def with_names(real: bytes, names: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What was said of each hostile file; all are opened in one watched process."""
+    """The outcome for each hostile file; all are opened in one audited process."""
     sources, folder = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("hostile")
     network, pth = tiny_stylegan3_pickle(sources).read_bytes(), tiny_pth(sources).read_bytes()
     files: dict[str, bytes] = {}
@@ -298,14 +306,14 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name in CALLS:
         files[f"{name} in a storage.pkl"] = in_storage(payloads[name])
     for name, config in PLANS.items():
-        generator = made(type(config)(img_resolution=16, w_dim=16, z_dim=16, channel_max=4))
+        generator = random_net(type(config)(img_resolution=16, w_dim=16, z_dim=16, channel_max=4))
         generator.config = config
         for layer in generator.synthesis.children() if "unsaid" in name else ():
             layer.up_filter = layer.down_filter = None
         files[f"{name}.pkl"] = write_nvidia(sources / "x.pkl", {"G_ema": generator}).read_bytes()
     for name, content in HEADERS.items():
         files[f"{name}.safetensors"] = content
-    five = made(replace(TINY3, c_dim=5))
+    five = random_net(replace(TINY3, c_dim=5))
     real = save_networks(sources / "named.safetensors", {"G_ema": five}, classes=GOOD).read_bytes()
     for name, names in NAMED.items():
         files[f"{name}.safetensors"] = with_names(real, names)
@@ -318,7 +326,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("place", ["", " in a network", " in a storage", " in a zip"])
-def test_what_wants_to_call_something_is_refused_by_name(verdicts, name, place):
+def test_a_pickle_that_calls_a_function_is_refused_by_its_name(verdicts, name, place):
     verdict = verdicts[f"{name}{place}.{'pth' if 'zip' in place else 'pkl'}"]
     assert verdict["kind"] == "hostile", verdict["sentence"]
     assert CALLS[name][1] in verdict["sentence"]
@@ -347,7 +355,7 @@ def test_impossible_headers_are_refused(verdicts, name):
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_names_that_no_classes_can_have_are_refused(verdicts, name):
+def test_invalid_class_names_are_refused(verdicts, name):
     assert verdicts[f"{name}.safetensors"]["kind"] == "broken"
     assert "class" in verdicts[f"{name}.safetensors"]["sentence"]
 
@@ -370,7 +378,7 @@ def test_no_hostile_file_takes_long_or_much_memory(verdicts):
 
 
 def test_the_payloads_are_real(tmp_path, monkeypatch):
-    """Python's own pickle would run the first one: what is refused above is not harmless."""
+    """Python's own pickle runs the first one, so the payloads above are not harmless."""
     monkeypatch.chdir(tmp_path)
     pickle.loads(b"\x80\x04" + CALLS["os.system"][0] + b".")
     assert Path("canary").exists()

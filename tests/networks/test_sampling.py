@@ -58,7 +58,7 @@ def test_a_class_may_be_an_index_or_a_mixture():
 
 
 @torch.no_grad()
-def test_between_seeds_w_is_blended_and_each_seed_keeps_its_class():
+def test_seeds_are_blended_in_w_and_each_keeps_its_class():
     torch.manual_seed(0)
     mapping = build_mapping(CONDITIONAL)
     z, c = draw_latents([7, 8], 8, 5)

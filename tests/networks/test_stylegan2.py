@@ -1,4 +1,4 @@
-"""StyleGAN2 in all its architectures: pictures of the right shape that answer to their noise, w and class."""
+"""StyleGAN2 in all architectures: images of the right shape that depend on noise, w and class."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(**options) -> Generator:
 
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
-def test_every_architecture_makes_pictures(architecture):
+def test_every_architecture_generates_images(architecture):
     G = build(architecture=architecture, img_channels=1)
     with torch.no_grad():
         image = G(torch.randn(2, 8))
@@ -37,13 +37,13 @@ def test_every_architecture_makes_pictures(architecture):
 
 
 @torch.no_grad()
-def test_of_no_w_there_are_no_pictures():
+def test_an_empty_batch_gives_an_empty_batch_of_images():
     G = build().synthesis
     assert G(torch.empty(0, G.num_ws, 8)).shape == (0, 3, 16, 16)
 
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
-def test_each_step_reads_the_rows_of_w_it_says(architecture):
+def test_each_step_reads_exactly_its_w_indices(architecture):
     G = build(architecture=architecture).synthesis
     ws = torch.randn(1, G.num_ws, 8)
     assert sorted({row for step in G.steps for row in step.w_indices}) == list(range(G.num_ws))
@@ -61,8 +61,8 @@ def test_each_step_reads_the_rows_of_w_it_says(architecture):
                 assert same == (step.index < first.index), (row, step.name)
 
 
-def test_a_resnet_block_adds_both_ways_at_half_power():
-    """With the convolutions silenced, what is left of the block is its shortcut, scaled by sqrt(1/2)."""
+def test_a_resnet_block_adds_both_paths_at_half_power():
+    """With zero weights in conv1, the block returns its shortcut, scaled by sqrt(1/2)."""
     G = build(architecture="resnet", use_noise=False).synthesis
     ws = torch.randn(1, G.num_ws, 8)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_a_resnet_block_adds_both_ways_at_half_power():
         torch.testing.assert_close(after.x, block.skip(before.x) * 0.5**0.5)
 
 
-def test_noise_modes_do_what_they_say():
+def test_noise_modes_are_constant_random_or_none():
     G = build()
     z = torch.randn(2, 8)
     with torch.no_grad():
@@ -97,14 +97,14 @@ def test_a_network_built_without_noise_has_none():
 
 
 @pytest.mark.parametrize("fused", ["always", "never", "inference_only"])
-def test_folding_styles_into_weights_does_not_change_the_picture(fused):
+def test_folding_styles_into_weights_does_not_change_the_image(fused):
     G, z = build(fused_modconv_default=fused), torch.ones(2, 8)
     with torch.no_grad():
         torch.testing.assert_close(G(z), build()(z), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(G.train()(z), build()(z), rtol=1e-4, atol=1e-5)
 
 
-def test_wrong_shapes_are_said_in_a_sentence():
+def test_wrong_shapes_are_refused_in_one_sentence():
     G = build(c_dim=3)
     z, c = torch.randn(2, 8), torch.eye(3)[:2]
     for arguments, what in (
@@ -126,8 +126,8 @@ def test_wrong_shapes_are_said_in_a_sentence():
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_what_is_prepared_for_pictures_changes_nothing_but_the_time(architecture, batch):
-    """With gradients nothing is prepared."""
+def test_prepared_convolutions_do_not_change_the_image(architecture, batch):
+    """With gradients, nothing is prepared."""
     G = build(architecture=architecture).synthesis
     ws = torch.randn(batch, G.num_ws, 8)
 

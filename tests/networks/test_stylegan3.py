@@ -8,13 +8,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from reference_values import error, numbers, tensor
+from reference_values import max_error, reference, tensor
 
 from networks.architectures.stylegan3 import Generator, LayerSpec, SynthesisInput, SynthesisNetwork, layer_table
 from networks.config import StyleGAN3Config
 
-SPECS = json.loads(str(numbers("sg3_layer_specs")["cases"]))
-INPUTS = json.loads(str(numbers("sg3_fourier_input")["cases"]))
+SPECS = json.loads(str(reference("sg3_layer_specs")["cases"]))
+INPUTS = json.loads(str(reference("sg3_fourier_input")["cases"]))
 SMALL = StyleGAN3Config(img_resolution=16, z_dim=8, w_dim=8, channel_base=64, channel_max=8)
 
 
@@ -24,7 +24,7 @@ def config_of(case: dict) -> StyleGAN3Config:
 
 @pytest.mark.parametrize("case", SPECS, ids=lambda case: case["id"])
 def test_the_layer_table_is_the_published_one(case):
-    config, data, place = config_of(case), numbers("sg3_layer_specs"), case["id"]
+    config, data, place = config_of(case), reference("sg3_layer_specs"), case["id"]
     first, table = layer_table(config)
     assert [spec.name for spec in table] == data[f"{place}/layer_names"].tolist()
     for field in fields(LayerSpec):
@@ -44,8 +44,8 @@ def test_the_layer_table_is_the_published_one(case):
 
 @pytest.mark.parametrize("case", SPECS, ids=lambda case: case["id"])
 def test_the_filters_are_the_published_ones(case):
-    """Two feature maps a layer are enough: filters depend on the rates only."""
-    data, place = numbers("sg3_layer_specs"), case["id"]
+    """With two feature maps per layer, as filters depend on the rates only."""
+    data, place = reference("sg3_layer_specs"), case["id"]
     synthesis = SynthesisNetwork(replace(config_of(case), channel_base=2**15, channel_max=2))
     for i, name in enumerate(synthesis.layer_names):
         for side in ("up", "down"):
@@ -60,27 +60,27 @@ def test_the_filters_are_the_published_ones(case):
 
 @pytest.mark.parametrize("case", INPUTS, ids=lambda case: case["id"])
 def test_fourier_features_follow_the_transform(case):
-    data, place = numbers("sg3_fourier_input"), case["id"]
+    data, place = reference("sg3_fourier_input"), case["id"]
     layer = SynthesisInput(**{key: value for key, value in case.items() if key != "id"})
     names = {"weight", "transform", "freqs", "phases", "affine.weight", "affine.bias"}
     layer.load_state_dict({name: tensor(data[f"{place}/{name.replace('.', '_')}"]) for name in names})
-    assert error(layer.affine(tensor(data[f"{place}/w"])), data[f"{place}/affine_out"]) < 1e-5
-    assert error(layer(tensor(data[f"{place}/w"])), data[f"{place}/y"]) < 1e-5
+    assert max_error(layer.affine(tensor(data[f"{place}/w"])), data[f"{place}/affine_out"]) < 1e-5
+    assert max_error(layer(tensor(data[f"{place}/w"])), data[f"{place}/y"]) < 1e-5
 
 
 def test_frequencies_start_spread_evenly_over_the_band():
     torch.manual_seed(0)
     layer = SynthesisInput(w_dim=4, channels=4096, size=8, sampling_rate=16, bandwidth=2.0)
     quantiles = np.quantile(layer.freqs.norm(dim=1).numpy(), np.linspace(0.1, 0.9, 9))
-    # The reference's draw has 1024 or so frequencies: its quantiles are good to a few percent.
-    published = numbers("sg3_fourier_input")["init/freq_radius_quantiles"][1:-1]
+    # The reference drew about 1024 frequencies, so its quantiles are accurate to a few percent.
+    published = reference("sg3_fourier_input")["init/freq_radius_quantiles"][1:-1]
     np.testing.assert_allclose(quantiles, published, rtol=0.05)
     assert layer.freqs.mean(dim=0).abs().max() < 0.06
     assert -0.5 <= layer.phases.min() < -0.49 and 0.49 < layer.phases.max() <= 0.5
 
 
-def test_a_turn_by_90_degrees_turns_the_picture_of_r_by_90_degrees():
-    """With 1x1 convolutions and radial filters only the two critically sampled layers see the axes, and those alike."""
+def test_rotating_the_input_of_r_by_90_degrees_rotates_the_image():
+    """With 1x1 convolutions and radial filters, only the two critically sampled layers depend on the axes, equally."""
     torch.manual_seed(0)
     synthesis = SynthesisNetwork(replace(SMALL, img_resolution=32, conv_kernel=1, use_radial_filters=True))
     ws = torch.randn(1, synthesis.num_ws, 8)
@@ -115,7 +115,7 @@ def test_sizes_that_are_no_power_of_two_have_the_published_rates(resolution):
     assert table[-1].out_size == resolution
 
 
-def test_running_averages_learn_only_when_asked():
+def test_running_averages_are_updated_only_when_asked():
     torch.manual_seed(0)
     G = Generator(replace(SMALL, c_dim=2, magnitude_ema_beta=0.9, w_avg_beta=0.9)).train()
     z, c = torch.randn(4, 8), torch.eye(2).repeat(2, 1)

@@ -1,4 +1,4 @@
-"""Layers prepared for plain torch give what the layers give with gradients, and a layer's memory stays small."""
+"""Layers prepared for plain torch equal the path with gradients, and need little memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -> None:
+def test_every_layer_equals_its_path_with_gradients(kind: str, batch: int) -> None:
     network = make(kind).synthesis
     for layer in map(network.layer, network.layer_names):
         x = torch.randn(batch, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size)
@@ -25,26 +25,26 @@ def test_every_layer_gives_what_it_gives_with_gradients(kind: str, batch: int) -
         expected = layer(x, w).detach()
         with torch.no_grad():
             prepared = PreparedTorchLayer(layer)
-            made = prepared(x, w)
-            assert torch.equal(prepared(x, w), made)
-        assert made.shape == expected.shape
-        assert made.is_contiguous(memory_format=torch.channels_last)
-        assert float((made - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+            outputs = prepared(x, w)
+            assert torch.equal(prepared(x, w), outputs)
+        assert outputs.shape == expected.shape
+        assert outputs.is_contiguous(memory_format=torch.channels_last)
+        assert float((outputs - expected).abs().max()) < 1e-5 * float(expected.abs().max())
 
 
-def test_pictures_of_a_batch_do_not_meet() -> None:
+def test_images_of_a_batch_do_not_influence_each_other() -> None:
     network = make("many channels").synthesis
     layer = network.layer(network.layer_names[2])
     x, w = torch.randn(3, layer.spec.in_channels, layer.spec.in_size, layer.spec.in_size), torch.randn(3, 8)
     with torch.no_grad():
         prepared = PreparedTorchLayer(layer)
-        made = prepared(x, w)
+        outputs = prepared(x, w)
         for n in range(3):
             one = prepared(x[n : n + 1], w[n : n + 1])[0]
-            assert float((one - made[n]).abs().max()) < 1e-6 * float(made[n].abs().max())
+            assert float((one - outputs[n]).abs().max()) < 1e-6 * float(outputs[n].abs().max())
 
 
-# The largest layer of a 1024-pixel network that has enough channels for Winograd's convolution: its result is 145 MB.
+# The largest layer of a 1024-pixel network with enough channels for Winograd convolution: its output is 145 MB.
 LAYER = """
 import torch
 from networks.config import StyleGAN3Config
@@ -72,7 +72,7 @@ with torch.inference_mode():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the highest memory from Linux")
-def test_a_layer_needs_little_beyond_its_picture_and_its_result() -> None:
+def test_a_layer_needs_little_memory_beyond_input_and_output() -> None:
     done = subprocess.run([sys.executable, "-c", LAYER], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 450  # what goes from convolution to filter, the result, and a block of each
+    assert float(done.stdout) < 450  # what passes from convolution to filter, the output, and a block of each

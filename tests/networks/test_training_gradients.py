@@ -1,4 +1,4 @@
-"""Networks can be trained: gradients of first and second order reach every weight."""
+"""Networks can be trained: first- and second-order gradients reach every weight."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build(name: str) -> stylegan2.Generator | stylegan3.Generator:
     return stylegan2.Generator(config).train()
 
 
-def judge(architecture: str) -> Discriminator:
+def discriminator(architecture: str) -> Discriminator:
     torch.manual_seed(1)
     config = DiscriminatorConfig(16, c_dim=2, channel_base=128, channel_max=8, mapping_num_layers=2)
     return Discriminator(replace(config, architecture=architecture)).train()
@@ -49,7 +49,7 @@ def check_gradients(module: torch.nn.Module, except_for: tuple[str, ...] = ()) -
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_generators_loss_reaches_every_weight(name):
-    G, D = build(name), judge("resnet")
+    G, D = build(name), discriminator("resnet")
     c = torch.eye(2).repeat(2, 1)
     torch.nn.functional.softplus(-D(G(torch.randn(4, 8), c), c)).mean().backward()
     check_gradients(G)
@@ -73,19 +73,19 @@ def test_path_length_reaches_weights_through_a_second_derivative(name):
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
 def test_r1_reaches_the_discriminators_weights_through_a_second_derivative(architecture):
     """The gradient of |d logit / d image|^2, Mescheder et al. 2018."""
-    D = judge(architecture)
+    D = discriminator(architecture)
     images = torch.randn(4, 3, 16, 16, requires_grad=True)
     logits = D(images, torch.eye(2).repeat(2, 1))
     (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     penalty = slope.square().sum(dim=[1, 2, 3])
     assert penalty.min() > 0
     penalty.mean().backward()
-    # Leaky ReLUs are straight lines: a bias changes the slope only where the minibatch deviation follows it.
+    # Leaky ReLUs are piecewise linear: a bias affects the gradient only through minibatch standard deviation.
     check_gradients(D, except_for=("bias",))
 
 
-def test_gradients_agree_with_small_steps():
-    """Central differences along a direction in w; float32 leaves about three digits."""
+def test_gradients_agree_with_finite_differences():
+    """Central differences along a direction in w, in float32 accurate to about three digits."""
     for name in ("T", "skip"):
         G = build(name)
         ws = G.mapping(torch.randn(2, 8), torch.eye(2)).detach().requires_grad_(True)
