@@ -1,9 +1,9 @@
-"""What the window offers beside the demo network: writes the bookmarks and presets of assets/demo/.
+"""Writes the bookmarks and presets of assets/demo/, which the window offers with the demo network.
 
-    python tools/demo_bookmarks.py --sheet out/choose.png --seeds 0-23     pictures with their seeds, to choose by eye
+    python tools/demo_bookmarks.py --sheet out/choose.png --seeds 0-23     images with their seeds, to choose by eye
     python tools/demo_bookmarks.py                                         writes the files below
 
-The first bookmark is also what the program opens with. To choose others, change the seeds here.
+The program also opens with the first bookmark. To choose others, change the seeds here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=parse_int_list, default=list(range(24)), help="of the sheet, e.g. 0-23")
     options = parser.parse_args()
     if options.sheet:
-        sheet(options.sheet, options.network, options.seeds)
+        render_sheet(options.sheet, options.network, options.seeds)
         return
     for folder, scenes in (("bookmarks", BOOKMARKS), ("presets", PRESETS)):
         for old in (options.dest / folder).glob("*.yaml"):
@@ -69,8 +69,8 @@ def main() -> None:
             codec.save(options.dest / folder / f"{number} {name}.yaml", Session((scene,)))
 
 
-def sheet(path: Path, network: Path | None, seeds: list[int], psi: float = 0.7, columns: int = 12) -> None:
-    """Every seed in every class, with its number: a block of rows for each class."""
+def render_sheet(path: Path, network: Path | None, seeds: list[int], psi: float = 0.7, columns: int = 12) -> None:
+    """Save a sheet of every seed in every class, with the seeds: a block of rows per class."""
     model = StyleGAN3(network)
     side = model.G.img_resolution
     room, font = side + 16, ImageFont.truetype(FONT, 12)

@@ -1,10 +1,10 @@
-"""How good the demo networks are, in figures: writes docs/demo.md.
+"""Measures the quality of the demo networks and writes docs/demo.md.
 
     python visualizer.py dataset planets --dest out/planets64.zip --resolution 64x64 --max-images 20000 --seed 0
     python tools/judge_demo.py --data out/planets64.zip
 
-Asks a classifier trained on real planets which class it sees in generated ones, and measures how near generated
-pictures are to real ones, how varied they are, and how exactly they follow a moved input. Takes some minutes.
+A classifier trained on real planets classifies generated ones; further measures are the distance of generated images to
+real ones, their diversity, and equivariance to a moved input. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Reals:
-    """The dataset, cut into pieces that share no picture."""
+    """The dataset, split into disjoint parts."""
 
     learning: tuple[Tensor, Tensor]  # uint8 [N,C,H,W] and classes [N], for the classifier
-    half: tuple[Tensor, Tensor]  # what is compared with
-    other: tuple[Tensor, Tensor]  # as many again
+    half: tuple[Tensor, Tensor]  # the reference for all comparisons
+    other: tuple[Tensor, Tensor]  # as many other images
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """What pictures, generated or real, are like beside `Reals.half`."""
+class Similarity:
+    """The measures of images, generated or real, compared with `Reals.half`."""
 
-    named: float  # share in which the classifier names the asked class
+    named: float  # accuracy: share of images in which the classifier sees the requested class
     named_by_class: dict[int, float]
     distance: dict[int, float]  # sliced Wasserstein, by pixels of the level
     pixels: dict[int, float]  # mean distance of pairs, by class: of pictures of 16 pixels
@@ -57,13 +57,13 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One network."""
+class Evaluation:
+    """The measures of one network."""
 
     name: str
     network: LoadedCheckpoint
     size: int  # bytes
-    at: dict[float, Likeness]  # by psi
+    at: dict[float, Similarity]  # by psi
     follows: Equivariance
 
 
@@ -73,13 +73,13 @@ def main() -> int:
         reals = read_reals(options.data, options.pictures)
         networks = {path: load_network(path) for path in options.networks if path.exists() or path not in NETWORKS}
         for path, network in networks.items():
-            check(path, network, reals)
+            check_comparable(path, network, reals)
     except (DatasetError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     classifier = read_classifier(reals, options.cache, Dataset(options.data, use_labels=True).fingerprint())
-    real = likeness(reals, classifier, *reals.other)
-    judged = [judge(path, network, reals, classifier, options) for path, network in networks.items()]
+    real = measure_similarity(reals, classifier, *reals.other)
+    judged = [evaluate(path, network, reals, classifier, options) for path, network in networks.items()]
     options.dest.parent.mkdir(parents=True, exist_ok=True)
     options.dest.write_text(report(real, judged, reals, options))
     print(options.dest.read_text())
@@ -99,7 +99,10 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def read_reals(path: Path, pictures: int) -> Reals:
-    """Two sets of so many pictures, and the rest to learn from. Raises DatasetError or ValueError."""
+    """Split a dataset into two sets of `pictures` images, and up to 12,000 others for the classifier.
+
+    Raises DatasetError or ValueError.
+    """
     dataset = Dataset(path, use_labels=True)
     if not dataset.has_onehot_labels or len(dataset) < 3 * pictures:
         raise ValueError(
@@ -108,17 +111,17 @@ def read_reals(path: Path, pictures: int) -> Reals:
         )
     order = np.random.RandomState(0).permutation(len(dataset))
 
-    def some(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    def chunk(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         images, labels = dataset.batch(chosen)
         return torch.from_numpy(images), torch.from_numpy(labels.argmax(1))
 
     names = dataset.classes or tuple(map(str, range(dataset.label_dim)))
     parts = order[2 * pictures : 2 * pictures + 12_000], order[:pictures], order[pictures : 2 * pictures]
-    return Reals(*map(some, parts), classes=names)
+    return Reals(*map(chunk, parts), classes=names)
 
 
-def check(path: Path, network: LoadedCheckpoint, reals: Reals) -> None:
-    """Raises ValueError where a network cannot be compared with the dataset."""
+def check_comparable(path: Path, network: LoadedCheckpoint, reals: Reals) -> None:
+    """Raise ValueError unless resolution and classes of a network match the dataset."""
     generator, side = network.generator, reals.half[0].shape[-1]
     if (generator.img_resolution, generator.c_dim) != (side, len(reals.classes)):
         raise ValueError(
@@ -128,55 +131,60 @@ def check(path: Path, network: LoadedCheckpoint, reals: Reals) -> None:
 
 
 def read_classifier(reals: Reals, cache: Path, fingerprint: str) -> Classifier:
-    """The classifier of this dataset, trained once and then kept."""
+    """Return the classifier of this dataset, from the cache or newly trained."""
     path = cache / f"planet-classifier-{fingerprint}-{len(reals.learning[0])}.pt"
     model = Classifier(len(reals.classes), reals.half[0].shape[1]).eval()
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True))
         return model
-    model = train(*reals.learning, progress=lambda done, every: tell("Training the classifier", done, every))
+    model = train(*reals.learning, progress=lambda done, every: report_progress("Training the classifier", done, every))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), path)
     return model
 
 
-def judge(
+def evaluate(
     path: Path, network: LoadedCheckpoint, reals: Reals, classifier: Classifier, options: argparse.Namespace
-) -> Judged:
-    """Everything about one network."""
-    at = {psi: likeness(reals, classifier, *generated(network, options.pictures, psi), options.asked) for psi in PSIS}
+) -> Evaluation:
+    """Compute all measures of one network."""
+    at = {
+        psi: measure_similarity(reals, classifier, *generate(network, options.pictures, psi), options.asked)
+        for psi in PSIS
+    }
     generator = network.generator
     z, _ = draw_latents(range(options.moves), generator.z_dim)
     c = to_class_vectors(torch.arange(options.moves) % generator.c_dim, generator.c_dim, options.moves)
     follows = equivariance(
-        generator, generator.mapping(z, c), progress=lambda done, every: tell("Moving the input", done, every)
+        generator,
+        generator.mapping(z, c),
+        progress=lambda done, every: report_progress("Moving the input", done, every),
     )
-    return Judged(path.name, network, path.stat().st_size, at, follows)
+    return Evaluation(path.name, network, path.stat().st_size, at, follows)
 
 
 @torch.no_grad()
-def generated(network: LoadedCheckpoint, count: int, psi: float) -> tuple[Tensor, Tensor]:
-    """uint8 [N,C,H,W] of seeds 0, 1, 2 ... and the classes [N] that were asked for, in turn."""
+def generate(network: LoadedCheckpoint, count: int, psi: float) -> tuple[Tensor, Tensor]:
+    """Generate uint8 images [N, C, H, W] of seeds 0, 1, 2 ...; return them and their classes [N], which alternate."""
     generator = network.generator
     classes = torch.arange(count) % generator.c_dim
     made = []
-    for some in torch.arange(count).split(BATCH):
-        z, _ = draw_latents(some.tolist(), generator.z_dim)
-        c = to_class_vectors(classes[some], generator.c_dim, len(some))
+    for chunk in torch.arange(count).split(BATCH):
+        z, _ = draw_latents(chunk.tolist(), generator.z_dim)
+        c = to_class_vectors(classes[chunk], generator.c_dim, len(chunk))
         made.append(to_uint8(generator(z, c, truncation_psi=psi, noise_mode="const")))
-        tell(f"Painting at psi {psi:g}", int(some[-1]) + 1, count)
+        report_progress(f"Painting at psi {psi:g}", int(chunk[-1]) + 1, count)
     images = torch.cat(made)
     return images.flip(1) if network.channel_order == "bgr" else images, classes
 
 
-def likeness(
+def measure_similarity(
     reals: Reals, classifier: Classifier, images: Tensor, classes: Tensor, asked: int | None = None
-) -> Likeness:
-    """Pictures uint8 [N,C,H,W] of classes [N]; the classifier is asked about the first `asked`."""
+) -> Similarity:
+    """Measure uint8 images [N, C, H, W] of classes [N]; the classifier sees only the first `asked`."""
     features, names = looked_at(classifier, images)
     right = (names == classes)[:asked].to(torch.float64)
     by_class = {c: float(right[classes[:asked] == c].mean()) for c in range(len(reals.classes))}
-    return Likeness(
+    return Similarity(
         float(right.mean()),
         by_class,
         sliced_wasserstein(images, reals.half[0]),
@@ -185,8 +193,8 @@ def likeness(
     )
 
 
-def report(real: Likeness, judged: list[Judged], reals: Reals, options: argparse.Namespace) -> str:
-    """The page, as Markdown."""
+def report(real: Similarity, judged: list[Evaluation], reals: Reals, options: argparse.Namespace) -> str:
+    """Format docs/demo.md."""
     count, asked = options.pictures, options.asked
     command = shlex.join(["python", "tools/judge_demo.py", *sys.argv[1:]])
     rows: list[list[str]] = [["", "wanted", "reals", *(network.name for network in judged)]]
@@ -252,7 +260,7 @@ learned constant of 4 x 4 is moved, by linear interpolation with its edges repea
 
 
 def ratio(values: dict[int, float], of: dict[int, float]) -> float:
-    """The mean over keys of each value's quotient."""
+    """Return the mean over keys of values / of."""
     return float(np.mean([values[key] / of[key] for key in of]))
 
 
@@ -260,8 +268,8 @@ def parameters(network: LoadedCheckpoint) -> int:
     return sum(parameter.numel() for parameter in network.generator.parameters())
 
 
-def tell(what: str, done: int, every: int) -> None:
-    """How far something is, on one line of the screen."""
+def report_progress(what: str, done: int, every: int) -> None:
+    """Print progress on one line of stderr."""
     if done == every or done % max(every // 20, 1) == 0:
         print(f"{what}: {done} of {every}", end="\n" if done == every else "\r", file=sys.stderr, flush=True)
 

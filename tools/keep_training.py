@@ -1,9 +1,9 @@
-"""What is kept of a demo training that still runs: `python tools/keep_training.py runs/00000-... --name letters`.
+"""Saves the state of a demo training that still runs: `python tools/keep_training.py runs/00000-... --name letters`.
 
-Into assets/demo/in_training/ (or --dest):
+Writes into assets/demo/in_training/ (or --dest):
 NAME.safetensors   G_ema and D of the newest snapshot, in half precision where they are over 2 MB
-NAME-run.yaml      how it is trained and how far it has come, without this machine's name and folders
-README.md          a line for each training kept there, and the command with which any machine goes on
+NAME-run.yaml      how it is trained and its progress, without this machine's name and folders
+README.md          a line per training, and the command that continues it on any machine
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from networks import CheckpointError, load_network, save_networks
 from networks.checkpoints.checkpoint import Discriminator, Generator, Role
 from runs.run_folder import RunError, RunFolder, read_lines
-from tools.collect_run import anonymous
+from tools.collect_run import anonymize
 
 ROOT = Path(__file__).resolve().parent.parent
-LARGE = 2e6  # bytes from which half precision is worth it
+HALF_PRECISION_BYTES = 2e6  # bytes from which half precision is worth it
 DEST = ROOT / "assets" / "demo" / "in_training"
-NOT_AGAIN = ("--outdir", "--data", "--resume", "--kimg")  # options, each with a value, of which others take the place
+REPLACED_OPTIONS = ("--outdir", "--data", "--resume", "--kimg")  # options with a value that the resume command replaces
 
 PAGE = """# Trainings that still run
 
@@ -60,22 +60,24 @@ def main() -> int:
         both: dict[Role, Generator | Discriminator] = {"G_ema": network.G_ema, "D": network.D}
         size = 4 * sum(p.numel() for one in both.values() for p in one.parameters())
         path = options.dest / f"{options.name}.safetensors"
-        save_networks(path, both, dtype=torch.float16 if size > LARGE else torch.float32, classes=network.classes)
+        save_networks(
+            path, both, dtype=torch.float16 if size > HALF_PRECISION_BYTES else torch.float32, classes=network.classes
+        )
     except (RunError, CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    until = int(network.path.stem.split("-")[-1].split("_")[0]) + 1  # what came after the snapshot is not in it
+    until = int(network.path.stem.split("-")[-1].split("_")[0]) + 1  # exclude what came after the snapshot
     lines = [line for line in read_lines(options.run / "stats.jsonl") if line["Progress/kimg"]["mean"] < until]
-    kept = anonymous(facts, lines)
+    kept = anonymize(facts, lines)
     kept["trained"] |= {name: _mean(lines, name) for name in ("Loss/signs/real", "Loss/G/loss")}
     (options.dest / f"{options.name}-run.yaml").write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
-    (options.dest / "README.md").write_text(page(options.dest))
+    (options.dest / "README.md").write_text(make_page(options.dest))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {kept['trained']['kimg']:g} kimg")
     return 0
 
 
-def page(folder: Path) -> str:
-    """README.md for all trainings of a folder."""
+def make_page(folder: Path) -> str:
+    """Format README.md for all trainings of a folder."""
     rows, commands = [], []
     for path in sorted(folder.glob("*-run.yaml")):
         facts, name = yaml.safe_load(path.read_text()), path.name.removesuffix("-run.yaml")
@@ -85,16 +87,16 @@ def page(folder: Path) -> str:
         judged = "an autoencoder" if signs is None or loss is None else f"{signs:.2f}, {loss:.2f}"
         size = file.stat().st_size / 1e6
         rows.append(f"| {name} | {done['kimg']:g} | {done['hours']:g} | {judged} | {size:.1f} |")
-        commands.append("    " + continued(facts, file))
+        commands.append("    " + resume_command(facts, file))
     return PAGE.format(rows="\n".join(rows), commands="\n".join(commands))
 
 
-def continued(facts: dict[str, Any], file: Path) -> str:
-    """The command that goes on from a snapshot, with the options that the training was begun with."""
+def resume_command(facts: dict[str, Any], file: Path) -> str:
+    """Return the command that resumes from a snapshot, with the options that the training was started with."""
     words = iter(facts["command"])
     kept = []
     for word in words:
-        if word in NOT_AGAIN or word.startswith("--vae"):
+        if word in REPLACED_OPTIONS or word.startswith("--vae"):
             following = next(words, None)
             if following is not None and following.startswith("--"):  # it had no value
                 words = iter([following, *words])
@@ -107,7 +109,7 @@ def continued(facts: dict[str, Any], file: Path) -> str:
 
 
 def _mean(lines: list[dict[str, Any]], name: str) -> float | None:
-    """A statistic of the last tick, None where it has none."""
+    """Return a statistic of the last tick, or None."""
     return round(lines[-1][name]["mean"], 4) if lines and name in lines[-1] else None
 
 

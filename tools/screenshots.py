@@ -1,4 +1,4 @@
-"""The manual's pictures of the window, made by the program itself: `python tools/screenshots.py --dest docs/images`."""
+"""Takes the manual's screenshots of the window, off-screen: `python tools/screenshots.py --dest docs/images`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from session.png import save_png
 from widgets import PANELS
 
 VIRIDIS = Picture(colormap="viridis", normalize=True)
-DEEP = 0.65  # of the way through the network: the layer that is looked into
+LAYER_DEPTH = 0.65  # relative depth of the layer that is shown
 
 
 def main() -> None:
@@ -31,14 +31,14 @@ def main() -> None:
     start = bookmarks()[0].scene
     client = SubprocessRenderer()
     try:
-        shoot(client, start, options.dest / "window.png", opened_bookmarks)
-        shoot(client, start, options.dest / "layers.png", opened_layer, height=1060)
+        take_screenshot(client, start, options.dest / "window.png", open_bookmarks)
+        take_screenshot(client, start, options.dest / "layers.png", open_layer, height=1060)
     finally:
         client.close()
 
 
-def opened_bookmarks(driver: UiDriver) -> None:
-    """The shelf stands open, every picture of it painted."""
+def open_bookmarks(driver: UiDriver) -> None:
+    """Open the Bookmarks drawer and wait until all of its images are rendered."""
     driver.app.prefs = replace(driver.app.prefs, drawer="Bookmarks", drawer_height=12.0)
     driver.frames(2)
     for number, kept in enumerate(bookmarks()):
@@ -47,12 +47,12 @@ def opened_bookmarks(driver: UiDriver) -> None:
         )
 
 
-def opened_layer(driver: UiDriver) -> None:
-    """One layer on the canvas, and its spectrum."""
+def open_layer(driver: UiDriver) -> None:
+    """Show one layer on the canvas, and its spectrum in the Layers panel."""
     app = driver.app
     assert app.views.model is not None
     layers = app.views.model.layers
-    capture = Capture(layer=layers[int(DEEP * len(layers))].name, rgb=False)
+    capture = Capture(layer=layers[int(LAYER_DEPTH * len(layers))].name, rgb=False)
     app.document.edit(replace(app.scene, capture=capture, inspect=Inspect(picture=VIRIDIS)))
     driver.wait_for_image()
     driver.click("Layers/Spectrum")
@@ -60,14 +60,14 @@ def opened_layer(driver: UiDriver) -> None:
 
 
 def spectrum(scene: Scene) -> Scene:
-    """The same layer as its spectrum, as the Layers panel asks for it."""
+    """Return the scene with the spectrum of its layer, as the Layers panel requests it."""
     return replace(scene, inspect=replace(scene.inspect, show="spectrum"))
 
 
-def shoot(
+def take_screenshot(
     client: SubprocessRenderer, scene: Scene, path: Path, arrange: Callable[[UiDriver], None], height: int = 800
 ) -> None:
-    """The window on a scene, arranged, as a PNG."""
+    """Open the window on a scene, call `arrange`, and save a PNG."""
     with tempfile.TemporaryDirectory() as folder, Headless(1280, height) as screen:
         app = App(PANELS, client, Session(scenes=(scene,)), folder=Path(folder))
         driver = UiDriver(screen, app)
