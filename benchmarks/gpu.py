@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_sections(parts: Mapping[str, MakeSection], scope: Scope) -> tuple[bool, list[Section]]:
     """Run the sections one by one and return whether all passed; one that fails becomes a section with its error."""
-    good, made = True, []
+    good, finished = True, []
     for name, make in parts.items():
         try:
             section = make(scope)
@@ -102,9 +102,9 @@ def run_sections(parts: Mapping[str, MakeSection], scope: Scope) -> tuple[bool, 
             traceback.print_exc()
             words = " ".join(str(error).split())[:300]
             section = Section(name.capitalize(), f"**Failed:** {type(error).__name__}: {words}")
-        made.append(section)
+        finished.append(section)
         print(section.markdown(), flush=True)
-    return good, made
+    return good, finished
 
 
 def render_page(about: str, sections: Sequence[Section], minutes: float) -> str:

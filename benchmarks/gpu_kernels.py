@@ -201,8 +201,8 @@ def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, 
         chosen: list[filtered_lrelu_tiling._Tile] = []
 
         def ranked(*arguments, rank=rank, chosen=chosen):
-            found = filtered_lrelu_tiling.ranked(*arguments)
-            chosen.append(found[min(rank, len(found) - 1)])
+            tiles = filtered_lrelu_tiling.ranked(*arguments)
+            chosen.append(tiles[min(rank, len(tiles) - 1)])
             return chosen[-1]
 
         filtered_lrelu_tiling._best_tile = ranked

@@ -27,8 +27,8 @@ MAX_ERROR_FP16 = 1.0  # and for half precision
 
 def gray_levels(actual: Tensor, expected: Tensor) -> float:
     """Return the mean absolute error in gray levels (of 256), with `expected` scaled to the range [-1, 1]."""
-    off = (actual.cpu().float() - expected.cpu().float()).abs().mean() / expected.abs().quantile(0.99).cpu()
-    return float(off) * 127.5
+    error = (actual.cpu().float() - expected.cpu().float()).abs().mean() / expected.abs().quantile(0.99).cpu()
+    return float(error) * 127.5
 
 
 def check_against_cpu() -> Section:
@@ -40,15 +40,15 @@ def check_against_cpu() -> Section:
         with torch.inference_mode():
             expected = network.synthesis(ws)
         network = make_generator(config).to(DEVICE)
-        for precision, force_fp32, most in (("float32", True, MAX_ERROR_FP32), ("fp16", False, MAX_ERROR_FP16)):
+        for precision, force_fp32, allowed in (("float32", True, MAX_ERROR_FP32), ("fp16", False, MAX_ERROR_FP16)):
             for graph in (False, True):
                 with torch.no_grad():
-                    made = _run_as_graph(network, ws.to(DEVICE), force_fp32) if graph else None
-                    made = network.synthesis(ws.to(DEVICE), force_fp32=force_fp32) if made is None else made
-                off = gray_levels(made, expected)
+                    actual = _run_as_graph(network, ws.to(DEVICE), force_fp32) if graph else None
+                    actual = network.synthesis(ws.to(DEVICE), force_fp32=force_fp32) if actual is None else actual
+                error = gray_levels(actual, expected)
                 label = f"{precision}, {'as a graph' if graph else 'layer by layer'}"
-                wrong += [] if off <= most else [f"{name} {label}"]
-                rows.append([name, label, f"{off:.4f}", f"{most:g}", "yes" if off <= most else "NO"])
+                wrong += [] if error <= allowed else [f"{name} {label}"]
+                rows.append([name, label, f"{error:.4f}", f"{allowed:g}", "yes" if error <= allowed else "NO"])
     text = "Pictures against those of the CPU in float32, in grey levels on average."
     if wrong:
         text = f"**Not right:** {', '.join(wrong)}."
@@ -87,8 +87,8 @@ def generators(repeats: int, cases: dict[str, StyleGAN3Config] | None = None, re
                         _graph_speed(network, ws, force_fp32, repeats, record, notes),
                     ]
                     row.append(f"{peak_gib():.2f}")
-            off = gray_levels(images[f"ours {precision}"], images["plain torch " + precision])
-            rows.append([*row, f"{off:.3f}"])
+            error = gray_levels(images[f"ours {precision}"], images["plain torch " + precision])
+            rows.append([*row, f"{error:.3f}"])
         half = gray_levels(images["ours fp16"], images["ours float32"])
         notes.append(f"{name}: fp16 is {half:.3f} grey levels from float32.")
         del network

@@ -81,7 +81,7 @@ def generators(scope: Scope) -> Section:
     if scope.quick:
         section.notes.append("--quick: 256 pixels, batch 8, plain torch and the larger networks were not run.")
     names = ["kept", "as shipped"] if scope.quick else ["kept", "as shipped", "plain torch, kept"]
-    values = [(name, [found.get(label) for label in names]) for name, found in groups.items()]
+    values = [(name, [ratios.get(label) for label in names]) for name, ratios in groups.items()]
     plot_bars(scope.images / "generators.png", "Times faster than the plain path, batch 1", values, names)
     return section
 
