@@ -99,6 +99,11 @@ class Screen:
             theme.apply(name, scale)
             self._applied_theme = (name, scale)
 
+    @property
+    def has_queued_input(self) -> bool:
+        """Whether imgui holds events back for later frames: it takes one press or release of a key a frame."""
+        return not imgui.get_current_context().input_events_queue.empty()
+
     def render(self, GL: Any, width: int, height: int) -> None:
         """Render the last built frame into the bound framebuffer."""
         GL.glViewport(0, 0, width, height)

@@ -88,6 +88,8 @@ class Headless(Screen):
             return False
         before, self._last_run = self._last_run, time.perf_counter()
         self.frame(app, self._last_run - before)
+        if self.has_queued_input:
+            self.scheduler.on_input()
         if painted := self.scheduler.should_present(app):
             self.paint()
         return painted

@@ -72,6 +72,8 @@ class Window(Screen):
         imgui.new_frame()
         app.draw()
         imgui.render()
+        if self.has_queued_input:
+            self._scheduler.on_input()
         if self._scheduler.should_present(app):
             self._paint(app)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from gui.backend.frame_scheduler import FrameScheduler
 from gui.backend.headless import Headless
 from gui.controls import ui
 from renderer.client import Client
-from session import Model, Scene, Session
+from session import Model, Scene, Session, Truncation
 from widgets import PANELS
 
 FOOT = 24  # pixels of the status line: what it says of the speed changes by itself
@@ -130,3 +131,16 @@ def in_sight_within_a_moment(display: Display) -> None:
     """What is drawn comes into sight although no picture comes and nothing is touched any more."""
     now = display.painted_fully()
     display.until(lambda: np.array_equal(display.seen, now))
+
+
+def test_twenty_quick_undos_all_arrive(app):
+    """imgui takes one press or release of a key a frame; the window draws until all are taken, without more input."""
+    for psi in range(20):
+        app.app.document.edit(replace(app.scene, truncation=Truncation(psi=psi / 20)))
+    display = Display(app.screen, app.app, software_renderer=True)
+    display.until(display.rested)
+    for _ in range(20):
+        app.screen.key("ctrl+z", True)
+        app.screen.key("ctrl+z", False)
+    display.until(lambda: display.rested() and not app.app.document.can_undo)
+    assert app.scene.truncation == Truncation()
