@@ -36,7 +36,7 @@ def make(config: StyleGAN3Config = R) -> SynthesisNetwork:
     return Generator(config).eval().synthesis
 
 
-def preview_of(synthesis: SynthesisNetwork) -> SynthesisNetwork:
+def preview_network(synthesis: SynthesisNetwork) -> SynthesisNetwork:
     found = make_preview(synthesis)
     assert found is not None
     return found
@@ -51,7 +51,7 @@ def psnr(one: Tensor, other: Tensor) -> float:
 def test_its_images_are_much_closer_than_a_shift_by_one_pixel():
     network = make()
     ws = torch.randn(2, network.num_ws, 8)
-    exact, preview = network(ws), preview_of(network)(ws)
+    exact, preview = network(ws), preview_network(network)(ws)
     assert preview.shape == (2, 3, 64, 64) and preview.dtype == torch.float32
     reduced, shifted = (F.avg_pool2d(image, FACTOR) for image in (exact, exact.roll(1, -1)))
     assert psnr(preview, reduced) > 40
@@ -61,7 +61,7 @@ def test_its_images_are_much_closer_than_a_shift_by_one_pixel():
 @torch.no_grad()
 def test_it_follows_weights_and_transform_and_leaves_the_network_unchanged():
     network = make()
-    preview, ws = preview_of(network), torch.randn(1, network.num_ws, 8)
+    preview, ws = preview_network(network), torch.randn(1, network.num_ws, 8)
     exact, before = network(ws), preview(ws)
     network.input.transform[0, 2] = 0.2
     moved = preview(ws)
@@ -77,7 +77,7 @@ def test_it_follows_weights_and_transform_and_leaves_the_network_unchanged():
 
 @torch.no_grad()
 def test_it_resumes_with_the_bits_of_a_whole_run():
-    preview = preview_of(make())
+    preview = preview_network(make())
     ws = torch.randn(1, preview.num_ws, 8)
     whole = preview.run(ws)
     for stop in (1, 4, 9, 14):
