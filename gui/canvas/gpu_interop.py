@@ -12,7 +12,7 @@ import numpy as np
 
 from gui.canvas.texture import InteropDevice, StreamTexture
 from renderer.messages import GpuFrameHandle, GpuOffer
-from renderer.transport.frames import test_pattern
+from renderer.transport.frames import make_test_image
 
 
 def open_device(bus: str) -> InteropDevice:
@@ -84,7 +84,7 @@ def _run_test(place: GpuFrameHandle, device: InteropDevice) -> None:
     try:
         for _ in range(2):  # StreamTexture alternates between two textures
             texture.copy_from_gpu(place, device)
-            if not np.array_equal(texture.read(), test_pattern(place.height, place.width)):
+            if not np.array_equal(texture.read(), make_test_image(place.height, place.width)):
                 raise ValueError("a test picture came out of the texture wrong")
     finally:
         texture.close()

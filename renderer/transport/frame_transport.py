@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from renderer.messages import GpuFrameHandle, GpuOffer
-from renderer.transport.frames import FrameHandle, FrameWriter, test_pattern
+from renderer.transport.frames import FrameHandle, FrameWriter, make_test_image
 from renderer.transport.gpu_pool import GpuMemory, GpuPool
 
 if TYPE_CHECKING:  # torch arrives while the renderer already listens
@@ -96,7 +96,7 @@ class FrameTransport:
                 pool = GpuPool(self._memory(device))
                 place, block = pool.acquire("test", *TEST_IMAGE_SIZE)
                 block.begin_write()
-                block.pixels(*TEST_IMAGE_SIZE).copy_(torch.from_numpy(test_pattern(*TEST_IMAGE_SIZE)))
+                block.pixels(*TEST_IMAGE_SIZE).copy_(torch.from_numpy(make_test_image(*TEST_IMAGE_SIZE)))
                 block.end_write()
             except GPU_ERRORS as error:
                 self._disable_gpu(device, error)

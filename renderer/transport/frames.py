@@ -35,7 +35,7 @@ class FrameHandle:
     width: int
 
 
-def test_pattern(height: int, width: int) -> np.ndarray:
+def make_test_image(height: int, width: int) -> np.ndarray:
     """A picture that shows whether a way to the window is right: uint8 [height, width, 4], no two pixels alike."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x % 251, y % 241, (3 * x + 7 * y) % 239, 255 - (x + 2 * y) % 200], axis=2).astype(np.uint8)

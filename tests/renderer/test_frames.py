@@ -73,7 +73,7 @@ def test_the_memory_has_no_name_that_could_be_left_behind() -> None:
         "import os, sys\n"
         "from renderer.transport.frames import Arena, FrameWriter\n"
         "writer = FrameWriter(Arena.create())\n"
-        "writer.take('canvas', 512, 512)[1][:] = 3\n"
+        "writer.acquire('canvas', 512, 512)[1][:] = 3\n"
         "print(len(os.listdir('/dev/shm')), flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

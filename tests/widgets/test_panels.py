@@ -36,8 +36,8 @@ def random_part(kind: type, rng: random.Random) -> Any:
 
 def random_value(field: Field, rng: random.Random) -> Any:
     if field.is_tuple:
-        one = replace(field, many=False)
-        return tuple(sorted({random_value(one, rng) for _ in range(rng.randrange(5))}))
+        item = replace(field, is_tuple=False)
+        return tuple(sorted({random_value(item, rng) for _ in range(rng.randrange(5))}))
     if issubclass(field.kind, Record):
         return random_part(field.kind, rng)
     if field.optional and rng.random() < 0.3:

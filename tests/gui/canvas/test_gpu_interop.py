@@ -27,7 +27,7 @@ from renderer.client import SubprocessRenderer
 from renderer.messages import GpuFrameHandle, GpuOffer, RendererLost, RenderFailure
 from renderer.transport import cuda_driver, cuda_memory
 from renderer.transport.cuda_driver import HANDLE_BYTES, Driver, GpuError, _fill_handle
-from renderer.transport.frames import SLOTS_PER_VIEW, test_pattern
+from renderer.transport.frames import SLOTS_PER_VIEW, make_test_image
 from renderer.transport.gpu_pool import MIN_BLOCK_BYTES, GpuPool
 from session import Latent, Model, Scene
 
@@ -88,7 +88,7 @@ def test_a_view_has_no_more_than_its_share_and_memory_is_used_again() -> None:
 
 def test_the_test_picture_decides(screen: Headless) -> None:
     gpu = Gpu()
-    offer = GpuOffer(send(GpuPool(LoopbackMemory(gpu)), test_pattern(48, 80), "test"))
+    offer = GpuOffer(send(GpuPool(LoopbackMemory(gpu)), make_test_image(48, 80), "test"))
     device = LoopbackDevice(gpu)
     interop = GpuInterop(lambda bus: device)
     assert interop.try_offer(None) is None
@@ -123,9 +123,12 @@ def test_what_the_renderer_or_the_card_cannot_do_is_one_line(screen: Headless) -
 def test_a_second_gpu_leaves_the_first_in_use(screen: Headless) -> None:
     gpu, other = Gpu(), Gpu(bus="0000:02:00.0")
     interop = GpuInterop(lambda bus: LoopbackDevice(gpu))
-    interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(gpu)), test_pattern(48, 80))))
+    interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(gpu)), make_test_image(48, 80))))
     device = interop.device
-    assert interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(other)), test_pattern(48, 80)))) == (other.bus, False)
+    assert interop.try_offer(GpuOffer(send(GpuPool(LoopbackMemory(other)), make_test_image(48, 80)))) == (
+        other.bus,
+        False,
+    )
     assert interop.device is device is not None
 
 
