@@ -151,7 +151,10 @@ def initial_session(options: argparse.Namespace, folder: Path) -> tuple[Session 
         if options.paths:
             return Session(), False
         return with_scene(Session(), greeting_scene()), True
-    session = load_session(kept) if kept.exists() else Session()
+    try:
+        session = load_session(kept) if kept.exists() else Session()
+    except SessionError:  # the App sets it aside and says so
+        session = Session()
     return with_scene(session, apply_scene_flags(session.scene, options)), False
 
 

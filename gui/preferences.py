@@ -14,6 +14,7 @@ import yaml
 from gui import platform_dirs
 from session import Session, codec
 from session.atomic_write import atomic_write
+from session.bounded_read import MAX_YAML_BYTES, load_yaml, read_bounded
 from session.fields import Choice, FieldError, Range, Record, describe, validate
 
 SETTINGS, SESSION = "settings.yaml", "session.yaml"
@@ -98,7 +99,7 @@ def _read_settings(path: Path) -> Preferences:
     Raises ValueError where the file is not YAML.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = load_yaml(read_bounded(path, MAX_YAML_BYTES).decode("utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if not isinstance(tree, dict):

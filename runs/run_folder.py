@@ -15,6 +15,7 @@ from typing import IO, Any
 import yaml
 
 from session.atomic_write import atomic_write
+from session.bounded_read import MAX_YAML_BYTES, NotPlainFileError, load_yaml, read_bounded
 
 RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
     "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
@@ -84,7 +85,9 @@ class RunFolder:
     def read_description(self) -> dict[str, Any]:
         """What run.yaml says. Raises RunError where this is no run."""
         try:
-            facts = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
+            facts = _read_yaml(self.path / RUN)
+        except NotPlainFileError as error:
+            raise RunError(f"{self.path / RUN} cannot be read: {error.strerror}.") from None
         except OSError:
             raise RunError(f"{self.path} is not a run: there is no {RUN} in it.") from None
         except PARSE_ERRORS:
@@ -108,7 +111,7 @@ class RunFolder:
     def requests(self) -> dict[str, Any]:
         """What control.yaml asks for; empty where it is missing, damaged or half written."""
         try:
-            data = yaml.safe_load((self.path / CONTROL).read_text(encoding="utf-8"))
+            data = _read_yaml(self.path / CONTROL)
         except (OSError, *PARSE_ERRORS):
             return {}
         return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
@@ -187,6 +190,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
+
+
+def _read_yaml(path: Path) -> Any:
+    return load_yaml(read_bounded(path, MAX_YAML_BYTES).decode("utf-8"), aliases=True)
 
 
 def _mean(value: Any) -> float:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from runs.run_folder import PARSE_ERRORS, RUN, STATUS, RunError, RunFolder
+from session.bounded_read import read_bounded
 
+MAX_STATUS_BYTES = 2**20
 HEARTBEAT_TIMEOUT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
 
 
@@ -66,7 +68,7 @@ def read_status(path: str | Path) -> RunStatus:
     folder = RunFolder(path)
     described = folder.read_description()
     try:
-        facts = json.loads((folder.path / STATUS).read_text(encoding="utf-8"))
+        facts = json.loads(read_bounded(folder.path / STATUS, MAX_STATUS_BYTES))
     except (OSError, *PARSE_ERRORS):
         facts = {}
     facts = facts if isinstance(facts, dict) else {}

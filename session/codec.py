@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from session.atomic_write import atomic_write
+from session.bounded_read import MAX_YAML_BYTES, load_yaml, read_bounded
 from session.document import Session
 from session.fields import Field, FieldError, Record, describe, suggest, validate
 
 VERSION = 1
-MAX_FILE_BYTES = 16 * 2**20  # bytes; a session is some kilobytes
 
 
 class SessionError(ValueError):
@@ -28,8 +28,10 @@ def to_yaml(session: Session) -> str:
 def from_yaml(text: str, where: str = "session") -> Session:
     """The document that a text describes; what is left out has its default. Raises SessionError."""
     try:
-        tree = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        tree = load_yaml(text)
+    except ValueError as error:
+        raise SessionError(f"{where} is no session that can be read ({error}): choose another file.") from error
+    except (yaml.YAMLError, RecursionError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" at line {line + 1}" if line is not None else ""
         raise SessionError(f"{where} is not readable YAML{place}: mend it, or start from a new session.") from error
@@ -65,15 +67,11 @@ def save(path: Path, session: Session) -> None:
 def load(path: Path) -> Session:
     """Read a document. Raises SessionError, also where the file cannot be read."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise SessionError(
-                f"{path} is {path.stat().st_size >> 20} MB, too large for a session: choose another file."
-            )
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_YAML_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SessionError(f"{path} is not a text file, so not a session: choose a .yaml file.") from error
     except OSError as error:
-        raise SessionError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+        raise SessionError(f"{path} cannot be read ({error.strerror}): choose another file.") from error
     return from_yaml(text, path.name)
 
 
@@ -108,12 +106,3 @@ def _value(field: Field, value: Any, place: str) -> Any:
     if not isinstance(value, list):
         raise FieldError(f"{place} must be a list.")
     return tuple(from_dict(field.kind, item, f"{place}[{i}]") for i, item in enumerate(value))
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without anchors: a session needs none, and they can make a small file expand without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("anchors and aliases are not used in a session")
-        return super().compose_node(parent, index)

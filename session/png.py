@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from session.atomic_write import atomic_write
+from session.bounded_read import NotPlainFileError, read_bounded
 from session.codec import SessionError, from_yaml, to_yaml
 from session.document import Session
 
+MAX_FILE_BYTES = 64 * 2**20
 TEXT_KEY = "bandlimit"  # name of the PNG's text chunk
 
 
@@ -27,8 +30,10 @@ def save_png(path: Path, pixels: np.ndarray, session: Session | None = None) -> 
 def read_session(path: Path) -> Session:
     """The session that a PNG carries. Raises SessionError where it carries none or cannot be read."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_bounded(path, MAX_FILE_BYTES))) as image:
             text = getattr(image, "text", {}).get(TEXT_KEY)
+    except NotPlainFileError as error:
+        raise SessionError(f"{path} cannot be read ({error.strerror}): choose another file.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SessionError(f"{path.name} is not a picture that can be read: choose another file.") from error
     if text is None:
@@ -38,5 +43,6 @@ def read_session(path: Path) -> Session:
 
 def next_free_path(folder: Path, suffix: str = ".png") -> Path:
     """The next free numbered name in a folder: 00000.png, 00001.png and so on; nothing is ever written over."""
-    numbers = [int(path.stem) for path in folder.glob(f"*{suffix}") if path.stem.isdigit()] if folder.exists() else []
+    stems = [path.stem for path in folder.glob(f"*{suffix}")] if folder.exists() else []
+    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit() and len(stem) < 19]
     return folder / f"{max(numbers, default=-1) + 1:05d}{suffix}"

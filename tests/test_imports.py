@@ -30,7 +30,8 @@ OURS = {
     "training",
     "metrics",
 }
-ATOMIC_WRITE = "session.atomic_write"  # imports nothing of ours, so that every package may use it
+ATOMIC_WRITE = "session.atomic_write"  # these two import nothing of ours, so that every package may use them
+BOUNDED_READ = "session.bounded_read"
 ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may import
     "session": {"session"},
     "ops": {"ops", ATOMIC_WRITE},
@@ -41,10 +42,10 @@ ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may imp
     "renderer.renderer_process": {"renderer.transport.frames", "renderer.openmp_env"},
     "renderer.client": {"session", "renderer.messages", "renderer.transport.frames", "renderer.renderer_process"},
     "renderer": {"renderer", "session", "networks", "ops"},
-    "data": {"data", "session.fields", ATOMIC_WRITE},
-    "runs": {"runs", ATOMIC_WRITE},
+    "data": {"data", "session.fields", ATOMIC_WRITE, BOUNDED_READ},
+    "runs": {"runs", ATOMIC_WRITE, BOUNDED_READ},
     "training.config": {"training.presets", "session.fields"},
-    "training": {"training", "session.fields", "networks", "ops", "data", "runs", ATOMIC_WRITE},
+    "training": {"training", "session.fields", "networks", "ops", "data", "runs", ATOMIC_WRITE, BOUNDED_READ},
     "metrics": {"metrics", "session.fields", "networks", "ops", "data", "runs"},
     "video.encode": {ATOMIC_WRITE},
     "video": {"video", "session", "renderer"},
