@@ -18,7 +18,7 @@ from networks.architectures.discriminator import Discriminator
 from networks.architectures.stylegan3 import Generator
 from networks.config import DiscriminatorConfig
 from ops import backends, kernels
-from training.augmentation.pipeline import Augmentation, pipeline
+from training.augmentation.pipeline import Augmentation, config_for
 from training.engine.keyed_rng import KeyedRng
 from training.objectives.losses import Batch, LossSettings
 from training.step import Phase, StepSettings, Trainer
@@ -40,7 +40,7 @@ class TrainingLoop:
             D,
             LossSettings(r1_gamma=1.0),
             StepSettings(batch=batch, g_lr=1e-4, d_lr=1e-4, d_reg_interval=D_REG_INTERVAL, g_reg_interval=None),
-            augment=Augmentation(pipeline("bgc"), 0.2),
+            augment=Augmentation(config_for("bgc"), 0.2),
         )
         if plain:
             synthesis = self.G.synthesis

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from cli.flags import Parser, fail, parse_bool
 from session import fields
 from session.fields import FieldError
-from training.config import DataFacts, Options, TrainingConfig, resolve
-from training.run.options_json import published_options
+from training.config import DatasetInfo, Options, TrainingConfig, resolve
+from training.run.options_json import to_nvidia_options
 
 if TYPE_CHECKING:
     from training.engine.distributed import ProcessGroup
@@ -78,7 +78,7 @@ def _train(args: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
     config = _continued_config(args.run, chosen) if args.run is not None else _new_config(chosen)
     if args.dry_run:
         folder = Path(args.outdir or ".") / f"NNNNN-{config.name}"
-        print(json.dumps(published_options(config, folder), indent=2))
+        print(json.dumps(to_nvidia_options(config, folder), indent=2))
         print(f"Output directory: {folder}\nDry run; nothing was trained.")
         return 0
     if config.gpus > 1 and "WORLD_SIZE" not in os.environ:
@@ -103,7 +103,7 @@ def _new_config(chosen: dict) -> TrainingConfig:
     except (DatasetError, OSError) as error:
         raise UserError(str(error)) from None
     pictures = len(dataset) // (2 if options.mirror else 1)
-    facts = DataFacts(
+    facts = DatasetInfo(
         str(Path(options.data).resolve()),
         dataset.name,
         pictures,

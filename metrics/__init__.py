@@ -1,1 +1,1 @@
-"""Measures of a network: how near its pictures are to real ones, how varied, and how well they move and turn."""
+"""Metrics of a network: distance of its images from real ones, their diversity, and equivariance."""

@@ -1,4 +1,4 @@
-"""A small network that learns to name the classes of a dataset: whether generated pictures are what was asked for."""
+"""A small classifier, trained on a dataset's classes, to check that generated images have the requested class."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIDE = 64  # pixels that it looks at; larger pictures are averaged down, smaller ones taken as they are
-BATCH, RATE = 64, 2e-3
+INPUT_SIZE = 64  # pixels; larger images are average-pooled to it, smaller ones used as they are
+BATCH, LEARNING_RATE = 64, 2e-3
 
 
 class Classifier(nn.Module):
-    """Pictures uint8 [N,C,H,W] -> scores [N, classes]; `features` [N, 64] is what they are decided by."""
+    """Images uint8 [N,C,H,W] -> logits [N, classes]; `features` are the inputs [N, 64] of the last layer."""
 
     def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
@@ -21,16 +21,16 @@ class Classifier(nn.Module):
         self.layers = nn.Sequential()
         for before, after in zip(widths, widths[1:], strict=False):
             self.layers.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()])
-        self.names = nn.Linear(widths[-1], classes)
+        self.head = nn.Linear(widths[-1], classes)
 
     def features(self, images: Tensor) -> Tensor:
         x = images.to(torch.float32) / 127.5 - 1
-        if x.shape[-1] > SIDE:
-            x = F.adaptive_avg_pool2d(x, SIDE)
+        if x.shape[-1] > INPUT_SIZE:
+            x = F.adaptive_avg_pool2d(x, INPUT_SIZE)
         return self.layers(x).mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.names(self.features(images))
+        return self.head(self.features(images))
 
 
 def train(
@@ -41,28 +41,28 @@ def train(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Classifier:
-    """A classifier of pictures uint8 [N,C,H,W] with classes [N]; the same seed gives the same one."""
+    """Train a classifier on images uint8 [N,C,H,W] with class numbers [N]; reproducible for a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(int(classes.max()) + 1, images.shape[1]).train()
         steps = -(-len(images) // BATCH)
-        adam = torch.optim.Adam(model.parameters(), RATE)
-        pace = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, total_steps=epochs * steps)
+        optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * steps)
         for epoch in range(epochs):
-            for number, chosen in enumerate(torch.randperm(len(images)).split(BATCH)):
-                seen = images[chosen]
-                seen = seen.flip(3) if torch.rand(()) < 0.5 else seen
-                adam.zero_grad()
-                F.cross_entropy(model(seen), classes[chosen]).backward()
-                adam.step()
-                pace.step()
+            for number, indices in enumerate(torch.randperm(len(images)).split(BATCH)):
+                batch = images[indices]
+                batch = batch.flip(3) if torch.rand(()) < 0.5 else batch
+                optimizer.zero_grad()
+                F.cross_entropy(model(batch), classes[indices]).backward()
+                optimizer.step()
+                scheduler.step()
                 if progress:
                     progress(epoch * steps + number + 1, epochs * steps)
     return model.eval()
 
 
 @torch.no_grad()
-def looked_at(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Features [N, 64] and the class named for each picture [N]."""
+def extract_features(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features [N, 64] and predicted class numbers [N] of images uint8 [N,C,H,W]."""
     features = torch.cat([model.features(some) for some in images.split(256)])
-    return features, model.names(features).argmax(1)
+    return features, model.head(features).argmax(1)

@@ -1,7 +1,8 @@
-"""How exactly a picture follows when a network's input is moved or turned: EQ-T and EQ-R, in dB.
+"""Equivariance metrics EQ-T and EQ-R: how exactly an image follows translations and rotations of a network's input.
 
-Karras et al. 2021 (StyleGAN3), Appendix E: the picture made from the moved input is compared with the moved picture,
-where that can be trusted; 10 log10(peak^2 / mean squared error) with a peak of 2, as pictures are in [-1, 1].
+Karras et al. 2021 (StyleGAN3), Appendix E: the image generated from transformed input is compared with the transformed
+image where that is valid. The result is the PSNR in dB, 10 log10(peak^2 / mean squared error), with a peak of 2, as
+images are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -21,81 +22,81 @@ from networks.architectures.stylegan3 import SynthesisNetwork as StyleGAN3
 from networks.checkpoints.checkpoint import Generator
 from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate, translate_integer
 
-FARTHEST = 0.125  # image widths that a translation reaches, each way
+MAX_TRANSLATION = 0.125  # image widths, in each direction
 PEAK = 2.0  # from -1 to 1
 
 
 @dataclass
-class Error:
-    """Squared differences, gathered over pictures."""
+class SquaredError:
+    """Accumulates squared differences of images."""
 
     total: float = 0.0
-    values: float = 0.0
+    count: float = 0.0
 
-    def add(self, one: Tensor, other: Tensor, mask: Tensor) -> None:
-        """Two sets of pictures [N,C,H,W] where mask [H,W] is true."""
-        self.total += float(((one - other).to(torch.float64).square() * mask).sum())
-        self.values += float(mask.sum()) * one.shape[0] * one.shape[1]
+    def update(self, images: Tensor, targets: Tensor, mask: Tensor) -> None:
+        """Add the differences of images and targets [N,C,H,W] where mask [H,W] is true."""
+        self.total += float(((images - targets).to(torch.float64).square() * mask).sum())
+        self.count += float(mask.sum()) * images.shape[0] * images.shape[1]
 
     @property
     def decibels(self) -> float:
-        """Peak over error; infinite where there is no error, NaN where nothing was compared."""
-        if not self.values:
+        """PSNR in dB; infinite without error, NaN if nothing was compared."""
+        if not self.count:
             return math.nan
-        return 10 * math.log10(PEAK**2 * self.values / self.total) if self.total else math.inf
+        return 10 * math.log10(PEAK**2 * self.count / self.total) if self.total else math.inf
 
 
 @dataclass(frozen=True)
 class Equivariance:
-    """Of one network, in dB."""
+    """Equivariance of one network, in dB."""
 
-    whole: float  # EQ-T: translations by whole pixels
-    fraction: float  # EQ-T_frac: by any amount
+    whole: float  # EQ-T: translations by integer pixels
+    fraction: float  # EQ-T_frac: translations by subpixels
     rotation: float  # EQ-R
 
 
 def equivariance(
     generator: Generator, ws: Tensor, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Equivariance:
-    """EQ-T, EQ-T_frac and EQ-R over ws [N, num_ws, w_dim], each moved by amounts and an angle of its own.
+    """Measure EQ-T, EQ-T_frac and EQ-R over ws [N, num_ws, w_dim], with other translations and angles for each.
 
-    Translations reach an eighth of the width each way, angles go all round. StyleGAN2 has no input that could be
-    moved; its learned constant is moved instead (see `moved_input`), which the paper leaves out.
+    Translations are up to 1/8 of the width in each direction, rotations by any angle. StyleGAN2 has no input that can
+    be transformed exactly; its learned constant is resampled instead, which the paper does not do.
     """
     draws = np.random.RandomState(seed).uniform(-1, 1, [len(ws), 5])
-    whole, fraction, rotation = Error(), Error(), Error()
+    whole, fraction, rotation = SquaredError(), SquaredError(), SquaredError()
     for index, (w, draw) in enumerate(zip(ws.split(1), draws, strict=True)):
-        still = picture(generator, w)
-        add_translation(whole, generator, w, still, *(draw[:2] * FARTHEST), whole=True)
-        add_translation(fraction, generator, w, still, *(draw[2:4] * FARTHEST), whole=False)
-        add_rotation(rotation, generator, w, still, draw[4] * math.pi)
+        reference = synthesize(generator, w)
+        add_translation(whole, generator, w, reference, *(draw[:2] * MAX_TRANSLATION), whole=True)
+        add_translation(fraction, generator, w, reference, *(draw[2:4] * MAX_TRANSLATION), whole=False)
+        add_rotation(rotation, generator, w, reference, draw[4] * math.pi)
         if progress:
             progress(index + 1, len(ws))
     return Equivariance(whole.decibels, fraction.decibels, rotation.decibels)
 
 
 def add_translation(
-    error: Error, generator: Generator, ws: Tensor, still: Tensor, tx: float, ty: float, whole: bool
+    error: SquaredError, generator: Generator, ws: Tensor, reference: Tensor, tx: float, ty: float, whole: bool
 ) -> None:
-    """Compare input moved by (tx, ty) image widths, right and down, with the moved pictures `still` [N,C,H,W]."""
+    """Translate the input by (tx, ty) image widths, right and down; compare with translated `reference` [N,C,H,W]."""
     if whole:
-        height, width = still.shape[2:]
+        height, width = reference.shape[2:]
         tx, ty = round(tx * width) / width, round(ty * height) / height
-    expected, mask = (translate_integer if whole else translate)(still, tx, ty)
+    expected, mask = (translate_integer if whole else translate)(reference, tx, ty)
     forward = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
-    error.add(picture(generator, ws, forward), expected, mask)
+    error.update(synthesize(generator, ws, forward), expected, mask)
 
 
-def add_rotation(error: Error, generator: Generator, ws: Tensor, still: Tensor, angle: float) -> None:
-    """Compare input turned by `angle` radians with the turned pictures, both without what turning pixels loses."""
-    expected, mask = rotate(still, angle)
-    turned, other_mask = pseudo_rotate(picture(generator, ws, rotation_matrix(angle)), angle)
-    error.add(turned, expected, mask & other_mask)
+def add_rotation(error: SquaredError, generator: Generator, ws: Tensor, reference: Tensor, angle: float) -> None:
+    """Rotate the input by `angle` radians; compare with rotated `reference`, both low-pass filtered alike."""
+    expected, mask = rotate(reference, angle)
+    rotated, other_mask = pseudo_rotate(synthesize(generator, ws, rotation_matrix(angle)), angle)
+    error.update(rotated, expected, mask & other_mask)
 
 
 @torch.no_grad()
-def picture(generator: Generator, ws: Tensor, forward: np.ndarray | None = None) -> Tensor:
-    """The pictures [N,C,H,W] float32 of ws, with the input moved by a forward matrix [3,3] in image widths."""
+def synthesize(generator: Generator, ws: Tensor, forward: np.ndarray | None = None) -> Tensor:
+    """Generate images [N,C,H,W] float32 from ws, with input transformed by a forward matrix [3,3] in image widths."""
     with moved_input(generator.synthesis, np.eye(3) if forward is None else forward):
         return generator.synthesis(ws, noise_mode="const", force_fp32=True)
 

@@ -24,7 +24,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data.planets.render import CLASSES
-from metrics.equivariance import picture
+from metrics.equivariance import synthesize
 from networks import StyleGAN2, StyleGAN3
 from networks.sampling import to_uint8
 from renderer.in_process import InProcessRenderer
@@ -182,7 +182,7 @@ def translation(x: float) -> np.ndarray:
 
 def generate(model: StyleGAN2 | StyleGAN3, ws: Tensor, forward: np.ndarray | None = None) -> Pixels:
     """Generate uint8 images [N, H, W, 3] of ws, with the input moved by the matrix `forward`."""
-    frames = [to_uint8(picture(model.G, chunk, forward)) for chunk in ws.split(16)]
+    frames = [to_uint8(synthesize(model.G, chunk, forward)) for chunk in ws.split(16)]
     return torch.cat(frames).permute(0, 2, 3, 1).numpy()
 
 

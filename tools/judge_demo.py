@@ -22,7 +22,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import Dataset, DatasetError
-from metrics.classifier import Classifier, looked_at, train
+from metrics.classifier import Classifier, extract_features, train
 from metrics.diversity import diversity_by_class, thumbnails
 from metrics.equivariance import Equivariance, equivariance
 from metrics.sliced_wasserstein import sliced_wasserstein
@@ -181,7 +181,7 @@ def measure_similarity(
     reals: Reals, classifier: Classifier, images: Tensor, classes: Tensor, asked: int | None = None
 ) -> Similarity:
     """Measure uint8 images [N, C, H, W] of classes [N]; the classifier sees only the first `asked`."""
-    features, names = looked_at(classifier, images)
+    features, names = extract_features(classifier, images)
     right = (names == classes)[:asked].to(torch.float64)
     by_class = {c: float(right[classes[:asked] == c].mean()) for c in range(len(reals.classes))}
     return Similarity(

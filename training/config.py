@@ -1,4 +1,4 @@
-"""What a training is asked for, option by option as people know them, and the whole configuration that follows."""
+"""Training options as given on the command line, and the complete configuration resolved from them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
 from session.fields import Choice, FieldError, Range, Record, suggest
-from training.presets import PRESETS, VAE_FADING, VAE_KL, Preset, preset
+from training.presets import PRESETS, VAE_FADING, VAE_KL, Preset, get_preset
 
 AUGMENTATIONS = ("noaug", "ada", "fixed")
 PIPES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
 METRICS = ("fid50k_full", "kid50k_full", "pr50k3_full", "ppl2_wend", "eqt50k_int", "eqt50k_frac", "eqr50k",
            "fid50k", "kid50k", "pr50k3", "is50k", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")  # fmt: skip
 
-Whole = Range(1, 2**31)
-_MAY_BE_ZERO = ("label_dim", "freezed", "snap", "seed")  # whole numbers of which 0 makes sense
+PositiveInt = Range(1, 2**31)
+_MAY_BE_ZERO = ("label_dim", "freezed", "snap", "seed")  # integer fields that may be 0
 
 
 @dataclass(frozen=True)
 class Options(Record):
-    """What may be given on the command line; empty follows from the preset."""
+    """Command-line options; None is resolved from the preset."""
 
     data: Annotated[str, "Dataset: a folder or zip of pictures"]
     cfg: Annotated[str, Choice(*PRESETS), "Preset"] = "auto"
     gpus: Annotated[int, Range(1, 4096), "Processes that train together, each with a GPU of its own"] = 1
-    batch: Annotated[int | None, Whole, "Pictures a step, over all GPUs"] = None
-    batch_gpu: Annotated[int | None, Whole, "Pictures at a time on one GPU; the rest is accumulated"] = None
+    batch: Annotated[int | None, PositiveInt, "Pictures a step, over all GPUs"] = None
+    batch_gpu: Annotated[int | None, PositiveInt, "Pictures at a time on one GPU; the rest is accumulated"] = None
     gamma: Annotated[float | None, Range(0, 1e6), "Weight of R1"] = None
     cond: Annotated[bool, "Train with the dataset's labels"] = False
     mirror: Annotated[bool, "Also train with each picture mirrored"] = False
-    subset: Annotated[int | None, Whole, "Train with only this many pictures"] = None
+    subset: Annotated[int | None, PositiveInt, "Train with only this many pictures"] = None
     aug: Annotated[str, Choice(*AUGMENTATIONS), "Augmentation: none, adaptive, or with a fixed p"] = "ada"
     p: Annotated[float | None, Range(0, 1), "Probability of augmentation (with --aug fixed)"] = None
     target: Annotated[float | None, Range(0, 1), "Target of adaptive augmentation"] = None
@@ -45,20 +45,20 @@ class Options(Record):
     vae_styles: Annotated[bool, "The autoencoder draws another picture of the same style (a font) than it sees"] = False
     freezed: Annotated[int, Range(0, 64), "First layers of D that do not train (Freeze-D)"] = 0
     freeze_mapping: Annotated[bool, "The mapping network does not train"] = False
-    cbase: Annotated[int | None, Whole, "Sets the feature maps of both networks"] = None
-    cmax: Annotated[int | None, Whole, "Feature maps of a layer at most"] = None
+    cbase: Annotated[int | None, PositiveInt, "Sets the feature maps of both networks"] = None
+    cmax: Annotated[int | None, PositiveInt, "Feature maps of a layer at most"] = None
     glr: Annotated[float | None, Range(0, 1), "Learning rate of G"] = None
     dlr: Annotated[float | None, Range(0, 1), "Learning rate of D"] = None
-    z_dim: Annotated[int | None, Whole, "Length of z (default that of w)"] = None
-    w_dim: Annotated[int | None, Whole, "Length of w (default the preset's)"] = None
+    z_dim: Annotated[int | None, PositiveInt, "Length of z (default that of w)"] = None
+    w_dim: Annotated[int | None, PositiveInt, "Length of w (default the preset's)"] = None
     map_depth: Annotated[int | None, Range(1, 256), "Layers of the mapping network"] = None
-    mbstd_group: Annotated[int | None, Whole, "Pictures that D compares with each other"] = None
+    mbstd_group: Annotated[int | None, PositiveInt, "Pictures that D compares with each other"] = None
     desc: Annotated[str | None, "Words to add to the run's name"] = None
     metrics: Annotated[str, "Metrics at each snapshot, comma-separated, or none"] = "fid50k_full"
     kimg: Annotated[float | None, Range(0, 1e9), "Train for this many thousand pictures"] = None
     tick: Annotated[float, Range(0.001, 1e9), "Thousand pictures between two lines of progress"] = 4
     snap: Annotated[int, Range(0, 2**31), "Ticks between two snapshots; 0 only at the end"] = 50
-    state: Annotated[int, Whole, "Ticks between two states from which a training can continue"] = 1
+    state: Annotated[int, PositiveInt, "Ticks between two states from which a training can continue"] = 1
     seed: Annotated[int, Range(0, 2**32 - 1), "Seed of all random numbers"] = 0
     fp32: Annotated[bool, "No half precision"] = False
     grad_scale: Annotated[bool, "Scale gradients in half precision (the published runs clamp instead)"] = False
@@ -78,21 +78,21 @@ class Options(Record):
 
 
 @dataclass(frozen=True)
-class DataFacts:
-    """What the configuration needs to know of the dataset."""
+class DatasetInfo:
+    """Properties of the dataset that the configuration depends on."""
 
     path: str
     name: str
     pictures: int
     resolution: int
     channels: int
-    label_dim: int  # 0 where it has no labels
-    styles: bool = False  # whether it says which pictures have one style
+    label_dim: int  # 0 without labels
+    styles: bool = False  # whether dataset.json has styles
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that decides what a training does; written to training_options.json and kept with its state."""
+    """Complete configuration of a run, written to run.yaml, training_options.json and its state files."""
 
     cfg: str
     network: str
@@ -111,7 +111,7 @@ class TrainingConfig:
     kimg: float
     cbase: int
     cmax: int
-    latent: int  # length of w, and of z where z_dim does not say
+    latent: int  # length of w, and of z if z_dim is None
     layers: int
     map_depth: int
     mbstd_group: int
@@ -149,7 +149,7 @@ class TrainingConfig:
     grid: str
     device: str
     name: str  # of the run, without its number
-    # What later versions added, with what it is in runs that were begun before:
+    # Fields added by later versions; the defaults are what earlier versions did:
     gradient_checkpointing: bool = False
     offload_adam: bool = False
     offload_ema: bool = False
@@ -160,14 +160,13 @@ class TrainingConfig:
     vae_styles: bool = False
     vae_kl: float = 0.01
     vae_fading: float = 0.0
-    z_dim: int | None = None  # as w_dim
+    z_dim: int | None = None  # default: as w
     first_cutoff: float = 2.0
     first_stopband: float = 2**2.1
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingConfig:
-        """The configuration that `asdict` wrote. Raises FieldError where it is of a version that does not fit, or
-        was changed to what makes no sense."""
+        """Parse the result of `asdict`. Raises FieldError for other versions' fields and for invalid values."""
         known = {field.name for field in fields(cls)}
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         if strange := (data.keys() - known) | (needed - data.keys()):
@@ -175,17 +174,17 @@ class TrainingConfig:
             raise FieldError(f"The run's configuration is of another version of this program: {strange}.")
         hints = get_type_hints(cls)
         for name, value in data.items():
-            if not _fits(name, value, hints[name]):
+            if not _is_valid(name, value, hints[name]):
                 raise FieldError(f"The run's {name} cannot be {str(value)[:40]!r}; put back the run.yaml that it had.")
         if data["batch"] % (data["gpus"] * data["batch_gpu"]):
             raise FieldError("The run's batch does not divide into its rounds; put back the run.yaml that it had.")
         return cls(**{**data, "metrics": tuple(data["metrics"])})
 
 
-def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
-    """The whole configuration. Raises FieldError, in one sentence, for what does not fit together."""
-    chosen = preset(options.cfg)
-    batch = _batch(options, chosen, facts)
+def resolve(options: Options, dataset: DatasetInfo) -> TrainingConfig:
+    """Resolve options to a complete configuration. Raises FieldError, one sentence, if they contradict each other."""
+    defaults = get_preset(options.cfg)
+    batch = _resolve_batch(options, defaults, dataset)
     batch_gpu = options.batch_gpu or batch // options.gpus
     if batch % options.gpus:
         raise FieldError(f"--batch is {batch}, but must be a multiple of --gpus, {options.gpus}.")
@@ -193,23 +192,23 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         raise FieldError(
             f"--batch is {batch}, but must be a multiple of --gpus times --batch-gpu, {options.gpus * batch_gpu}."
         )
-    mbstd = options.mbstd_group or chosen.mbstd or min(batch // options.gpus, 4)
+    mbstd = options.mbstd_group or defaults.mbstd_group or min(batch // options.gpus, 4)
     if batch_gpu < mbstd or batch_gpu % mbstd:
         raise FieldError(
             f"--batch-gpu is {batch_gpu}, but must be a multiple of --mbstd-group, {mbstd}; raise it or "
             "lower --mbstd-group."
         )
-    if options.cond and facts.label_dim == 0:
-        raise FieldError(f"--cond needs labels, but {facts.path} has none in its dataset.json.")
-    if facts.channels not in (1, 3):
-        raise FieldError(f"{facts.path} has pictures of {facts.channels} channels, but 1 or 3 can be trained.")
-    size = facts.resolution
+    if options.cond and dataset.label_dim == 0:
+        raise FieldError(f"--cond needs labels, but {dataset.path} has none in its dataset.json.")
+    if dataset.channels not in (1, 3):
+        raise FieldError(f"{dataset.path} has pictures of {dataset.channels} channels, but 1 or 3 can be trained.")
+    size = dataset.resolution
     if size < 8 or size & (size - 1):
         raise FieldError(
-            f"{facts.path} has pictures of {size} pixels, but networks need a power of two from 8; make one with "
+            f"{dataset.path} has pictures of {size} pixels, but networks need a power of two from 8; make one with "
             "`visualizer.py dataset --resolution`."
         )
-    if options.equivariance > 0 and not chosen.network.startswith("stylegan3"):
+    if options.equivariance > 0 and not defaults.network.startswith("stylegan3"):
         raise FieldError(
             f"--equivariance moves the input of StyleGAN3, which --cfg {options.cfg} is not; choose stylegan3-t or "
             "stylegan3-r, or leave it out."
@@ -218,45 +217,45 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         raise FieldError("--vae-kimg is for networks that begin from nothing; leave it out with --resume.")
     if options.vae_kimg == 0 and (options.vae_d_kimg > 0 or options.vae_fade_kimg > 0 or options.vae_styles):
         raise FieldError("--vae-d-kimg, --vae-fade-kimg and --vae-styles go with --vae-kimg, which is missing.")
-    if options.vae_styles and not (facts.styles and options.cond):
+    if options.vae_styles and not (dataset.styles and options.cond):
         missing = "styles in dataset.json, as `visualizer.py dataset letters` writes them" if options.cond else "--cond"
         raise FieldError(f"--vae-styles needs {missing}.")
     resumed = options.resume is not None
-    fmaps = chosen.fmaps if chosen.fmaps is not None else (1.0 if size >= 512 else 0.5)
-    lr = 0.002 if size >= 1024 else 0.0025  # of "auto"
-    rampup = None if resumed else chosen.ema_rampup
-    p, target = _augmentation(options)
+    fmaps = defaults.fmaps if defaults.fmaps is not None else (1.0 if size >= 512 else 0.5)
+    lr = 0.002 if size >= 1024 else 0.0025  # for "auto"
+    rampup = None if resumed else defaults.ema_rampup
+    p, target = _resolve_augmentation(options)
     config = TrainingConfig(
         cfg=options.cfg,
-        network=chosen.network,
-        data=facts.path,
+        network=defaults.network,
+        data=dataset.path,
         resolution=size,
-        channels=facts.channels,
+        channels=dataset.channels,
         cond=options.cond,
-        label_dim=facts.label_dim if options.cond else 0,
+        label_dim=dataset.label_dim if options.cond else 0,
         mirror=options.mirror,
         subset=options.subset,
-        pictures=facts.pictures,
+        pictures=dataset.pictures,
         gpus=options.gpus,
         batch=batch,
         batch_gpu=batch_gpu,
-        gamma=_gamma(options, chosen, size, batch),
-        kimg=chosen.kimg if options.kimg is None else options.kimg,
+        gamma=_resolve_gamma(options, defaults, size, batch),
+        kimg=defaults.kimg if options.kimg is None else options.kimg,
         cbase=options.cbase or int(fmaps * 32768),
-        cmax=options.cmax or chosen.cmax,
-        latent=options.w_dim or chosen.latent,
-        layers=chosen.layers,
-        map_depth=options.map_depth or chosen.mapping,
+        cmax=options.cmax or defaults.cmax,
+        latent=options.w_dim or defaults.latent,
+        layers=defaults.num_layers,
+        map_depth=options.map_depth or defaults.map_depth,
         mbstd_group=mbstd,
-        g_lr=options.glr if options.glr is not None else chosen.g_lr or lr,
-        d_lr=options.dlr if options.dlr is not None else chosen.d_lr or lr,
-        g_reg_interval=chosen.g_every,
+        g_lr=options.glr if options.glr is not None else defaults.g_lr or lr,
+        d_lr=options.dlr if options.dlr is not None else defaults.d_lr or lr,
+        g_reg_interval=defaults.g_reg_interval,
         d_reg_interval=16,
-        style_mixing=chosen.mixing,
-        pl_weight=chosen.pl,
-        blur=0 if resumed else chosen.blur,
-        blur_fade_kimg=batch * 200 / 32 if chosen.blur else 0,
-        ema_kimg=chosen.ema_kimg if chosen.ema_kimg is not None else batch * 10 / 32,
+        style_mixing=defaults.style_mixing,
+        pl_weight=defaults.pl_weight,
+        blur=0 if resumed else defaults.blur,
+        blur_fade_kimg=batch * 200 / 32 if defaults.blur else 0,
+        ema_kimg=defaults.ema_kimg if defaults.ema_kimg is not None else batch * 10 / 32,
         ema_rampup=rampup,
         aug=options.aug,
         augpipe=options.augpipe,
@@ -274,12 +273,12 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         snap=options.snap,
         state=options.state,
         seed=options.seed,
-        metrics=metric_names(options.metrics),
+        metrics=parse_metrics(options.metrics),
         nobench=options.nobench,
         allow_tf32=options.allow_tf32,
         deterministic=options.deterministic,
         workers=options.workers,
-        grid=_grid(options.grid),
+        grid=_check_grid(options.grid),
         device=options.device,
         name="",
         gradient_checkpointing=options.gradient_checkpointing,
@@ -293,24 +292,25 @@ def resolve(options: Options, facts: DataFacts) -> TrainingConfig:
         vae_kl=VAE_KL,
         vae_fading=VAE_FADING,
         z_dim=options.z_dim,
-        first_cutoff=chosen.cutoff,
-        # A wider input would need twice the samples at the published distance of its stopband, and four times the time.
-        first_stopband=2**2.1 if chosen.cutoff == 2 else chosen.cutoff * 2**0.4,
+        first_cutoff=defaults.first_cutoff,
+        # With the paper's ratio of stopband to cutoff, a higher cutoff would need twice the sampling rate, and four
+        # times the time.
+        first_stopband=2**2.1 if defaults.first_cutoff == 2 else defaults.first_cutoff * 2**0.4,
     )
-    return replace(config, name=run_name(options, config, facts))
+    return replace(config, name=make_run_name(options, config, dataset))
 
 
-def suggested_gamma(resolution: int, batch: int) -> float:
-    """The R1 weight of ADA's "auto": it grows with the number of pixels and falls with the batch."""
+def suggest_gamma(resolution: int, batch: int) -> float:
+    """Return StyleGAN2-ADA's heuristic R1 weight of "auto": proportional to pixels / batch."""
     return 0.0002 * resolution**2 / batch
 
 
-def run_name(options: Options, config: TrainingConfig, facts: DataFacts) -> str:
-    """What a run is called behind its number: the two published programs' ways, each for its presets."""
-    if preset(config.cfg).style == "sg3":
-        words = [config.cfg, facts.name, f"gpus{config.gpus}", f"batch{config.batch}", f"gamma{config.gamma:g}"]
+def make_run_name(options: Options, config: TrainingConfig, dataset: DatasetInfo) -> str:
+    """Return a run's name after its number, in the format of StyleGAN3 or StyleGAN2-ADA, whichever has the preset."""
+    if get_preset(config.cfg).run_name_style == "sg3":
+        words = [config.cfg, dataset.name, f"gpus{config.gpus}", f"batch{config.batch}", f"gamma{config.gamma:g}"]
     else:
-        words = [facts.name]
+        words = [dataset.name]
         words += ["cond"] * config.cond
         words += [f"subset{config.subset}"] * (config.subset is not None)
         words += ["mirror"] * config.mirror
@@ -329,8 +329,8 @@ def run_name(options: Options, config: TrainingConfig, facts: DataFacts) -> str:
     return re.sub(r"[^\w.+-]", "_", "-".join(words))
 
 
-def metric_names(text: str) -> tuple[str, ...]:
-    """`fid50k_full,kid50k_full`, or `none`. Raises FieldError for a name that is no metric."""
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """Parse `fid50k_full,kid50k_full`, or `none`. Raises FieldError for an unknown metric."""
     names = tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
     for name in names:
         if name not in METRICS:
@@ -338,8 +338,8 @@ def metric_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _fits(name: str, value: Any, hint: Any) -> bool:
-    """Whether a field of a configuration may have this value."""
+def _is_valid(name: str, value: Any, hint: Any) -> bool:
+    """Whether a value is valid for a field of TrainingConfig."""
     if name == "metrics":
         return isinstance(value, (list, tuple)) and all(metric in METRICS for metric in value)
     kinds = get_args(hint) or (hint,)
@@ -353,44 +353,44 @@ def _fits(name: str, value: Any, hint: Any) -> bool:
     return name not in choices or value in choices[name]
 
 
-def _batch(options: Options, chosen: Preset, facts: DataFacts) -> int:
+def _resolve_batch(options: Options, defaults: Preset, dataset: DatasetInfo) -> int:
     if options.batch is not None:
         return options.batch
-    if chosen.batch is not None:
-        return chosen.batch
+    if defaults.batch is not None:
+        return defaults.batch
     if options.cfg != "auto":
         raise FieldError(f"--batch is missing: --cfg {options.cfg} needs it (32 is usual on one GPU).")
-    return max(min(options.gpus * min(4096 // facts.resolution, 32), 64), options.gpus)
+    return max(min(options.gpus * min(4096 // dataset.resolution, 32), 64), options.gpus)
 
 
-def _gamma(options: Options, chosen: Preset, resolution: int, batch: int) -> float:
+def _resolve_gamma(options: Options, defaults: Preset, resolution: int, batch: int) -> float:
     if options.gamma is not None:
         return options.gamma
-    if chosen.gamma is not None:
-        return chosen.gamma
+    if defaults.gamma is not None:
+        return defaults.gamma
     if options.cfg in ("stylegan3-t", "stylegan3-r", "stylegan2"):
         raise FieldError(
             f"--gamma is missing: --cfg {options.cfg} needs it; for {resolution} pixels and a batch of {batch}, try "
-            f"{suggested_gamma(resolution, batch):g}, twice and half of it."
+            f"{suggest_gamma(resolution, batch):g}, twice and half of it."
         )
-    return suggested_gamma(resolution, batch)
+    return suggest_gamma(resolution, batch)
 
 
-def _augmentation(options: Options) -> tuple[float, float]:
-    """p at the start, and ADA's target."""
+def _resolve_augmentation(options: Options) -> tuple[float, float]:
+    """Return the initial p, and ADA's target."""
     if options.p is not None and options.aug != "fixed":
         raise FieldError("--p is for --aug fixed; with adaptive augmentation choose --target.")
     if options.target is not None and options.aug != "ada":
         raise FieldError("--target is for --aug ada; with a fixed probability choose --p.")
     if options.aug == "fixed":
-        # The newer program has a default here, the older one insists.
-        if options.p is None and preset(options.cfg).style == "ada":
+        # StyleGAN3's train.py has a default here, StyleGAN2-ADA's requires --p.
+        if options.p is None and get_preset(options.cfg).run_name_style == "ada":
             raise FieldError("--aug fixed needs --p, the probability of augmentation.")
         return 0.2 if options.p is None else options.p, 0.6
     return 0.0, 0.6 if options.target is None else options.target
 
 
-def _grid(text: str) -> str:
+def _check_grid(text: str) -> str:
     if text != "auto" and not re.fullmatch(r"[1-9]\d{0,2}x[1-9]\d{0,2}", text):
         raise FieldError(f"--grid is {text!r}, but must be columns x rows like 8x4, or auto.")
     return text

@@ -1,4 +1,4 @@
-"""A training from its first step or newest state to its end; no stop, kill or full disk changes the result."""
+"""The training loop, from the first step or newest state to the end; stops, kills or full disks change no result."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from data import Dataset
 from networks.class_names import normalize
 from runs.run_folder import RunError, RunFolder
 from training.augmentation.ada import AdaController
-from training.augmentation.pipeline import Augmentation, pipeline
+from training.augmentation.pipeline import Augmentation, config_for
 from training.config import TrainingConfig
 from training.engine.data_loader import MicroBatch, PrefetchLoader
 from training.engine.distributed import ProcessGroup
 from training.engine.keyed_rng import KeyedRng, fold_in
-from training.networks import build, build_encoder, settings_of
+from training.networks import build_encoder, build_networks, make_settings
 from training.objectives.losses import Batch
-from training.run.checkpoint_files import load_state, save_state, states
+from training.run.checkpoint_files import list_states, load_state, save_state
 from training.run.environment import explain_oom, graceful_shutdown, prepare_torch
 from training.run.live_control import LiveControl
 from training.run.reporting import report_tick
 from training.run.start import start_run
 from training.run.statistics import Statistics
-from training.run.tensorboard import Events
+from training.run.tensorboard import TensorBoardWriter
 from training.run.training_state import load_state_dict, state_dict
 from training.step import Diverged, Phase, Trainer
 
-HEARTBEAT = 5.0  # seconds between two signs of life
-MAX_DIVERGENCE_RESTARTS = 3  # times that a training goes back after it diverged, before it gives up
+HEARTBEAT = 5.0  # seconds between two updates of status.json
+MAX_DIVERGENCE_RESTARTS = 3  # returns to an earlier state before the training gives up
 Say = Callable[[str], None]
 
 
 class Training:
-    """One run. `run()` trains until it is done or asked to stop; everything it knows is in the folder afterwards."""
+    """One session of a run. `run()` trains until it is done or asked to stop; the run's folder then has its state."""
 
     def __init__(
         self, folder: RunFolder, config: TrainingConfig, process_group: ProcessGroup | None = None, say: Say = print
     ) -> None:
-        """Raises DatasetError, CheckpointError, RunError: each one sentence."""
+        """Open the dataset and build the networks. Raises DatasetError, CheckpointError, RunError."""
         self.folder, self.config, self.process_group = folder, config, process_group or ProcessGroup()
         self._print = say
         self.device = torch.device(config.device)
@@ -59,35 +59,37 @@ class Training:
             channels=config.channels,
         )
         self.fingerprint = self.dataset.fingerprint()
-        self.classes: tuple[str, ...] = ()  # names, for the snapshots
+        self.classes: tuple[str, ...] = ()  # class names, for the snapshots
         if self.dataset.has_onehot_labels:
             self.classes = normalize(self.dataset.label_dim, self.dataset.classes)
         self.control = LiveControl(folder, config)
-        self.events = Events(folder.path)
+        self.tensorboard = TensorBoardWriter(folder.path)
         self.statistics = Statistics()
-        self.tick_values = Statistics()  # times and resources: the newest value only
+        self.tick_values = Statistics()  # durations and resources of the present tick
         self.images = self.index = self.tick = self.tick_images = self.divergence_restarts = 0
-        self.seconds = self.maintenance = 0.0  # of training, over all sittings; between the last two ticks
+        self.seconds = self.maintenance = 0.0  # of training, over all sessions; between the last two ticks
         self.interrupted = False
-        self.reals: tuple[np.ndarray, np.ndarray]  # what reals.png shows, and its labels; the leading process has it
+        self.reals: tuple[np.ndarray, np.ndarray]  # images of reals.png and their labels; main process only
         self.status_written_at = 0.0
-        self.phase_starts: list[tuple[str, float]] = []  # the phases of the step at hand, and when each began
+        self.phase_starts: list[tuple[str, float]] = []  # phases of the present step and their start times
         self.build()
 
     def build(self) -> None:
-        """Networks and all that moves them, as at the first step.
+        """Build networks, optimizers, augmentation and data loader, as at the first step.
 
         Where there is a state, which holds every tensor, nothing is taken over: --resume may name what has gone since.
         """
         config = self.config
-        known = bool(states(self.folder.path / "state"))
-        G, D, G_ema, self.transfer_messages = build(replace(config, resume=None) if known else config, self.device)
-        self.augmentation = None if config.aug == "noaug" else Augmentation(pipeline(config.augpipe), config.p)
+        known = bool(list_states(self.folder.path / "state"))
+        G, D, G_ema, self.transfer_messages = build_networks(
+            replace(config, resume=None) if known else config, self.device
+        )
+        self.augmentation = None if config.aug == "noaug" else Augmentation(config_for(config.augpipe), config.p)
         self.ada = AdaController(config.target, config.ada_kimg, config.ada_interval) if config.aug == "ada" else None
         self.trainer = Trainer(
             G,
             D,
-            *settings_of(config),
+            *make_settings(config),
             G_ema=G_ema,
             augment=self.augmentation,
             report=self._report,
@@ -99,14 +101,14 @@ class Training:
         )
 
     def run(self) -> str:
-        """Train; "done", "stopped" by a wish, or "interrupted". Raises RunError, a sentence, where it cannot go on."""
-        with explain_oom(self.config), self.explain_write_error(), graceful_shutdown(self._interrupt):
-            resumed = self._resume()
+        """Train and return "done", "stopped" (by request) or "interrupted" (by a signal). Raises RunError."""
+        with explain_oom(self.config), self.explain_write_error(), graceful_shutdown(self.request_stop):
+            is_resumed = self._resume()
             if self.process_group.is_main:
-                start_run(self, resumed)
+                start_run(self, is_resumed)
             self.started = self.tick_started = time.monotonic()
             try:
-                self._apply_changes()  # a finished training may be asked to go on
+                self._apply_changes()  # a finished run may have a new request for more kimg
                 while self.images < self.control.kimg * 1000:
                     if self._stop_requested():
                         self._save_state()
@@ -127,10 +129,10 @@ class Training:
                 raise
             finally:
                 self.loader.close()
-                self.events.close()
+                self.tensorboard.close()
 
     def log(self, line: str) -> None:
-        """A line for people, on the screen and in log.txt; only the leading process speaks."""
+        """Print a line and append it to log.txt; main process only."""
         if self.process_group.is_main:
             self._print(line)
             self.folder.log(line)
@@ -148,7 +150,7 @@ class Training:
             return
         ends = [began for _, began in self.phase_starts[1:]] + [time.monotonic()]
         for (name, began), ended in zip(self.phase_starts, ends, strict=True):
-            self.tick_values.put(f"Timing/{name}", (ended - began) * 1000)
+            self.tick_values.set_value(f"Timing/{name}", (ended - began) * 1000)
         self.images += self.config.batch
         self.index += 1
         if self.ada is not None and self.augmentation is not None and self.index % self.ada.interval == 0:
@@ -157,12 +159,12 @@ class Training:
             self.augmentation.p = ada.next_p(self.augmentation.p, self.config.batch)
 
     def batches(self, phase: Phase, micro_batches: Sequence[MicroBatch]) -> list[Batch]:
-        """What this process learns from in a phase of the step at hand."""
+        """Return this process's batches for a phase of the present step."""
         self.phase_starts.append((phase.name, time.monotonic()))
         return [self._make_batch(phase, one) for one in micro_batches]
 
     def _make_batch(self, phase: Phase, micro_batch: MicroBatch) -> Batch:
-        """What a phase learns from: the reals of the step, and z and classes of its own."""
+        """Build a batch: real images of the micro-batch, and z and classes drawn for the phase."""
         rng = KeyedRng(
             fold_in(self.config.seed, self.divergence_restarts),
             phase.name,
@@ -179,7 +181,7 @@ class Training:
         )
 
     def _style_partners(self, phase: Phase, micro_batch: MicroBatch, rng: KeyedRng) -> torch.Tensor | None:
-        """What the encoder sees in place of the reals, where that is asked for: others of the same styles."""
+        """Return the encoder's input images [N,C,H,W] of the same styles as the reals; None if it sees the reals."""
         if not self.config.vae_styles or self.trainer.encoder is None or phase.network == "D":
             return None
         chances = rng.uniform("shown", 1)[:, 0]
@@ -190,7 +192,7 @@ class Training:
         return self._normalize(self.dataset.batch(chosen)[0])
 
     def _normalize(self, images: np.ndarray) -> torch.Tensor:
-        """uint8 as the networks see it, from -1 to 1."""
+        """Convert uint8 images to float32 in [-1, 1] on the run's device."""
         return torch.from_numpy(images).to(self.device).to(torch.float32) / 127.5 - 1
 
     def _report(self, name: str, values: torch.Tensor) -> None:
@@ -198,10 +200,10 @@ class Training:
         if name == "Loss/signs/real" and self.ada is not None:
             self.ada.update(values.detach())
 
-    # Wishes
+    # Live control
 
     def _apply_changes(self) -> None:
-        """Take up what was wished for, at the step at which it was taken up before if this training is a repetition."""
+        """Apply requested changes; after a resume, replay logged changes at the steps where they were first applied."""
         for change in self.process_group.broadcast(
             self.control.pending(self.images) if self.process_group.is_main else None
         ):
@@ -218,7 +220,7 @@ class Training:
         asked = self.interrupted or (self.process_group.is_main and self.control.stop_requested())
         return bool(self.process_group.sum([float(asked)])[0]) if self.process_group.size > 1 else asked
 
-    def _interrupt(self) -> None:
+    def request_stop(self) -> None:
         self.interrupted = True
 
     # Ticks
@@ -241,13 +243,13 @@ class Training:
         self.maintenance = self.tick_started - now
 
     def _total_moments(self) -> dict[str, list[float]]:
-        """The statistics of all processes together."""
+        """Return the statistics summed over all processes."""
         own = self.statistics.moments()
         flat = self.process_group.sum([number for moments in own.values() for number in moments])
         return {name: flat[3 * i : 3 * i + 3] for i, name in enumerate(own)}
 
     def status(self, state: str, **facts: Any) -> None:
-        """Say how far the training is, in status.json."""
+        """Write state and progress to status.json; main process only."""
         self.status_written_at = time.monotonic()
         if self.process_group.is_main:
             self.folder.write_status(state=state, done=self.images / 1000, total=self.control.kimg, unit="kimg",
@@ -265,7 +267,7 @@ class Training:
         save_state(self.folder.path / "state", self.images, state_dict(self, signs, moments))
 
     def _resume(self) -> bool:
-        """Take up the newest whole state, where there is one."""
+        """Restore the newest intact state; return whether there was one. Raises RunError."""
         state, told = load_state(self.folder.path / "state")
         for line in told:
             self.log(line)
@@ -285,7 +287,7 @@ class Training:
         return state is not None
 
     def _restart_after_divergence(self, problem: str) -> None:
-        """After a divergence: the newest state, and other random numbers from there on."""
+        """Return to the newest state and continue with other random numbers. Raises RunError after 3 attempts."""
         at, restarts = self.images, self.divergence_restarts
         if restarts >= MAX_DIVERGENCE_RESTARTS:
             raise RunError(
@@ -306,7 +308,7 @@ class Training:
 
     @contextmanager
     def explain_write_error(self) -> Iterator[None]:
-        """Turn a folder that cannot be written into advice."""
+        """Translate an OSError of the run's folder to a RunError with advice."""
         try:
             yield
         except OSError as error:

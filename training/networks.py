@@ -1,4 +1,4 @@
-"""The networks of a training: made from its configuration and seed, or taken over from another network."""
+"""Build the networks of a training from its configuration and seed, or with weights of another network."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from training.step import StepSettings
 
 
 def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, DiscriminatorConfig]:
-    """What both networks are built from."""
-    base, critic = preset(
+    """Return the configurations of G and D."""
+    base, discriminator = preset(
         config.network,
         config.resolution,
         img_channels=config.channels,
         c_dim=config.label_dim,
         batch=config.batch,
     )
-    single: dict[str, Any] = {"num_fp16_res": 0, "conv_clamp": None} if config.fp32 else {}
-    double = 2 if isinstance(base, StyleGAN3Config) and base.use_radial_filters else 1
+    full_precision: dict[str, Any] = {"num_fp16_res": 0, "conv_clamp": None} if config.fp32 else {}
+    width_factor = 2 if isinstance(base, StyleGAN3Config) and base.use_radial_filters else 1
     options: dict[str, Any] = {
         "z_dim": z_dim(config),
         "w_dim": config.latent,
         "mapping_num_layers": config.map_depth,
-        "channel_base": config.cbase * double,
-        "channel_max": config.cmax * double,
-        **single,
+        "channel_base": config.cbase * width_factor,
+        "channel_max": config.cmax * width_factor,
+        **full_precision,
     }
     if isinstance(base, StyleGAN3Config):
         options |= {
@@ -45,24 +45,24 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
             "first_cutoff": config.first_cutoff,
             "first_stopband": config.first_stopband,
         }
-    critic = replace(
-        critic,
+    discriminator = replace(
+        discriminator,
         channel_base=config.cbase,
         channel_max=config.cmax,
         freeze_layers=config.freezed,
         mbstd_group_size=config.mbstd_group,
-        **single,
+        **full_precision,
     )
-    return replace(base, **options), critic
+    return replace(base, **options), discriminator
 
 
 def z_dim(config: TrainingConfig) -> int:
-    """The length of z, which is that of w unless it was asked for."""
+    """Return the length of z, by default that of w."""
     return config.latent if config.z_dim is None else config.z_dim
 
 
-def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
-    """What the losses and the optimisers need to know."""
+def make_settings(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
+    """Return the settings of losses and optimizers."""
     return LossSettings(
         r1_gamma=config.gamma,
         style_mixing_prob=config.style_mixing,
@@ -89,8 +89,10 @@ def settings_of(config: TrainingConfig) -> tuple[LossSettings, StepSettings]:
     )
 
 
-def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Discriminator, Generator, list[str]]:
-    """G, D, G_ema and sentences about what was taken over. The same seed makes the same weights on every device.
+def build_networks(
+    config: TrainingConfig, device: torch.device
+) -> tuple[Generator, Discriminator, Generator, list[str]]:
+    """Build G, D and G_ema, and messages about transferred weights. A seed gives the same weights on every device.
 
     Raises CheckpointError where --resume names what cannot be read or does not fit.
     """
@@ -102,14 +104,14 @@ def build(config: TrainingConfig, device: torch.device) -> tuple[Generator, Disc
         )
         D = Discriminator(d_config)
     G_ema = copy.deepcopy(G)
-    told: list[str] = []
+    messages: list[str] = []
     if config.resume is not None:
-        told = _take_over(config.resume, G, D, G_ema)
-    return G.to(device), D.to(device), G_ema if config.offload_ema else G_ema.to(device), told
+        messages = transfer_weights(config.resume, G, D, G_ema)
+    return G.to(device), D.to(device), G_ema if config.offload_ema else G_ema.to(device), messages
 
 
 def build_encoder(config: TrainingConfig, device: torch.device) -> Encoder | None:
-    """What makes G the decoder of an autoencoder at the beginning, where that was asked for."""
+    """Build the encoder of the VAE warmup; None if the run has no warmup."""
     if config.vae_kimg == 0:
         return None
     with torch.random.fork_rng(devices=[]):
@@ -117,34 +119,34 @@ def build_encoder(config: TrainingConfig, device: torch.device) -> Encoder | Non
         return Encoder(network_configs(config)[1], z_dim(config)).to(device)
 
 
-def _take_over(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:
-    found = load_network(source)
-    told = []
+def transfer_weights(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:
+    checkpoint = load_network(source)
+    messages = []
     for role, target in (("G", G), ("D", D), ("G_ema", G_ema)):
-        given = found.networks().get(role)  # type: ignore[call-overload]
-        if given is None and role != "D":
-            given = found.generator
-        if given is None:
-            told.append(f"{source} holds no D, so it starts anew.")
+        source_network = checkpoint.networks().get(role)  # type: ignore[call-overload]
+        if source_network is None and role != "D":
+            source_network = checkpoint.generator
+        if source_network is None:
+            messages.append(f"{source} holds no D, so it starts anew.")
             continue
-        taken, of = copy_matching(given, target)
-        if taken == 0:
+        num_copied, num_total = copy_matching(source_network, target)
+        if num_copied == 0:
             raise CheckpointError(
                 f"{source} holds a {role} of another kind, of which nothing fits this --cfg; choose the --cfg that it "
                 "was trained with.",
                 "foreign",
             )
-        told.append(f"{role}: {taken} of {of} tensors taken over from {source}.")
-    return told
+        messages.append(f"{role}: {num_copied} of {num_total} tensors taken over from {source}.")
+    return messages
 
 
 @torch.no_grad()
 def copy_matching(source: nn.Module, target: nn.Module) -> tuple[int, int]:
-    """Copy every tensor that has the same name and shape in both; how many were copied, of how many."""
-    given, own = source.state_dict(), target.state_dict()
-    taken = 0
-    for name, tensor in own.items():
-        if name in given and given[name].shape == tensor.shape:
-            tensor.copy_(given[name])
-            taken += 1
-    return taken, len(own)
+    """Copy every tensor that has the same name and shape in both; return the counts of copied and of all tensors."""
+    source_tensors, target_tensors = source.state_dict(), target.state_dict()
+    num_copied = 0
+    for name, tensor in target_tensors.items():
+        if name in source_tensors and source_tensors[name].shape == tensor.shape:
+            tensor.copy_(source_tensors[name])
+            num_copied += 1
+    return num_copied, len(target_tensors)

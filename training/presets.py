@@ -19,22 +19,22 @@ class Preset:
     kimg: int
     batch: int | None
     gamma: float | None
-    mbstd: int | None
+    mbstd_group: int | None
     fmaps: float | None  # times 32768 is --cbase
     cmax: int
     latent: int  # length of z and w
-    layers: int  # of StyleGAN3 without input and ToRGB
-    cutoff: float  # of StyleGAN3's input, in cycles a picture
+    num_layers: int  # of StyleGAN3 without input and ToRGB
+    first_cutoff: float  # of StyleGAN3's input, in cycles a picture
     g_lr: float | None
     d_lr: float | None
     ema_kimg: float | None
     ema_rampup: float | None
-    mapping: int  # layers of the mapping network
-    mixing: float  # probability of style mixing
-    pl: float  # weight of path length
-    g_every: int | None  # steps between two path length regularisations
+    map_depth: int  # layers of the mapping network
+    style_mixing: float  # probability of style mixing
+    pl_weight: float  # weight of path length
+    g_reg_interval: int | None  # steps between two path length regularisations
     blur: float  # pixels that D's input is blurred by at first
-    style: str  # of the run's name: "sg3" or "ada"
+    run_name_style: str  # of the run's name: "sg3" or "ada"
 
 
 # "-" follows from the rest. The last four are ours, for a GPU of 8 GB and for a CPU: narrow, gamma by auto's rule. With
@@ -72,7 +72,7 @@ def _read(table: str) -> dict[str, Preset]:
 PRESETS = _read(_TABLE)
 
 
-def preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset:
     """The preset of this name. Raises FieldError, with the names there are."""
     if name not in PRESETS:
         raise FieldError(f"--cfg is {name!r}: {suggest(name, tuple(PRESETS))}")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.equivariance import Error, add_rotation, add_translation, equivariance, moved_input, picture
+from metrics.equivariance import SquaredError, add_rotation, add_translation, equivariance, moved_input, synthesize
 from networks import load_network
 from ops.warp import translate
 
@@ -39,10 +39,10 @@ def test_both_agree_with_the_published_metric(name):
             for key in ("z", "u_translate_int", "u_translate_frac", "u_angle", "psnr_eqt_int_eqt_frac_eqr")
         )
     network = generator(name)
-    whole, fraction, rotation = Error(), Error(), Error()
+    whole, fraction, rotation = SquaredError(), SquaredError(), SquaredError()
     for batch in range(2):
         ws = network.mapping(torch.from_numpy(z[batch]).float(), None)
-        still = picture(network, ws)
+        still = synthesize(network, ws)
         add_translation(whole, network, ws, still, *((2 * whole_draws[batch] - 1) * 0.125), whole=True)
         add_translation(fraction, network, ws, still, *((2 * fraction_draws[batch] - 1) * 0.125), whole=False)
         add_rotation(rotation, network, ws, still, (2 * angles[batch] - 1) * math.pi)
@@ -53,12 +53,12 @@ def test_both_agree_with_the_published_metric(name):
 def test_what_follows_exactly_has_no_end_of_decibels_and_what_lags_has_few():
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     moved, mask = translate(x, 0.1, -0.06)
-    ideal, lagging = Error(), Error()
-    ideal.add(moved, moved, mask)
-    lagging.add(x, moved, mask)
+    ideal, lagging = SquaredError(), SquaredError()
+    ideal.update(moved, moved, mask)
+    lagging.update(x, moved, mask)
     assert ideal.decibels == math.inf
     assert lagging.decibels < 20
-    assert math.isnan(Error().decibels)
+    assert math.isnan(SquaredError().decibels)
 
 
 def test_stylegan3_follows_its_input_and_stylegan2_does_not():
@@ -74,9 +74,9 @@ def test_stylegan3_follows_its_input_and_stylegan2_does_not():
 def test_measuring_leaves_the_network_as_it_was(name):
     network = generator(name)
     ws = some_ws(network)
-    before = picture(network, ws)
+    before = synthesize(network, ws)
     equivariance(network, ws)
-    assert torch.equal(picture(network, ws), before)
+    assert torch.equal(synthesize(network, ws), before)
 
 
 def test_the_constant_of_stylegan2_moves_the_way_that_the_picture_should():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from data.planets.render import render
-from metrics.classifier import looked_at, train
+from metrics.classifier import extract_features, train
 from metrics.diversity import diversity_by_class, mean_distance, thumbnails
 from metrics.sliced_wasserstein import pyramid, sliced_wasserstein
 from ops import filter2d, setup_filter
@@ -79,7 +79,7 @@ def test_the_classifier_learns_to_name_classes_and_says_the_same_every_time():
     images[torch.arange(192), classes] += 90  # red, green or blue noise
     images = images.to(torch.uint8)
     model = train(images[:128], classes[:128], epochs=6)
-    features, named = looked_at(model, images[128:])
+    features, named = extract_features(model, images[128:])
     assert features.shape == (64, 64)
     assert (named == classes[128:]).float().mean() > 0.9
-    assert torch.equal(features, looked_at(train(images[:128], classes[:128], epochs=6), images[128:])[0])
+    assert torch.equal(features, extract_features(train(images[:128], classes[:128], epochs=6), images[128:])[0])

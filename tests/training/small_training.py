@@ -13,7 +13,7 @@ from PIL import Image
 
 from data import Dataset
 from runs.run_folder import RunFolder, read_lines
-from training.config import DataFacts, Options, TrainingConfig, resolve
+from training.config import DatasetInfo, Options, TrainingConfig, resolve
 from training.loop import Training
 from training.run.start import create_run
 
@@ -53,7 +53,7 @@ def make_pictures(folder: Path, count: int = 24, size: int = 16, classes: int = 
 def small_config(pictures: Path, **options: Any) -> TrainingConfig:
     given = {**SMALL, **options}
     dataset = Dataset(pictures, use_labels=given.get("cond", False))
-    facts = DataFacts(
+    facts = DatasetInfo(
         str(pictures),
         dataset.name,
         len(dataset),

@@ -10,16 +10,16 @@ import pytest
 import torch
 from recorded import DATA, tensor
 
-from training.augmentation.grid_sample import sample, spread_in_order
+from training.augmentation.grid_sample import sample, scatter_deterministic
 from training.augmentation.pipeline import (
     PIPELINES,
     Augmentation,
-    Strengths,
+    AugmentConfig,
     augment,
-    geometry,
-    mirrored,
-    pipeline,
-    reading,
+    config_for,
+    geometry_matrix,
+    reflect_pad,
+    sampling_theta,
 )
 from training.augmentation.wavelets import filter_bank, resampling_filter
 from training.engine.keyed_rng import KeyedRng
@@ -45,7 +45,7 @@ class Percentile:
         quantile = torch.tensor(place if name == "noise size" else 2 * place - 1, dtype=torch.float64).erfinv()
         return np.full([self.count, number], float(quantile))
 
-    def happens(self, name: str, probability: float) -> np.ndarray:
+    def bernoulli(self, name: str, probability: float) -> np.ndarray:
         return np.full(self.count, float(self.percentile is not None))
 
 
@@ -54,9 +54,9 @@ def test_an_augmentation_agrees_with_the_reference(case) -> None:
     """All 57 cases. The stored pictures have half precision, their middles single; measured 1.3e-6."""
     key, images = case["id"], tensor(NUMBERS[case["input"]])
     height, width = images.shape[2:]
-    strengths, dice = replace(Strengths(), **case["kwargs"]), Percentile(case["debug_percentile"], len(images))
+    strengths, dice = replace(AugmentConfig(), **case["kwargs"]), Percentile(case["debug_percentile"], len(images))
     if "reflect_pads_x0x1y0y1" in case and f"{key}/affine_grid_theta" in NUMBERS:
-        theta, sides = reading(geometry(strengths, 1, dice, height, width), height, width)
+        theta, sides = sampling_theta(geometry_matrix(strengths, 1, dice, height, width), height, width)
         # A half turn asks for 6 pixels exactly; float32 made the reference take 7. The picture is the same.
         if key != "004":
             assert list(sides) == case["reflect_pads_x0x1y0y1"][0]
@@ -109,13 +109,13 @@ def test_spreading_in_a_fixed_order_is_the_same_adjoint() -> None:
     grid = torch.nn.functional.affine_grid(theta, [2, 3, 7, 8], align_corners=False)
     values = torch.randn(2, 3, 7, 8, dtype=torch.float64)
     (expected,) = torch.autograd.grad(sample(images, theta, 7, 8), images, values)
-    torch.testing.assert_close(spread_in_order(values, grid, images.shape), expected)
+    torch.testing.assert_close(scatter_deterministic(values, grid, images.shape), expected)
 
 
 def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
-    augmentation = Augmentation(pipeline("bgcfnc"), p=0.8)
+    augmentation = Augmentation(config_for("bgcfnc"), p=0.8)
     draws = KeyedRng(0, "Dreg", range(2))
 
     def squared(x: torch.Tensor) -> torch.Tensor:
@@ -128,7 +128,7 @@ def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
 @pytest.mark.parametrize("name", PIPELINES)
 def test_every_pipeline_augments_a_picture_alike_in_any_batch(name: str) -> None:
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    augmentation = Augmentation(pipeline(name), p=0.7)
+    augmentation = Augmentation(config_for(name), p=0.7)
     whole = augmentation(images, KeyedRng(3, "Gmain", range(8)), "fake")
     part = augmentation(images[2:], KeyedRng(3, "Gmain", range(2, 8)), "fake")
     torch.testing.assert_close(whole[2:], part, rtol=1e-4, atol=1e-4)  # the margins belong to a batch
@@ -140,17 +140,17 @@ def test_every_pipeline_augments_a_picture_alike_in_any_batch(name: str) -> None
 def test_things_happen_as_often_as_p_says() -> None:
     """Flips of 2000 pictures at p 0.4: 0.2 of them, to five standard deviations."""
     images = torch.arange(4.0).expand(2000, 1, 4, 4)
-    flipped = Augmentation(replace(Strengths(), lumaflip=1), p=0.4)(images, KeyedRng(0, "x", range(2000)))
+    flipped = Augmentation(replace(AugmentConfig(), lumaflip=1), p=0.4)(images, KeyedRng(0, "x", range(2000)))
     share = float((flipped[:, 0, 0, 3] < 0).float().mean())
     assert abs(share - 0.2) < 5 * (0.2 * 0.8 / 2000) ** 0.5
 
 
 def test_small_pictures_are_mirrored_as_often_as_it_takes() -> None:
-    row = mirrored(torch.arange(3.0).expand(1, 1, 3, 3), 5)[0, 0]
+    row = reflect_pad(torch.arange(3.0).expand(1, 1, 3, 3), 5)[0, 0]
     assert row.shape == (13, 13)
     assert row[0].tolist() == [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]
 
 
 def test_a_pipeline_that_does_not_exist_is_named() -> None:
     with pytest.raises(ValueError, match="bgcfnc"):
-        pipeline("bgcx")
+        config_for("bgcx")

@@ -13,7 +13,7 @@ from networks.config import StyleGAN3Config
 from runs.run_folder import read_lines
 from session.fields import FieldError
 from training.engine.keyed_rng import KeyedRng
-from training.objectives.equivariance import Motion, drawn_motion, equivariance_error
+from training.objectives.equivariance import Motion, equivariance_error, sample_motion
 
 MOVE, TURN = Motion(x=0.1, y=-0.07), Motion(angle=0.7)
 
@@ -57,7 +57,7 @@ def test_following_the_gradient_lowers_the_error() -> None:
     for step in range(20):
         draws = KeyedRng(0, "Gmain", range(4 * step, 4 * step + 4))
         ws = G.mapping(draws.normal("z", 8)).detach()
-        loss = equivariance_error(G, drawn_motion(draws, G), lambda ws=ws: G.synthesis(ws)).mean()
+        loss = equivariance_error(G, sample_motion(draws, G), lambda ws=ws: G.synthesis(ws)).mean()
         loss = loss / G.synthesis(ws).var()
         adam.zero_grad()
         loss.backward()
@@ -68,10 +68,10 @@ def test_following_the_gradient_lowers_the_error() -> None:
 
 
 def test_only_r_is_turned() -> None:
-    motions = [drawn_motion(KeyedRng(0, "Gmain", [i]), generator()) for i in range(20)]
+    motions = [sample_motion(KeyedRng(0, "Gmain", [i]), generator()) for i in range(20)]
     assert all(motion.angle == 0 and abs(motion.x) <= 0.125 and abs(motion.y) <= 0.125 for motion in motions)
     R = generator(use_radial_filters=True, conv_kernel=1)
-    assert 0 < sum(drawn_motion(KeyedRng(0, "Gmain", [i]), R).angle != 0 for i in range(20)) < 20
+    assert 0 < sum(sample_motion(KeyedRng(0, "Gmain", [i]), R).angle != 0 for i in range(20)) < 20
 
 
 def test_it_is_asked_for_reported_and_for_stylegan3_only(tmp_path: Path) -> None:

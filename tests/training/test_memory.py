@@ -16,7 +16,7 @@ from networks.config import DiscriminatorConfig, StyleGAN2Config, StyleGAN3Confi
 from training.engine.keyed_rng import KeyedRng
 from training.engine.offload import OffloadedAdam, parameter_slices
 from training.objectives.losses import PHASES, Batch, Generator, Losses, LossSettings
-from training.run.reporting import write_sheet
+from training.run.reporting import write_image_grid
 from training.step import lazy_adam
 
 SAVING = {"gradient_checkpointing": True, "offload_adam": True, "offload_ema": True}
@@ -120,7 +120,7 @@ def test_a_training_that_saves_memory_ends_with_the_same_bytes(tmp_path: Path) -
         training = train(folder, config, said)
         made.append(newest_snapshot(folder.path))
         assert sum("change nothing on a CPU" in line for line in said) == (name == "saving")
-        write_sheet(training, "again.png")
+        write_image_grid(training, "again.png")
         assert (folder.path / "again.png").read_bytes() == (folder.path / "fakes000000_040.png").read_bytes()
     assert made[0] == made[1]
 

@@ -32,7 +32,7 @@ from runs.launch import stop
 from runs.run_folder import RunError, RunFolder, read_lines
 from runs.run_status import read_status
 from training.loop import Training
-from training.run.checkpoint_files import load_state, save_state, states
+from training.run.checkpoint_files import list_states, load_state, save_state
 from training.run.reporting import snapshot_label
 
 FLAGS = (
@@ -155,7 +155,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(pictures: Path, tmp_path: P
     train(whole, config)
     folder, _ = begin(tmp_path / "b", config)
     train(folder, config)
-    newest, before = states(folder.path / "state")
+    newest, before = list_states(folder.path / "state")
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 255
     newest.write_bytes(data)
@@ -169,7 +169,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(pictures: Path, tmp_path: P
 def test_only_the_last_two_states_are_kept_and_half_ones_never_count(tmp_path: Path) -> None:
     for images in (8, 16, 24):
         save_state(tmp_path, images, {"x": torch.full([3], images)})
-    assert [path.name for path in states(tmp_path)] == ["state-0000000024.pt", "state-0000000016.pt"]
+    assert [path.name for path in list_states(tmp_path)] == ["state-0000000024.pt", "state-0000000016.pt"]
     (tmp_path / ".state-0000000032.pt.part").write_bytes(b"half")
     (tmp_path / "state-0000000040.pt").write_bytes(b"nothing")
     state, told = load_state(tmp_path)
@@ -278,7 +278,7 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_keeps_the_state(pictures: 
             training.run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [path.name for path in states(folder.path / "state")] == ["state-0000000040.pt", "state-0000000008.pt"]
+    assert [path.name for path in list_states(folder.path / "state")] == ["state-0000000040.pt", "state-0000000008.pt"]
     assert not list((folder.path / "state").glob(".*"))
     assert train(folder, config).outcome == "done"  # type: ignore[attr-defined]
     check_equal(whole.path, folder.path)

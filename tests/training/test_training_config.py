@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from session.fields import FieldError
-from training.config import PIPES, DataFacts, Options, TrainingConfig, resolve, suggested_gamma
+from training.config import PIPES, DatasetInfo, Options, TrainingConfig, resolve, suggest_gamma
 from training.presets import PRESETS
-from training.run.options_json import published_options
+from training.run.options_json import to_nvidia_options
 
-FACTS = DataFacts("/d/ffhq-256.zip", "ffhq-256", 70000, 256, 3, 0)
+FACTS = DatasetInfo("/d/ffhq-256.zip", "ffhq-256", 70000, 256, 3, 0)
 
 
-def config(facts: DataFacts = FACTS, **options) -> TrainingConfig:
+def config(facts: DatasetInfo = FACTS, **options) -> TrainingConfig:
     return resolve(Options(data=facts.path, **options), facts)
 
 
-def sized(resolution: int, label_dim: int = 0) -> DataFacts:
+def sized(resolution: int, label_dim: int = 0) -> DatasetInfo:
     return replace(FACTS, resolution=resolution, label_dim=label_dim)
 
 
@@ -86,7 +86,7 @@ def test_every_preset_makes_a_configuration_that_can_be_kept(name: str) -> None:
     gpus = 1 if name not in ("paper256", "paper512") else 8
     made = config(cfg=name, gpus=gpus, batch=64, gamma=1, batch_gpu=64 // gpus)
     assert TrainingConfig.from_dict(json.loads(json.dumps(asdict(made)))) == made
-    kept = json.loads(json.dumps(published_options(made, Path("/r/00000-x"))))
+    kept = json.loads(json.dumps(to_nvidia_options(made, Path("/r/00000-x"))))
     assert kept["batch_size"] == 64 and kept["loss_kwargs"]["r1_gamma"] == 1
     assert {"G_kwargs", "D_kwargs", "training_set_kwargs", "total_kimg", "ema_kimg", "run_dir"} <= kept.keys()
     radial = kept["G_kwargs"].get("use_radial_filters", False)
@@ -141,7 +141,7 @@ def test_labels_are_used_when_asked_for() -> None:
 
 
 def test_the_suggested_gamma_follows_pixels_and_batch() -> None:
-    assert suggested_gamma(256, 16) == pytest.approx(0.8192)
+    assert suggest_gamma(256, 16) == pytest.approx(0.8192)
 
 
 def test_the_names_of_pipelines_are_told_without_torch() -> None:

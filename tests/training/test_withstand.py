@@ -20,7 +20,7 @@ from small_training import begin, make_pictures, newest_state, same, small_confi
 from cli.train import main
 from networks import load_network
 from session.atomic_write import new_part
-from training.run.checkpoint_files import states
+from training.run.checkpoint_files import list_states
 
 SMALL = (
     "--cfg=stylegan2", "--device=cpu", "--batch=4", "--gamma=0.05", "--cbase=128", "--cmax=8", "--map_depth=2",
@@ -157,7 +157,7 @@ def test_a_run_yaml_of_something_else_is_one_sentence(text: str, run: Path, caps
 
 def test_a_hostile_state_is_a_damaged_one_and_nothing_of_it_runs(run: Path, tmp_path: Path, capsys) -> None:
     expected = newest_state(run)
-    torch.save({"version": 1, "images": Hostile(tmp_path / "done")}, states(run / "state")[0])
+    torch.save({"version": 1, "images": Hostile(tmp_path / "done")}, list_states(run / "state")[0])
     assert main([f"--run={run}"]) == 0
     said = capsys.readouterr().out
     assert "is damaged, so the state before it serves" in said and "Continuing at 0.016 kimg" in said
@@ -166,7 +166,7 @@ def test_a_hostile_state_is_a_damaged_one_and_nothing_of_it_runs(run: Path, tmp_
 
 
 def test_a_run_without_a_whole_state_is_not_begun_anew_over_what_it_made(run: Path, capsys) -> None:
-    for path in states(run / "state"):
+    for path in list_states(run / "state"):
         path.write_bytes(path.read_bytes()[:5000])
     before = {path: path.read_bytes() for path in (run / "snapshots").iterdir()}
     assert "No state" in sentence(capsys, f"--run={run}")
@@ -175,7 +175,7 @@ def test_a_run_without_a_whole_state_is_not_begun_anew_over_what_it_made(run: Pa
 
 
 def test_a_state_of_something_else_is_one_sentence(run: Path, capsys) -> None:
-    torch.save({"version": 1, "images": 8}, states(run / "state")[0])
+    torch.save({"version": 1, "images": 8}, list_states(run / "state")[0])
     assert "does not fit" in sentence(capsys, f"--run={run}")
 
 

@@ -1,4 +1,4 @@
-"""The wavelets of augmentation: a filter that resamples without loss, and one that splits a picture in bands."""
+"""Wavelet filters of augmentation: a resampling filter, and a filter bank of frequency bands."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ BANDS = 4
 
 @cache
 def resampling_filter() -> np.ndarray:
-    """[12] low-pass for raising and lowering the sampling rate by two, sum 1."""
+    """Return the low-pass filter [12] for up- and downsampling by 2, sum 1."""
     taps = np.array(SYM6)
     return taps / taps.sum()
 
 
 @cache
 def filter_bank() -> np.ndarray:
-    """[4, 43] zero-phase filters, low to high, that sum to one tap: Karras et al. 2020 (ADA), Appendix B.
+    """Return zero-phase band filters [4, 43], low to high, whose sum is a unit impulse.
 
-    Each level splits the lowest band by a wavelet's power response (the filter with its own mirror image); level k is
-    the first with its taps spread 2^k apart.
+    Karras et al. 2020 (ADA), Appendix B. Each level splits the lowest band by a wavelet's power response (the filter's
+    autocorrelation); level k has the taps of level 0, upsampled by 2^k.
     """
     low = np.array(SYM2)
     high = low[::-1] * (-1.0) ** np.arange(len(low))
     low_power = np.convolve(low, low[::-1]) / 2
     high_power = np.convolve(high, high[::-1]) / 2
-    below = np.ones(1)  # what is left of the spectrum at this level
+    lowest_band = np.ones(1)  # remaining low-pass band at this level
     bands: list[np.ndarray] = []
     for level in range(BANDS - 1):
-        bands.append(np.convolve(below, spread(high_power, 2**level)))
-        below = np.convolve(below, spread(low_power, 2**level))
-    bands.append(below)
-    length = len(below)
-    centred = [np.pad(band, (length - len(band)) // 2) for band in bands]
-    return np.stack(centred[::-1])
+        bands.append(np.convolve(lowest_band, upsample_zeros(high_power, 2**level)))
+        lowest_band = np.convolve(lowest_band, upsample_zeros(low_power, 2**level))
+    bands.append(lowest_band)
+    length = len(lowest_band)
+    centered = [np.pad(band, (length - len(band)) // 2) for band in bands]
+    return np.stack(centered[::-1])
 
 
-def spread(taps: np.ndarray, step: int) -> np.ndarray:
-    """The taps with zeros between them."""
-    wide = np.zeros((len(taps) - 1) * step + 1)
-    wide[::step] = taps
-    return wide
+def upsample_zeros(taps: np.ndarray, step: int) -> np.ndarray:
+    """Insert step - 1 zeros between taps."""
+    upsampled = np.zeros((len(taps) - 1) * step + 1)
+    upsampled[::step] = taps
+    return upsampled

@@ -16,7 +16,7 @@ from networks.architectures.discriminator import Discriminator
 from ops import filter2d
 from training.engine.gradient_checkpointing import run_block, synthesize
 from training.engine.keyed_rng import Rng
-from training.objectives.equivariance import drawn_motion, equivariance_error
+from training.objectives.equivariance import equivariance_error, sample_motion
 from training.objectives.vae_warmup import Encoder, WarmupSchedule, kl_to_standard_normal, multiscale_l1
 
 Generator = stylegan2.Generator | stylegan3.Generator
@@ -160,7 +160,7 @@ class Losses:
         assert isinstance(G, stylegan3.Generator)  # checked by `training.config.resolve`
         count = max(len(batch.z) // 2, 1)
         ws = self._map(batch, count, update_emas=False)
-        motion = drawn_motion(batch.rng, G)
+        motion = sample_motion(batch.rng, G)
         error = equivariance_error(G, motion, lambda: self._synthesize(batch, ws, update_emas=False))
         self.report("Loss/equivariance", error)
         self._backward(error.mean() * (self.settings.equivariance_weight * gain))

@@ -1,1 +1,1 @@
-"""A training's run folder: start, reports, states, live control."""
+"""A training's run folder: start, reports, state files, live control."""

@@ -1,4 +1,4 @@
-"""The whole state of a training on disk: written beside and moved into place, the last two kept."""
+"""State files of a training run: written atomically, the newest two kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import torch
 from runs.run_folder import RunError
 from session.atomic_write import atomic_write
 
-KEPT = 2
+NUM_KEPT = 2
 VERSION = 1
 
 
 def save_state(folder: Path, images: int, state: dict[str, Any]) -> Path:
-    """Write state/state-NNNNNNNNNN.pt for a training of `images` pictures, then drop all but the newest two.
+    """Write state-NNNNNNNNNN.pt for a training of `images` images, then delete all but the newest two.
 
-    `state` is tensors and plain data. Raises OSError where it cannot be
-    written; the states before stay whole.
+    state: tensors and plain data. Raises OSError if it cannot be written; earlier states stay intact.
     """
     folder.mkdir(exist_ok=True)
     path = folder / f"state-{images:010d}.pt"
@@ -29,23 +28,23 @@ def save_state(folder: Path, images: int, state: dict[str, Any]) -> Path:
             torch.save({"version": VERSION, **state}, file)
         except RuntimeError as error:  # how torch says that the disk is full
             raise OSError(28, f"the state cannot be written ({error})") from error
-    for old in states(folder)[KEPT:]:
+    for old in list_states(folder)[NUM_KEPT:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def states(folder: Path) -> list[Path]:
-    """The states there are, newest first."""
+def list_states(folder: Path) -> list[Path]:
+    """Return the paths of the state files, newest first."""
     return sorted(folder.glob("state-*.pt"), reverse=True)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole state (None where none was written yet), and sentences about those that are damaged.
+    """Load the newest intact state (None if there are no states), and messages about damaged ones.
 
-    Raises RunError where all are damaged: to begin anew would write over what the run has made.
+    Raises RunError if all are damaged: starting over would overwrite the run's results.
     """
-    told = []
-    for path in states(folder):
+    messages = []
+    for path in list_states(folder):
         try:
             with zipfile.ZipFile(path) as archive:
                 if archive.testzip() is not None:
@@ -54,12 +53,12 @@ def load_state(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             if not isinstance(state, dict) or state.get("version") != VERSION:
                 raise zipfile.BadZipFile
         except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
-            told.append(f"{path.name} is damaged, so the state before it serves.")
+            messages.append(f"{path.name} is damaged, so the state before it serves.")
             continue
-        return state, told
-    if told:
+        return state, messages
+    if messages:
         raise RunError(
             f"No state in {folder} is whole, so the run cannot be continued; begin a new one with --resume "
             f"{folder.parent}, or remove the damaged states to train this one from its start."
         )
-    return None, told
+    return None, messages

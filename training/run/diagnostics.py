@@ -1,4 +1,4 @@
-"""What a training's numbers mean: plain advice about overfitting, collapse and divergence, and estimates beforehand."""
+"""Diagnostics of a training run: advice about overfitting, mode collapse and divergence, and estimates of its cost."""
 
 from __future__ import annotations
 
@@ -8,39 +8,42 @@ from typing import Any
 import numpy as np
 
 from networks.class_names import summarize
-from training.config import TrainingConfig, suggested_gamma
+from training.config import TrainingConfig, suggest_gamma
 
 
-def advice(config: TrainingConfig, stats: dict[str, dict[str, Any]], p: float, kimg: float) -> list[str]:
-    """Sentences for what the numbers of one tick (`statistics.summary`) warn of; none where all is well."""
+def find_problems(config: TrainingConfig, stats: dict[str, dict[str, Any]], p: float, kimg: float) -> list[str]:
+    """Return warnings about one tick; empty if all is well.
+
+    stats: as from `statistics.summarize`. p: the present augmentation probability. kimg: thousands of images so far.
+    """
 
     def mean(name: str) -> float | None:
         return stats[name]["mean"] if name in stats else None
 
-    told = []
+    messages = []
     signs, real, fake = mean("Loss/signs/real"), mean("Loss/scores/real"), mean("Loss/scores/fake")
     if kimg >= 100 and signs is not None and signs > 0.9:
         cure = "train with --aug ada, more pictures or --mirror" if config.aug != "ada" else "more pictures would help"
-        told.append(f"D knows the real pictures by heart (r_t is {signs:.2f}): {cure}.")
+        messages.append(f"D knows the real pictures by heart (r_t is {signs:.2f}): {cure}.")
     if config.aug == "ada" and p > 0.8:
-        told.append(f"Augmentation is at {p:.2f}, near its limit: the dataset is small for this network.")
+        messages.append(f"Augmentation is at {p:.2f}, near its limit: the dataset is small for this network.")
     if real is not None and fake is not None and real - fake > 30:
-        told.append(
+        messages.append(
             f"D tells reals from fakes by {real - fake:.0f} logits, so G learns little: a larger --gamma than "
             f"{config.gamma:g} may help."
         )
-    return told
+    return messages
 
 
-def collapse(fakes: np.ndarray, reals: np.ndarray) -> str | None:
-    """A warning where pictures uint8 [N,C,H,W] vary among themselves far less than the reals do."""
+def detect_collapse(fakes: np.ndarray, reals: np.ndarray) -> str | None:
+    """Return a warning if images uint8 [N,C,H,W] vary among each other far less than the reals do, else None."""
     if len(fakes) < 4 or len(reals) < 4:
         return None
-    made, given = (images.astype(np.float32).std(axis=0).mean() for images in (fakes, reals))
-    if made < 0.2 * given:
+    fake_std, real_std = (images.astype(np.float32).std(axis=0).mean() for images in (fakes, reals))
+    if fake_std < 0.2 * real_std:
         return (
-            f"The pictures vary {made / given:.2f} times as much as the reals: G may be collapsing; try twice the "
-            "--gamma, or go back to an earlier snapshot."
+            f"The pictures vary {fake_std / real_std:.2f} times as much as the reals: G may be collapsing; "
+            "try twice the --gamma, or go back to an earlier snapshot."
         )
     return None
 
@@ -52,13 +55,16 @@ def estimate_run(
     memory_gb: float,
     classes: Sequence[str] = (),
 ) -> list[str]:
-    """What to expect, from a step that was measured; `classes` are names."""
+    """Return lines about the cost of a run, extrapolated from a measured step.
+
+    parameters: numbers of G and D. classes: class names, if any.
+    """
     hours = config.kimg * 1000 * seconds_per_image / 3600
     g, d = parameters
     pictures = f"{config.pictures} pictures" + (", mirrored" if config.mirror else "")
-    rule = suggested_gamma(config.resolution, config.batch)
+    rule = suggest_gamma(config.resolution, config.batch)
     names = f" ({summarize(classes, 10)})" if classes else ""
-    told = [
+    lines = [
         f"Dataset      {config.data}: {pictures}, {config.resolution} pixels, "
         f"{'grey' if config.channels == 1 else 'RGB'}, "
         f"{config.label_dim or 'no'} classes{names}",
@@ -68,14 +74,14 @@ def estimate_run(
         f"Gamma        {config.gamma:g}; the rule of thumb for this resolution and batch is {rule:.4g}",
     ]
     if config.vae_kimg > 0:
-        told.insert(4, f"Start        {_start(config)}")
+        lines.insert(4, f"Start        {_describe_warmup(config)}")
     if config.pictures < 1000:
-        told.append(f"Only {config.pictures} pictures: expect copies of them; --mirror and --resume help.")
-    return told
+        lines.append(f"Only {config.pictures} pictures: expect copies of them; --mirror and --resume help.")
+    return lines
 
 
-def _start(config: TrainingConfig) -> str:
-    """What a training that begins as an autoencoder does first."""
+def _describe_warmup(config: TrainingConfig) -> str:
+    """Describe the phases of the VAE warmup."""
     words = f"{config.vae_kimg:g} kimg as an autoencoder, at a little more than half of this time each"
     if config.vae_d_kimg > 0:
         words += f"; {config.vae_d_kimg:g} kimg D alone"
@@ -84,8 +90,8 @@ def _start(config: TrainingConfig) -> str:
     return words
 
 
-def out_of_memory(config: TrainingConfig) -> str:
-    """What to lower."""
+def oom_message(config: TrainingConfig) -> str:
+    """Return advice about which option to lower."""
     lower = max(config.batch_gpu // 2, config.mbstd_group)
     if lower < config.batch_gpu:
         return f"The memory is full with {config.batch_gpu} pictures at a time: try --batch-gpu {lower}."

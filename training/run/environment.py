@@ -1,4 +1,4 @@
-"""What a training asks of the machine it runs on: precision, memory, signals, and which versions are at work."""
+"""Runtime environment of a training: precision, memory, signals and versions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ops import kernels
 from ops.image_allocator import disable_malloc_trim
 from runs.run_folder import RunError
 from training.config import TrainingConfig
-from training.run.diagnostics import out_of_memory
+from training.run.diagnostics import oom_message
 
 
-def versions() -> dict[str, str]:
-    """Of what a result may depend on besides the configuration."""
+def collect_versions() -> dict[str, str]:
+    """Return the versions that a result may depend on besides the configuration."""
     kernels.ready(wait=True)  # else run.yaml would tell of what served before
     return {
         "python": platform.python_version(),
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def prepare_torch(config: TrainingConfig) -> None:
-    """Precision, determinism and memory as asked for; they hold for the process."""
+    """Set precision, determinism and memory allocation for this process."""
     torch.backends.cudnn.benchmark = not config.nobench and not config.deterministic
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
     torch.use_deterministic_algorithms(config.deterministic)
@@ -46,22 +46,23 @@ def prepare_torch(config: TrainingConfig) -> None:
 
 @contextlib.contextmanager
 def explain_oom(config: TrainingConfig) -> Iterator[None]:
-    """Turn running out of memory into advice."""
+    """Translate out-of-memory errors to a RunError with advice."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError):
-        raise RunError(out_of_memory(config)) from None
+        raise RunError(oom_message(config)) from None
     except RuntimeError as error:
         if "not enough memory" not in str(error) and "out of memory" not in str(error):
             raise
-        raise RunError(out_of_memory(config)) from None
+        raise RunError(oom_message(config)) from None
 
 
 @contextlib.contextmanager
 def graceful_shutdown(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and a polite kill call `interrupt`; another Ctrl-C a second later or more stops at once.
+    """Call `interrupt` at SIGINT and SIGTERM; a second Ctrl-C, more than a second later, stops at once.
 
-    A second signal that comes sooner is the same one: torchrun passes on what its processes have had already.
+    A second signal within a second is taken as the same one: torchrun forwards signals that its processes have already
+    received.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -84,7 +85,7 @@ def graceful_shutdown(interrupt: Callable[[], None]) -> Iterator[None]:
 
 
 def memory_in_use(device: torch.device) -> tuple[float, float, float]:
-    """GB of this process, and at most of the GPU: used, and reserved by torch."""
+    """Return GiB of memory: of this process, and the peaks allocated and reserved on the GPU (0 on a CPU)."""
     cpu = 0.0
     if sys.platform != "win32":
         import resource
@@ -99,8 +100,8 @@ def memory_in_use(device: torch.device) -> tuple[float, float, float]:
     return cpu, torch.cuda.max_memory_allocated(device) / 2**30, torch.cuda.max_memory_reserved(device) / 2**30
 
 
-def duration(seconds: float) -> str:
-    """`12s`, `3m 05s`, `2h 03m 04s`, `1d 02h 03m`."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as `12s`, `3m 05s`, `2h 03m 04s` or `1d 02h 03m`."""
     whole = round(seconds)
     days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
     if days:

@@ -1,4 +1,4 @@
-"""Wishes to a running training: taken up at a step, noted, and taken up at the same step when that part is repeated."""
+"""Live parameter changes: applied at a step, logged, and replayed at the same step after a resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from runs.run_folder import CONTROL, RunFolder
 from training.config import TrainingConfig
 
-# name -> what it means, and whether a value makes sense
+# name -> (description for people, predicate of valid values)
 TUNABLES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "kimg": ("train for {} kimg", lambda value: _is_number(value) and value > 0),
     "tick": ("a tick is {} kimg", lambda value: _is_number(value) and value > 0),
@@ -20,13 +20,15 @@ TUNABLES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 class LiveControl:
-    """The present values of what can be wished for."""
+    """The present values of the parameters that can be changed while a training runs."""
 
     def __init__(self, folder: RunFolder, config: TrainingConfig) -> None:
         self.folder = folder
         self.kimg, self.tick, self.snap = config.kimg, config.tick, config.snap
         self.target, self.p = config.target, config.p
-        self._to_replay: list[dict[str, Any]] = []  # what was taken up before, in the part that is repeated now
+        self._to_replay: list[
+            dict[str, Any]
+        ] = []  # logged changes, to be applied again in the repeated part of the run
         self._file_signature: tuple[int, int] | None = None
         self._requests: dict[str, Any] = {}
 
@@ -34,24 +36,24 @@ class LiveControl:
         return {name: getattr(self, name) for name in TUNABLES}
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
-        """Take up what `values` gave."""
+        """Restore the values of a `state_dict`."""
         for name in TUNABLES:
             setattr(self, name, values[name])
 
     def clear_stop_request(self) -> None:
-        """Before the first step of a sitting: an old wish to stop has been granted."""
+        """Remove a request to stop that an earlier session has fulfilled."""
         if self.folder.requests().get("stop"):
             self.folder.request(stop=None)
 
     def replay_from(self, images: int) -> None:
-        """Repeat, from here on, what was noted for `images` pictures and later."""
+        """Replay the changes that were logged at `images` images or later."""
         logged = [
             change for change in self.folder.change_log() if _is_number(change.get("images")) and _is_valid(change)
         ]
         self._to_replay = [change for change in logged if change["images"] >= images]
 
     def pending(self, images: int) -> list[dict[str, Any]]:
-        """What is to be applied now: what was noted for this step, or new wishes, which are noted."""
+        """Return the changes to apply after `images` images: logged ones, else new requests, which are logged."""
         changes = [change for change in self._to_replay if change["images"] <= images]
         self._to_replay = [change for change in self._to_replay if change["images"] > images]
         if self._to_replay:
@@ -69,7 +71,7 @@ class LiveControl:
         return changes
 
     def log_change(self, **change: Any) -> None:
-        """Keep what is taken up, so that a repetition does the same."""
+        """Log a change, so that a replay repeats it."""
         self.folder.log_change(**change)
 
     def apply(self, change: dict[str, Any]) -> None:
@@ -78,21 +80,21 @@ class LiveControl:
                 setattr(self, name, change[name])
 
     def describe_change(self, change: dict[str, Any]) -> str:
-        """A change in words; empty where people need not know."""
+        """Describe a change for people; empty if it concerns no parameter of TUNABLES."""
         return ", ".join(words.format(change[name]) for name, (words, _) in TUNABLES.items() if name in change)
 
     def stop_requested(self) -> bool:
         return self._read().get("stop") is True
 
     def take_snapshot_request(self) -> bool:
-        """Whether a snapshot is wished for now; the wish is then granted."""
+        """Whether a snapshot is requested; removes the request."""
         if self._read().get("snapshot") is not True:
             return False
         self.folder.request(snapshot=None)
         return True
 
     def _read(self) -> dict[str, Any]:
-        """control.yaml, read again only when it has changed."""
+        """Return the requests in control.yaml, which is read again only when it has changed."""
         try:
             facts = (self.folder.path / CONTROL).stat()
         except OSError:
@@ -104,7 +106,7 @@ class LiveControl:
 
 
 def _is_valid(change: dict[str, Any]) -> bool:
-    """Whether every wish in it has a value that makes sense."""
+    """Whether all of a change's values are valid."""
     return all(TUNABLES[name][1](value) for name, value in change.items() if name in TUNABLES)
 
 

@@ -1,4 +1,4 @@
-"""A training's configuration as the published programs write it, for people's scripts that read it."""
+"""training_options.json: a training's configuration under the names of StyleGAN2-ADA and StyleGAN3, for scripts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from training.config import TrainingConfig
 from training.networks import network_configs
 
 GENERATOR = "z_dim", "w_dim", "channel_base", "channel_max"
-RADIAL = "conv_kernel", "use_radial_filters"  # said where they are not as for config T
+RADIAL = "conv_kernel", "use_radial_filters"  # written for config R only
 
 
-def published_options(config: TrainingConfig, run_dir: Path) -> dict[str, Any]:
-    """training_options.json as people's scripts read it (the published names), and the whole under `bandlimit`."""
+def to_nvidia_options(config: TrainingConfig, run_dir: Path) -> dict[str, Any]:
+    """Return the content of training_options.json: NVIDIA's names, and our whole configuration under `bandlimit`."""
     network = asdict(network_configs(config)[0])
     generator = {name: network[name] for name in (*GENERATOR, *(RADIAL if network.get("use_radial_filters") else ()))}
     generator["mapping_kwargs"] = {"num_layers": config.map_depth}

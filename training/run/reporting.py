@@ -1,4 +1,4 @@
-"""The end of a tick: its line in the log and in stats.jsonl, advice, and snapshots with their pictures."""
+"""Report the end of a tick: its line in the log and in stats.jsonl, advice, and snapshots with image grids."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from networks import CheckpointError, save_networks
 from runs.run_folder import RunError
 from training.engine.offload import on_device
 from training.run import image_grids
-from training.run.diagnostics import advice, collapse
-from training.run.environment import duration, memory_in_use
+from training.run.diagnostics import detect_collapse, find_problems
+from training.run.environment import format_duration, memory_in_use
 from training.run.statistics import summarize
 
 if TYPE_CHECKING:
     from training.loop import Training
 
 
-def report_tick(training: Training, moments: dict[str, list[float]], spent: float, done: bool) -> None:
-    """All that the leading process says and writes of a tick that took `spent` seconds. Raises OSError, RunError."""
+def report_tick(training: Training, moments: dict[str, list[float]], tick_seconds: float, done: bool) -> None:
+    """Log and record a tick that took `tick_seconds`; in the main process. Raises OSError, RunError.
+
+    moments: {name: [count, sum, sum of squares]} of all processes. done: whether the training ends with this tick.
+    """
     kimg = training.images / 1000
-    per_kimg = spent / max(training.images - training.tick_images, 1) * 1000
+    per_kimg = tick_seconds / max(training.images - training.tick_images, 1) * 1000
     p = training.augmentation.p if training.augmentation is not None else 0.0
     cpu, gpu, reserved = memory_in_use(training.device)
     seconds = training.seconds
@@ -31,7 +34,7 @@ def report_tick(training: Training, moments: dict[str, list[float]], spent: floa
         "Progress/kimg": kimg,
         "Progress/augment": p,
         "Timing/total_sec": seconds,
-        "Timing/sec_per_tick": spent,
+        "Timing/sec_per_tick": tick_seconds,
         "Timing/sec_per_kimg": per_kimg,
         "Timing/maintenance_sec": training.maintenance,
         "Timing/total_hours": seconds / 3600,
@@ -41,37 +44,38 @@ def report_tick(training: Training, moments: dict[str, list[float]], spent: floa
         "Resources/peak_gpu_mem_reserved_gb": reserved,
     }
     for name, value in numbers.items():
-        training.tick_values.put(name, value)
+        training.tick_values.set_value(name, value)
     training.log(
-        f"tick {training.tick:<5d} kimg {kimg:<8.1f} time {duration(seconds):<12s} sec/tick {spent:<7.1f} "
-        f"sec/kimg {per_kimg:<7.2f} maintenance {training.maintenance:<6.1f} cpumem {cpu:<6.2f} "
-        f"gpumem {gpu:<6.2f} reserved {reserved:<6.2f} augment {p:.3f}"
+        f"tick {training.tick:<5d} kimg {kimg:<8.1f} time {format_duration(seconds):<12s} "
+        f"sec/tick {tick_seconds:<7.1f} sec/kimg {per_kimg:<7.2f} "
+        f"maintenance {training.maintenance:<6.1f} cpumem {cpu:<6.2f} gpumem {gpu:<6.2f} "
+        f"reserved {reserved:<6.2f} augment {p:.3f}"
     )
     stats = summarize({**moments, **training.tick_values.moments()})
-    told = advice(training.config, stats, p, kimg)
+    messages = find_problems(training.config, stats, p, kimg)
     snap = training.control.snap
     if done or (snap > 0 and training.tick % snap == 0) or training.control.take_snapshot_request():
-        told += write_snapshot(training)
-    for line in told:
+        messages += write_snapshot(training)
+    for line in messages:
         training.log(f"Advice: {line}")
     training.folder.log_stats(**stats, timestamp=time.time())
-    training.events.write(stats, training.images)
-    training.status("running", advice=told, seconds_per_kimg=per_kimg)
+    training.tensorboard.write(stats, training.images)
+    training.status("running", advice=messages, seconds_per_kimg=per_kimg)
 
 
-def snapshot_label(images: int, before: int | None) -> str:
-    """What a snapshot after `images` pictures is called; `before` is where the tick before it ended, None at the first.
+def snapshot_label(images: int, previous_images: int | None) -> str:
+    """Return the label of a snapshot after `images` images; the previous tick ended at `previous_images`, if any.
 
-    The thousands in six digits, as published. Ticks that end within one thousand would share that name: all but the
-    first of them have the rest behind it, `000001_500`, which sorts between 000001 and 000002.
+    The label is the thousands in six digits, as in StyleGAN2-ADA. Of ticks that end within one thousand, all but the
+    first have the remainder appended: `000001_500`, which sorts between 000001 and 000002.
     """
     kimg, rest = divmod(images, 1000)
-    first = before is None or before // 1000 < kimg
+    first = previous_images is None or previous_images // 1000 < kimg
     return f"{kimg:06d}" if first else f"{kimg:06d}_{rest:03d}"
 
 
 def write_snapshot(training: Training) -> list[str]:
-    """Write the networks and a sheet of their pictures; sentences about what they look like. Raises RunError."""
+    """Write the networks and a grid of G_ema's images; return warnings about them. Raises RunError."""
     label = snapshot_label(training.images, training.tick_images if training.tick > 0 else None)
     trainer = training.trainer
     try:
@@ -80,19 +84,19 @@ def write_snapshot(training: Training) -> list[str]:
             {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema},
             classes=training.classes,
         )
-        made = write_sheet(training, f"fakes{label}.png")
+        images = write_image_grid(training, f"fakes{label}.png")
     except (CheckpointError, OSError) as error:
         raise RunError(f"A snapshot cannot be written ({error}); the newest state is kept.") from None
-    found = collapse(made, training.reals[0])
-    return [] if found is None else [found]
+    warning = detect_collapse(images, training.reals[0])
+    return [] if warning is None else [warning]
 
 
-def write_sheet(training: Training, name: str) -> np.ndarray:
-    """Write a sheet of what G_ema makes; its pictures uint8 [N,C,H,W]. Raises OSError."""
+def write_image_grid(training: Training, name: str) -> np.ndarray:
+    """Write a grid of images generated by G_ema and return them, uint8 [N,C,H,W]. Raises OSError."""
     config = training.config
-    columns, rows = image_grids.sheet_size(config.resolution, config.grid, training.device.type)
+    columns, rows = image_grids.grid_size(config.resolution, config.grid, training.device.type)
     labels = None if training.dataset.has_onehot_labels else training.reals[1]
     with on_device(training.trainer.G_ema, training.device):
-        made = image_grids.fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
-    image_grids.save_sheet(training.folder.path / name, made, columns)
-    return made
+        images = image_grids.generate_fakes(training.trainer.G_ema, columns * rows, config.batch_gpu, labels)
+    image_grids.save_grid(training.folder.path / name, images, columns)
+    return images

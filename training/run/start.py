@@ -1,4 +1,4 @@
-"""How a sitting of a training begins: what stands in a new run's folder, and what to expect of it, measured."""
+"""Start a training session: the files of a new run, and a measured estimate of its cost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from training.engine.data_loader import PrefetchLoader
 from training.engine.distributed import ProcessGroup
 from training.run import image_grids
 from training.run.diagnostics import estimate_run
-from training.run.environment import memory_in_use, versions
-from training.run.options_json import published_options
-from training.run.reporting import write_sheet
+from training.run.environment import collect_versions, memory_in_use
+from training.run.options_json import to_nvidia_options
+from training.run.reporting import write_image_grid
 from training.run.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 def create_run(
     config: TrainingConfig, outdir: str | Path, command: list[str], process_group: ProcessGroup | None = None
 ) -> RunFolder:
-    """Make a new run's folder; in every process of a process group the same one. Raises RunError."""
+    """Create the folder of a new run; every process of the group gets the same. Raises RunError."""
     process_group = process_group or ProcessGroup()
     path = None
     if process_group.is_main:
         folder = RunFolder.create(outdir, config.name)
         try:
-            folder.write_description("train", asdict(config), command, versions())
+            folder.write_description("train", asdict(config), command, collect_versions())
         except OSError as error:
             raise RunError(
                 f"{folder.path} cannot be written ({error.strerror}); make room, or choose another --outdir."
@@ -43,10 +43,10 @@ def create_run(
 
 
 def start_run(training: Training, resumed: bool) -> None:
-    """Before the first step of a sitting, in the leading process. Raises OSError."""
+    """Write the first files of a run, or announce that it continues; in the main process. Raises OSError."""
     config, folder = training.config, training.folder
-    columns, rows = image_grids.sheet_size(config.resolution, config.grid, training.device.type)
-    training.reals = image_grids.reals(training.dataset, columns, rows)
+    columns, rows = image_grids.grid_size(config.resolution, config.grid, training.device.type)
+    training.reals = image_grids.sample_reals(training.dataset, columns, rows)
     training.control.clear_stop_request()
     for directory in (folder.path, folder.path / "snapshots", folder.path / "state"):
         sweep_parts(directory)
@@ -66,10 +66,10 @@ def start_run(training: Training, resumed: bool) -> None:
         training.log(
             f"The {found} names in dataset.json do not fit {config.label_dim} classes, so snapshots have none."
         )
-    options = published_options(config, folder.path)
+    options = to_nvidia_options(config, folder.path)
     replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
-    image_grids.save_sheet(folder.path / "reals.png", training.reals[0], columns)
-    write_sheet(training, "fakes_init.png")
+    image_grids.save_grid(folder.path / "reals.png", training.reals[0], columns)
+    write_image_grid(training, "fakes_init.png")
     if training.process_group.size == 1:
         for line in benchmark_step(training):
             training.log(line)
@@ -77,22 +77,24 @@ def start_run(training: Training, resumed: bool) -> None:
 
 
 def benchmark_step(training: Training) -> list[str]:
-    """Estimates from a step that is taken, once more to be measured, and forgotten."""
+    """Measure a step, undo it, and return lines with the estimated cost of the run."""
     config, trainer = training.config, training.trainer
     feed = PrefetchLoader(training.dataset, config.seed, config.batch, config.batch_gpu, training.process_group, 1)
     rounds = feed.next()
     seconds = 0.0
     for phase in trainer.phases:
-        trainer.run_phase(phase, training.batches(phase, rounds), training.images)  # makes memory and kernels ready
+        trainer.run_phase(
+            phase, training.batches(phase, rounds), training.images
+        )  # warmup: allocates memory and loads kernels
         started = time.monotonic()
         trainer.run_phase(phase, training.batches(phase, rounds), training.images)
         seconds += (time.monotonic() - started) / phase.interval
     feed.close()
     cpu, gpu, _ = memory_in_use(training.device)
     parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
-    told = estimate_run(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu, training.classes)
+    lines = estimate_run(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu, training.classes)
     training.loader.close()
     del trainer, training.trainer
-    training.build()  # as if it had not been
+    training.build()  # undoes the step
     training.statistics, training.tick_values = Statistics(), Statistics()
-    return told
+    return lines

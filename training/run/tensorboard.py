@@ -1,4 +1,4 @@
-"""TensorBoard events of a training, where tensorboard is installed."""
+"""TensorBoard event files of a training, if tensorboard is installed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 
-class Events:
-    """One file of events a sitting, beside stats.jsonl; without tensorboard nothing is written."""
+class TensorBoardWriter:
+    """Writes one event file per session into the run folder; does nothing without tensorboard."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: Any = None
 
     def write(self, stats: dict[str, dict[str, Any]], images: int) -> None:
-        """Add the means of a tick after `images` pictures; they are on the disk when this returns. Raises OSError."""
+        """Write and flush the means of a tick that ended after `images` images. Raises OSError."""
         if self._writer is None:
             try:
                 from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
@@ -26,7 +26,7 @@ class Events:
         self._writer.flush()
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -1,4 +1,4 @@
-"""All that a training is made of at one moment, as tensors and plain data: what is kept, and what is taken up again."""
+"""The complete state of a training as tensors and plain data, to save it and resume exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from runs.run_folder import RunError
-from training.run.environment import versions
+from training.run.environment import collect_versions
 from training.run.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def state_dict(training: Training, signs: list[float], moments: dict[str, list[float]]) -> dict[str, Any]:
-    """The state between two steps; signs of D and statistics are those of all processes together."""
+    """Return the state between two steps.
+
+    signs: sum and count of the signs of D's logits, and moments: the statistics; both summed over all processes. The
+    keys are those of state files of before, so they keep older words: reseeded, optimisers, forgiven, order.
+    """
     trainer = training.trainer
     networks: dict[str, nn.Module] = {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema}
     if trainer.encoder is not None:
@@ -25,7 +29,7 @@ def state_dict(training: Training, signs: list[float], moments: dict[str, list[f
     return {
         "config": json.dumps(asdict(training.config)),
         "fingerprint": training.fingerprint,
-        "versions": versions(),
+        "versions": collect_versions(),
         "images": training.images,
         "index": training.index,
         "tick": training.tick,
@@ -46,13 +50,13 @@ def state_dict(training: Training, signs: list[float], moments: dict[str, list[f
 
 
 def load_state_dict(training: Training, state: dict[str, Any]) -> None:
-    """Put a training back to where `capture` was called. Raises RunError where its dataset is another one now."""
+    """Restore a training from a `state_dict`. Raises RunError if its dataset has changed."""
     if state["fingerprint"] != training.fingerprint:
         raise RunError(
             f"{training.config.data} has changed since this run began, so it cannot continue exactly; put the dataset "
             "back, or begin a new run with --resume."
         )
-    for name, now in versions().items():
+    for name, now in collect_versions().items():
         if (then := state["versions"].get(name)) != now:
             training.log(f"The run had {name} {then} and has {now} now: last digits may differ.")
     trainer, leads = training.trainer, training.process_group.is_main
@@ -76,7 +80,7 @@ def load_state_dict(training: Training, state: dict[str, Any]) -> None:
     training.divergence_restarts, training.seconds = state["reseeded"], state["seconds"]
     if training.augmentation is not None:
         training.augmentation.p = state["p"]
-    # What all processes have counted is carried on by the leader alone.
+    # The summed statistics are continued by the main process alone.
     counted = state["statistics"]
     training.statistics = Statistics()
     training.statistics.load_state_dict(counted if leads else dict.fromkeys(counted, [0.0, 0.0, 0.0]))
