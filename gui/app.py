@@ -33,9 +33,7 @@ from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec
 
 ACTIVE_INTERVAL, IDLE_INTERVAL = 1 / 12, 5.0  # seconds between frames without input
-MAX_TIME_STEP = (
-    0.5  # seconds: the document's clock advances at most this much a frame, so that motion does not jump after a pause
-)
+MAX_TIME_STEP = 0.5  # seconds: the most that the document's clock advances in a frame, also after a pause
 ARROW_KEYS = (imgui.Key.left_arrow, imgui.Key.right_arrow, imgui.Key.up_arrow, imgui.Key.down_arrow)
 VERSION = "0.1.0"
 
@@ -201,9 +199,8 @@ class App:
             return
         self._closed = True
         self.autosave.close()
-        imgui.get_io().want_save_ini_settings = (
-            not self._layout_pending
-        )  # imgui notes changes of the layout only after a while
+        # imgui notes changes of the layout only after a while
+        imgui.get_io().want_save_ini_settings = not self._layout_pending
         self._save_changed(wait=True)
         self.autosave.flush_messages(_print_problem)
         self.views.close()
@@ -305,6 +302,7 @@ class App:
 
     def _draw_canvas(self, context: PanelContext) -> None:
         background = "window" if self.panels_hidden else "canvas"
+        self.canvas.smooth = self.prefs.smooth
         self.canvas.draw(self.views.canvas, self.views.is_outdated, self.document.scene, self.document.edit, background)
         on_screen = context.result.scene if context.result else context.scene
         another = (on_screen.model, on_screen.compute) != (context.scene.model, context.scene.compute)

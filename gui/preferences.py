@@ -32,6 +32,7 @@ class Preferences(Record):
     greet: Annotated[bool, "What the program opens with moves gently until it is touched"] = True
     frame_limit: Annotated[int, Range(5, 240, "fps"), "Redraws the window at most this often"] = 60
     vsync: Annotated[bool, "Waits for the display before showing a frame"] = True
+    smooth: Annotated[bool, "Above 200 % image pixels are blended; off: each is a crisp square"] = False
     preview: Annotated[bool, "While a hand is moving, a slow network may show a quicker, less exact picture"] = True
     capture_folder: Annotated[str, "Where pictures are saved; empty: Pictures/Bandlimit, or ./out"] = ""
     browse_folder: Annotated[str, "Where the file browser opens"] = ""

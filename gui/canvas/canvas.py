@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from imgui_bundle import imgui
 
 from gui.canvas import drag_tools, overlays, viewport
+from gui.canvas.magnified_texture import magnification
+from gui.canvas.texture import StreamTexture
 from gui.canvas.views import ViewState
 from gui.chrome.shortcuts import key_label
 from gui.commands import BY_NAME
@@ -17,6 +19,7 @@ from gui.style import theme
 from renderer.messages import RenderResult
 from session import Scene
 
+CRISP_ZOOM = 2.0  # screen pixels per image pixel from which each image pixel is a crisp square
 OUTDATED_BRIGHTNESS = 0.7  # brightness of an image that does not show the current scene
 Corners = tuple[tuple[float, float], tuple[float, float]]  # two opposite corners
 NO_IMAGE = (1, 1)  # image size while there is no image
@@ -33,6 +36,7 @@ class Canvas:
     """The canvas's state between frames; it is not part of the document."""
 
     tool: str = "latent"
+    smooth: bool = False  # blend large pixels
     view: viewport.ViewTransform = field(default_factory=viewport.ViewTransform)
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
     image_size: tuple[int, int] = NO_IMAGE
@@ -162,12 +166,28 @@ class Canvas:
         if not view_state.is_opaque:
             draw.add_rect_filled(corner_min, corner_max, theme.color("window"))  # visible through transparent pixels
         tint = imgui.get_color_u32((brightness, brightness, brightness, 1.0))
-        draw.add_image(imgui.ImTextureRef(view_state.texture.name), corner_min, corner_max, (0, 0), (1, 1), tint)
+        self._add_image(view_state.texture, (*corner_min, *corner_max), tint)
         draw.pop_clip_rect()
         draw.pop_clip_rect()
         ui.register_item("Picture", (*corner_min, *corner_max))
         if view_state.result is not None and view_state.result.preview:
             overlays.draw_corner_label(self.box, "Preview")
+
+    def _add_image(self, texture: StreamTexture, corners: tuple[float, float, float, float], tint: int) -> None:
+        """Draw the image; from CRISP_ZOOM on with crisp pixels."""
+        draw, name = imgui.get_window_draw_list(), texture.name
+        if self.zoom >= CRISP_ZOOM and not self.smooth:
+            density = imgui.get_io().display_framebuffer_scale.x or 1.0
+            left, top, width, height = self.box
+            clip = (left * density, top * density, (left + width) * density, (top + height) * density)
+            left, top, right, bottom = (corner * density for corner in corners)
+            what = magnification((left, top, right, bottom), clip, (texture.width, texture.height))
+            if what is None:
+                return
+            name = texture.magnified(what)
+            left, top, right, bottom = (corner / density for corner in what.visible)
+            corners = (left, top, right, bottom)
+        draw.add_image(imgui.ImTextureRef(name), corners[:2], corners[2:], (0, 0), (1, 1), tint)
 
     def _readout(self, text: str) -> None:
         overlays.draw_line(self.box, text)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gui.backend.gl_context import is_software_renderer
+from gui.canvas.magnified_texture import Magnification, MagnifiedTexture
 from renderer.messages import GpuFrameHandle
 
 
@@ -53,6 +54,8 @@ class StreamTexture:
         )  # in software rendering a copy through a pixel buffer gains nothing
         self._buffers: list[int] = []
         self._buffer_bytes = 0
+        self._images = 0  # number of images so far
+        self._magnified: MagnifiedTexture | None = None
 
     @property
     def name(self) -> int:
@@ -89,6 +92,7 @@ class StreamTexture:
             self._upload_through_buffer(frame, width, height)
         GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         texture.mipmaps_stale = True
+        self._images += 1
 
     def copy_from_gpu(self, place: GpuFrameHandle, device: InteropDevice) -> None:
         """Show an image that lies in GPU memory. If the device raises, the image before stays."""
@@ -99,6 +103,13 @@ class StreamTexture:
         device.copy(place, texture.registered)
         texture.mipmaps_stale = True
         self._shown = 1 - self._shown
+        self._images += 1
+
+    def magnified(self, what: Magnification) -> int:
+        """The OpenGL name of a texture with a part of the image enlarged into crisp squares, for this frame."""
+        self._magnified = self._magnified or MagnifiedTexture()
+        self._magnified.update(self.name, self._images, what)
+        return self._magnified.name
 
     def read(self) -> np.ndarray:
         """Read the image back, uint8 [H, W, 4]; waits for the GPU."""
@@ -117,6 +128,9 @@ class StreamTexture:
 
     def close(self) -> None:
         """Free the textures and buffers."""
+        if self._magnified is not None:
+            self._magnified.close()
+            self._magnified = None
         for texture in self._textures:
             texture.release()
         self._gl.glDeleteTextures([texture.name for texture in self._textures if texture.name])

@@ -23,7 +23,7 @@ MENUS: dict[str, tuple[str, ...]] = {
     "View": (
         "view.play", "-", "view.fit", "view.actual", "view.zoom_in", "view.zoom_out", "-",
         "tool.latent", "tool.move", "tool.turn", "tool.pan", "-",
-        "view.panels", "panels", "view.layout", "-", "view.theme", "scale", "greet",
+        "view.panels", "panels", "view.layout", "-", "view.theme", "scale", "smooth", "greet",
     ),
     "Help": ("help.keys", "help.about"),
 }  # fmt: skip
@@ -87,11 +87,9 @@ def _entry(
     elif name == "scale":
         _scale_menu(context)
     elif name == "greet":
-        greets = bool(context.settings.get("greet", True))
-        if imgui.menu_item_simple("Move at the start", "", greets):
-            context.post_command("settings.set", "greet", not greets)
-        ui.register_item("Menu/Move at the start")
-        ui.tooltip("The demo network moves gently until the first touch")
+        _preference(context, name, "Move at the start", "The demo network moves gently until the first touch")
+    elif name == "smooth":
+        _preference(context, name, "Smooth large pixels", "Blends pixels above 200 %; off: each is a crisp square")
     else:
         command = BY_NAME[name]
         keys = key_label(command.keys) if command.keys else ""
@@ -99,6 +97,15 @@ def _entry(
             context.post_command(name)
         ui.register_item(f"Menu/{command.title}")
         ui.tooltip(command.meaning)
+
+
+def _preference(context: PanelContext, name: str, title: str, meaning: str) -> None:
+    """Draw the entry that switches a preference on and off."""
+    value = bool(context.settings[name])
+    if imgui.menu_item_simple(title, "", value):
+        context.post_command("settings.set", name, not value)
+    ui.register_item(f"Menu/{title}")
+    ui.tooltip(meaning)
 
 
 def _recents_menu(context: PanelContext) -> None:

@@ -56,3 +56,40 @@ def test_zooming_keeps_the_point_under_the_mouse(app):
     app.double_click("Canvas")
     left, top, right, bottom = app.item_rect("Picture")
     assert bottom - top < 760
+
+
+def pixels_on_screen(app, column: int, row: int) -> np.ndarray:
+    """What the screen shows of one image pixel, without its edge, uint8 [N, 3]."""
+    left, top, right, bottom = app.item_rect("Picture")
+    height, width = app.picture.shape[:2]
+    across, down = (right - left) / width, (bottom - top) / height
+    screen = app.screen.screenshot()
+    rows = slice(round(top + row * down) + 1, round(top + (row + 1) * down) - 1)
+    columns = slice(round(left + column * across) + 1, round(left + (column + 1) * across) - 1)
+    return screen[rows, columns].reshape(-1, 3)
+
+
+def test_above_200_percent_every_pixel_is_a_crisp_square_of_its_color(app):
+    app.move(app.center("Canvas"))
+    for notches in (0, 3, 4):
+        app.screen.wheel(notches)
+        app.frames(3)
+        assert app.app.canvas.zoom > 2
+        for column, row in ((30, 31), (33, 28), (35, 34)):
+            shown = pixels_on_screen(app, column, row)
+            assert len(shown) > 20
+            assert (shown == app.picture[row, column, :3]).all()
+
+
+def test_large_pixels_are_blended_by_choice(app):
+    app.click("Menu/View")
+    app.click("Menu/Smooth large pixels")
+    app.press("esc")
+    assert app.app.prefs.smooth
+    assert len(np.unique(pixels_on_screen(app, 30, 31), axis=0)) > 1
+
+
+def test_a_crisp_picture_follows_its_scene(app):
+    app.drag("Truncation/psi", to=-0.5)
+    app.wait_for_image()
+    assert (pixels_on_screen(app, 20, 40) == app.picture[40, 20, :3]).all()
