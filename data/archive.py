@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import stat
 import struct
 import threading
 import zipfile
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import DatasetError
-from data.image_decoding import is_image_name
+from data.image_decoding import is_hidden, is_image_name
 
 _MAX_FILE_BYTES = 1 << 30
+_MAX_LINKS = 4  # to folders, one within another
 # What zipfile raises on damaged files; ValueError for names that cannot be decoded.
 _READ_ERRORS = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
             zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
 class Archive:
-    """Names and contents of the files in a folder (recursively) or a zip.
+    """Names and contents of the files in a folder (recursively, also behind links) or a zip.
 
     `images` are the sorted names of image files, with "/" between folders. Each process opens its own handle of a zip.
     Raises DatasetError if something cannot be read, or was changed or removed since it was opened.
@@ -70,12 +72,31 @@ class Archive:
         except _READ_ERRORS:
             return self.read(name)  # raises the error with its reason
 
+    def json_folder(self) -> str | None:
+        """Return the folder of `dataset.json`, with a slash: "" or the one folder that holds all images; else None."""
+        if "dataset.json" in self.sizes or not self.images:
+            return "" if "dataset.json" in self.sizes else None
+        above = os.path.commonprefix([self.images[0], self.images[-1]])  # they are sorted: common to all
+        while "/" in above:
+            above = above[: above.rindex("/") + 1]
+            if above + "dataset.json" in self.sizes:
+                return above
+            above = above[:-1]
+        return None
+
+    def unused_json(self) -> list[str]:
+        """Return the names of files called dataset.json that are not used, being in one of several folders."""
+        used = self.json_folder()
+        names = sorted(name for name in self.sizes if name.endswith("/dataset.json") and not is_hidden(name))
+        return [] if used is not None else names
+
     def json(self) -> Any:
         """Parse `dataset.json`; None if there is none. Raises DatasetError."""
-        if "dataset.json" not in self.sizes:
+        folder = self.json_folder()
+        if folder is None:
             return None
         try:
-            return json.loads(self.read("dataset.json"))
+            return json.loads(self.read(folder + "dataset.json"))
         except (ValueError, RecursionError) as error:
             raise DatasetError(
                 f"dataset.json of {self.path} is not JSON ({_short_reason(error)}): mend or remove it."
@@ -121,6 +142,8 @@ class Archive:
 
     def _zip_sizes(self) -> dict[str, int]:
         entries = self._zip_handle()[0].infolist()
+        if any(entry.flag_bits & 1 for entry in entries):
+            raise DatasetError(f"{self.path} is encrypted: unpack it with its password, and give the folder.")
         return {entry.filename: entry.file_size for entry in entries if entry.filename and not entry.is_dir()}
 
     def _folder_sizes(self) -> dict[str, int]:
@@ -129,12 +152,30 @@ class Archive:
         def fail(error: OSError) -> None:
             raise DatasetError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions.")
 
-        for folder, folders, names in os.walk(self.path, onerror=fail, followlinks=False):
-            folders.sort()
+        top = os.path.realpath(self.path)
+        chains: dict[str, tuple[str, ...]] = {
+            str(self.path): (top,)
+        }  # a folder -> where it and those that its links led through really are
+        for folder, folders, names in os.walk(self.path, onerror=fail, followlinks=True):
+            followed = []
+            chain = chains.pop(folder)
+            for name in sorted(folders):
+                inner = f"{folder}{os.sep}{name}" if not folder.endswith(os.sep) else folder + name
+                if Path(inner).is_symlink():
+                    real = os.path.realpath(inner)
+                    if _is_within(real, top) or any(_is_within(one, real) for one in chain) or len(chain) > _MAX_LINKS:
+                        continue  # a loop, or pictures that are found in their own place
+                    chains[inner] = (*chain, real)
+                else:
+                    chains[inner] = (*chain[:-1], f"{chain[-1]}{os.sep}{name}")
+                followed.append(name)
+            folders[:] = followed
             for name in names:
                 path = Path(folder, name)
                 try:
-                    sizes[path.relative_to(self.path).as_posix()] = path.stat().st_size
+                    about = path.stat()
+                    if stat.S_ISREG(about.st_mode):
+                        sizes[path.relative_to(self.path).as_posix()] = about.st_size
                 except OSError:
                     continue  # a dangling link, or removed since it was listed
         return sizes
@@ -172,6 +213,10 @@ def exists(path: Path) -> bool:
             f"{path} cannot be looked at ({_short_reason(error)}): check the path and its permissions."
         ) from None
     return True
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _short_reason(error: Exception) -> str:

@@ -12,6 +12,8 @@ from data import labels as labelling
 from data.archive import Archive
 from data.errors import DatasetError, ImageError
 from data.image_decoding import decode, is_gray, open_image, to_chw, to_rgb, translate_errors
+from data.label_matching import match_names, refuse_unmatched
+from data.unreadable_images import no_images_message
 
 _MAX_HEADERS_CHECKED = 4000
 
@@ -47,7 +49,7 @@ class Dataset:
         self._archive = Archive(path)
         self._names = self._archive.images
         if not self._names:
-            raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
+            raise DatasetError(no_images_message(self._archive))
         first_is_gray, self.resolution = self._probe_first_image()
         if resolution is not None and resolution != self.resolution:
             raise DatasetError(
@@ -57,6 +59,7 @@ class Dataset:
         all_gray = self._check_headers(first_is_gray)
         self.channels = channels or (1 if all_gray else 3)
         self.classes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()  # sentences about how the labels were read
         self.styles: tuple[labelling.Style, ...] = ()  # family and style of every typeface, sorted
         self._style_indices = np.full(len(self._names), -1)  # of each file; -1 where none is told
         self._style_members: dict[int, np.ndarray] = {}
@@ -91,6 +94,13 @@ class Dataset:
     def label_dim(self) -> int:
         """Length L of a label; 0 without labels."""
         return 0 if self._labels is None else labelling.label_dim(self._labels)
+
+    def empty_classes(self) -> list[int]:
+        """Return the class numbers below `label_dim` of which there is no image."""
+        if self._labels is None or self._labels.ndim > 1:
+            return []
+        present = set(self._labels[self._file_indices].tolist())
+        return [number for number in range(self.label_dim) if number not in present]
 
     @property
     def label_shape(self) -> tuple[int]:
@@ -232,9 +242,17 @@ class Dataset:
             raise DatasetError(
                 f"{self.path} has no labels: train without --cond, or make it from class folders or a dataset.json."
             )
+        folder = self._archive.json_folder() or ""
+        match = match_names(self._names, labels, self.path, folder)
+        refuse_unmatched(self._names, match, self.path)
+        if match.renamed:
+            kind, image, name = match.renamed[0]
+            others = f" and {len(match.renamed) - 1} others" if len(match.renamed) > 1 else ""
+            self.notes += (f"Labels of dataset.json matched: {name} for {image}{others} ({kind}).",)
         self.classes = labelling.class_names(document)
-        self._read_styles(labelling.parse_styles(document, self.path))
-        return labelling.align_labels(self._names, labels, self.path)
+        styles = labelling.parse_styles(document, self.path)
+        self._read_styles(match_names(self._names, styles, self.path, folder).values)
+        return labelling.align_labels(self._names, match.values, self.path)
 
     def _read_styles(self, found: dict[str, labelling.Style]) -> None:
         of_files = [found.get(name) for name in self._names]

@@ -51,9 +51,12 @@ _MAX_PIXELS = 1 << 28
 
 def is_image_name(name: str) -> bool:
     """Whether a file name has an image's extension; hidden files and macOS's resource forks do not count."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in EXTENSIONS
+    return not is_hidden(name) and PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file, or a folder it is in, is hidden or one of macOS's resource forks."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 def open_image(data: bytes) -> Image.Image:

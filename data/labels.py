@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.errors import DatasetError
+from data.label_matching import check_same_value
 
 Label = int | tuple[float, ...]
 Style = tuple[str, str]  # family and style of a typeface
@@ -20,7 +21,7 @@ _MAX_VECTOR_LENGTH = 1 << 16
 def parse_labels(document: Any, path: Path) -> dict[str, Label] | None:
     """Parse `{"labels": [["a.png", 3], ...]}` to {name: label}; None if labels are null or missing.
 
-    Raises DatasetError for another format, or a mix of class numbers and vectors.
+    Raises DatasetError for another format, a mix of class numbers and vectors, or a name with two labels.
     """
     if document is None:
         return None
@@ -33,7 +34,8 @@ def parse_labels(document: Any, path: Path) -> dict[str, Label] | None:
         if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
             raise DatasetError(f'dataset.json of {path} holds {str(item)[:60]} where ["a.png", 3] should be: mend it.')
         name, value = item
-        labels[name] = _parse_label(name, value, path)
+        label = _parse_label(name, value, path)
+        check_same_value(name, labels.setdefault(name, label), label, path)
     kinds = {len(label) if isinstance(label, tuple) else -1 for label in labels.values()}
     if len(kinds) > 1:
         several = "class numbers and vectors" if -1 in kinds else "vectors of different lengths"
@@ -80,6 +82,19 @@ def align_labels(names: Sequence[str], labels: Mapping[str, Label], path: Path) 
     return np.array(values, dtype=np.float32 if isinstance(values[0], tuple) else np.int64)
 
 
+def empty_classes(labels: Iterable[Label | None]) -> list[int]:
+    """Return the class numbers below the largest that no image has; none for vectors."""
+    present = {label for label in labels if isinstance(label, int | np.integer)}
+    return sorted(set(range(max(present, default=0))) - present)
+
+
+def describe_empty_classes(empty: Sequence[int], path: Path | str) -> str:
+    """Say in a sentence how many classes have no images, and which."""
+    listed = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
+    have = "class has no picture" if len(empty) == 1 else "classes have no pictures"
+    return f"{len(empty)} {have} in {path} ({listed}): number classes from 0 without gaps, or do not choose these."
+
+
 def label_dim(labels: np.ndarray) -> int:
     """Length of a label as a network's input, where classes are one-hot."""
     return labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
@@ -95,6 +110,8 @@ def one_hot(label: np.ndarray, size: int) -> np.ndarray:
 
 
 def _parse_label(name: str, value: Any, path: Path) -> Label:
+    if type(value) is float and value.is_integer():  # as pandas writes class numbers
+        value = int(value)
     if type(value) is int:
         if 0 <= value < _MAX_CLASSES:
             return value
@@ -106,5 +123,6 @@ def _parse_label(name: str, value: Any, path: Path) -> Label:
         if len(numbers) == len(value):
             return tuple(float(part) for part in numbers)
     raise DatasetError(
-        f"dataset.json of {path} labels {name} with {str(value)[:40]}: a label is a class number or a list of numbers."
+        f"dataset.json of {path} labels {name} with {str(value)[:40]}: a label is a class number or a list of "
+        "numbers, and classes are 0, 1, 2 and so on."
     )

@@ -26,7 +26,7 @@ from data.image_decoding import (
     to_rgb,
     translate_errors,
 )
-from data.labels import Label, Style
+from data.labels import Label, Style, empty_classes
 from data.parallel_map import WorkerPool
 from data.report import Report
 from data.sources import Source
@@ -87,6 +87,7 @@ def prepare(source: Source, dest: Path, options: PrepareOptions, progress: Progr
     report.side, report.channels = side, channels
     report.classes = source.classes if labels is not None else ()
     report.label_count = 0 if labels is None else len({label for _, label in labels})
+    report.empty_classes = empty_classes(label for _, label in labels or ())
     return report
 
 

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 
 from data.errors import one_line
 
-_NOTES = {"turned upright", "stretched", "small capitals for lower case"}  # told, but no reason to leave it out
+_LABEL_NOTES = {
+    "label with backslashes": "its label taken",
+    "label in other letters": "its label taken",
+    "label with another ending": "its label taken",
+    "label with other folders": "its label taken",
+    "label from a folder of another name": "its label taken",
+    "label without a picture": "not used",
+    "labels in a lower folder": "not used",
+}
+_NOTES = {  # told, but no reason to leave it out
+    "turned upright",
+    "stretched",
+    "small capitals for lower case",
+    *_LABEL_NOTES,
+}
 _ACTIONS = {
     "duplicate": "kept",
     "too small": "enlarged",
@@ -19,6 +33,7 @@ _ACTIONS = {
     "too large beside the others": "the others drawn",
     "too many styles": "the others left out",
     "small capitals for lower case": "drawn",
+    **_LABEL_NOTES,
 }
 
 
@@ -38,6 +53,7 @@ class Report:
         self.classes: tuple[str, ...] = ()
         self.label_count = 0
         self.unlabeled = 0
+        self.empty_classes: list[int] = []
         self.examples: dict[tuple[str, bool], list[str]] = {}  # kind, was it kept -> up to three examples
         self.counts: dict[tuple[str, bool], int] = {}
 
@@ -71,6 +87,9 @@ class Report:
             done = _ACTIONS.get(kind, "converted") if kept else "left out"
             done = "refused" if self.on_problem == "refuse" and kind not in _NOTES else done
             rows.append((kind, str(count), done, ", ".join(self.examples[kind, kept])))
+        if self.empty_classes:
+            listed = ", ".join(map(str, self.empty_classes[:3]))
+            rows.append(("class without pictures", str(len(self.empty_classes)), "counted all the same", listed))
         if self.unlabeled:
             rows.append(("no label", str(self.unlabeled), "all labels left out", ""))
         if len(rows) == 1:

@@ -17,7 +17,9 @@ import numpy as np
 from data import labels as labelling
 from data.archive import Archive, exists
 from data.errors import DatasetError
+from data.label_matching import match_names, refuse_unmatched
 from data.labels import Label, Style
+from data.unreadable_images import no_images_message, unreadable_images
 
 _MAX_UNPACKED_BYTES = 1 << 30
 
@@ -74,15 +76,27 @@ class ImageFiles(Source):
         self._archive = Archive(path)
         self.names = self._archive.images
         if not self.names:
-            raise DatasetError(f"{path} holds no pictures: put PNG or JPEG files into it.")
+            raise DatasetError(no_images_message(self._archive))
+        problems = [(name, ((kind, ""),), False) for name, kind in unreadable_images(self._archive)]
         document = self._archive.json() if labels in ("auto", "json") else None
         labels_by_name = labelling.parse_labels(document, path)
         if labels == "json" and labels_by_name is None:
-            raise DatasetError(f"{path} has no dataset.json with labels: use --labels folders, or none.")
+            others = self._archive.unused_json()
+            where = f", only {others[0]} in one of several folders" if others else ""
+            raise DatasetError(f"{path} has no dataset.json with labels{where}: use --labels folders, or none.")
+        if labels in ("auto", "json"):
+            problems += [(name, (("labels in a lower folder", ""),), True) for name in self._archive.unused_json()]
         if labels_by_name is not None:
-            self.labels = [labels_by_name.get(name) for name in self.names]
+            folder = self._archive.json_folder() or ""
+            match = match_names(self.names, labels_by_name, path, folder)
+            refuse_unmatched(self.names, match, path)
+            if labels == "json":
+                labelling.align_labels(self.names, match.values, path)
+            problems += [(image, ((kind, name),), True) for kind, image, name in match.renamed]
+            problems += [(name, (("label without a picture", ""),), True) for name in match.unused]
+            self.labels = [match.values.get(name) for name in self.names]
             self.classes = labelling.class_names(document)
-            styles = labelling.parse_styles(document, path)
+            styles = match_names(self.names, labelling.parse_styles(document, path), path, folder).values
             self.styles = [styles.get(name) for name in self.names] if styles else None
         elif labels == "folders" or (labels == "auto" and document is None):
             folders = class_folders(self.names, labels == "folders")
@@ -94,6 +108,7 @@ class ImageFiles(Source):
                 self.classes = tuple(sorted(set(folders)))
                 number = {name: index for index, name in enumerate(self.classes)}
                 self.labels = [number[folder] for folder in folders]
+        self.problems = problems
 
     def read(self, index: int, payload: Any) -> bytes:
         return self._archive.read(self.names[index])

@@ -298,3 +298,13 @@ def test_a_fingerprint_knows_the_data(tmp_path: Path) -> None:
     two = zipped(tmp_path / "2.zip", {**GOOD, "b.png": picture(seed=2)})
     assert Dataset(one).fingerprint() == Dataset(one).fingerprint()
     assert len({Dataset(one).fingerprint(), Dataset(two).fingerprint(), Dataset(one, xflip=True).fingerprint()}) == 3
+
+
+@pytest.mark.parametrize("other", ["[['0.png', 1], ['1.png', 0]]", "[['0.png', 0], ['1.png', 2]]"])
+def test_a_fingerprint_knows_the_labels(other: str, tmp_path: Path) -> None:
+    prints = []
+    for number, pairs in enumerate(("[['0.png', 0], ['1.png', 1]]", other)):
+        document = f'{{"labels": {pairs}}}'.replace("'", '"')
+        files = {"0.png": picture(), "1.png": picture(seed=1), "dataset.json": document}
+        prints.append(Dataset(folder(tmp_path / str(number), files), use_labels=True).fingerprint())
+    assert prints[0] != prints[1]
