@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from gui import platform_dirs, preferences
 from gui.canvas import viewport
 from gui.chrome import file_dialog
-from session import Capture, Model, Scene, Session, codec, png
+from session import Capture, Model, Scene, Session, codec, own_bookmarks, png
+from session.bookmarks import with_bookmark
 from session.fields import FieldError, describe, validate
 from session.scene import move_latent
 
@@ -199,6 +200,40 @@ def about(app: App) -> None:
     app.overlay = "about"
 
 
+def add_bookmark(app: App) -> None:
+    """Keep the scene on the canvas among the user's own bookmarks, named after its class or seed."""
+    scene, model = app.document.present.scene, app.views.model
+    shown = app.views.canvas.result.shown_class if app.views.canvas.result else None
+    class_name = f"{model.class_name(shown)} " if model is not None and shown is not None and model.classes else ""
+    path = own_bookmarks.add(app.bookmarks_folder, f"{class_name}seed {scene.latent.seed}", scene)
+    app.toasts.show(f"Kept as {own_bookmarks.name_of(path)}; right-click it to rename or move it.")
+
+
+def go_to_bookmark(number: int) -> Callable[[App], None]:
+    def go(app: App) -> None:
+        entries, _ = own_bookmarks.own_bookmarks(app.bookmarks_folder)
+        if number > len(entries):
+            app.toasts.show(f"There is no bookmark {number} yet: B keeps this scene as one.", "warning")
+            return
+        app.document.edit(with_bookmark(app.document.scene, entries[number - 1].scene))
+
+    return go
+
+
+def rename_bookmark(app: App, path: Path, name: str) -> None:
+    own_bookmarks.rename(path, name)
+
+
+def reorder_bookmark(app: App, path: Path, steps: int) -> None:
+    own_bookmarks.reorder(app.bookmarks_folder, path, steps)
+
+
+def delete_bookmark(app: App, path: Path) -> None:
+    """Move a bookmark to the deleted ones."""
+    target = own_bookmarks.delete(path)
+    app.toasts.show(f"Deleted {own_bookmarks.name_of(path)}. It is still at {target}.")
+
+
 def set_preference(app: App, name: str, value: Any) -> None:
     """Set one preference by name."""
     known = describe(preferences.Preferences)
@@ -255,6 +290,11 @@ ACTIONS: dict[str, Callable[..., None]] = {
     **{f"tool.{name}": tool(name) for name in ("latent", "move", "turn", "pan")},
     "capture.picture": save_picture,
     "capture.window": save_window,
+    "bookmark.add": add_bookmark,
+    "bookmark.rename": rename_bookmark,
+    "bookmark.reorder": reorder_bookmark,
+    "bookmark.delete": delete_bookmark,
+    **{f"bookmark.go_{number}": go_to_bookmark(number) for number in range(1, 10)},
     "help.keys": keys,
     "help.about": about,
     "settings.set": set_preference,

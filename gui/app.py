@@ -60,6 +60,7 @@ class App:
         self.toasts = toasts.Toasts()
         self.autosave = Autosave(folder, self.prefs, last_session, self.toasts.show)
         self.file_dialog = file_dialog.FileDialog()
+        self.bookmarks_folder = folder / "bookmarks"
         self.views = ViewManager(client, self._on_renderer_problem)
         self.attract_mode = start_in_attract_mode
         if start_in_attract_mode and not self.prefs.greet:
@@ -226,8 +227,8 @@ class App:
         )
 
     def _settings(self) -> dict[str, Any]:
-        settings = codec.to_dict(self.prefs)
-        return {**settings, "capture_folder": str(self.prefs.capture_path), "last_saved": self.autosave.last_saved}
+        folders = {"capture_folder": str(self.prefs.capture_path), "bookmarks_folder": self.bookmarks_folder}
+        return {**codec.to_dict(self.prefs), **folders, "last_saved": self.autosave.last_saved}
 
     def _draw_windows(self, context: PanelContext, seconds: float) -> None:
         checked = {f"tool.{name}": self.canvas.tool == name for name in drag_tools.TOOLS}

@@ -42,6 +42,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("tool.pan", "Drag the canvas", "h", "Dragging moves the view, not the picture"),
     Command("capture.picture", "Save picture", "ctrl+s", "The picture at its own size as PNG"),
     Command("capture.window", "Save window", "ctrl+shift+p", "The whole window as PNG"),
+    Command("bookmark.add", "Bookmark this", "b", "Keep this scene among your own bookmarks"),
+    *(
+        Command(f"bookmark.go_{number}", f"Go to bookmark {number}", f"ctrl+{number}", "Of your own bookmarks")
+        for number in range(1, 10)
+    ),
     Command("help.keys", "Keys", "f1", "All commands and their keys"),
     Command("help.about", "About", "", "Version, licence and what runs"),
 )

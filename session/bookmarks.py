@@ -21,6 +21,7 @@ class NamedScene:
 
     name: str
     scene: Scene
+    path: Path | None = None  # its file, of the user's own
 
 
 @cache

@@ -25,6 +25,7 @@ GROUPS = {
     "view": "View",
     "tool": "Dragging on the picture",
     "capture": "Saving",
+    "bookmark": "Bookmarks",
     "help": "Help",
 }
 MOUSE = (
@@ -128,7 +129,7 @@ def draw_keys(open_now: bool) -> bool:
         for what, meaning in MOUSE:
             _pair(what, meaning, "")
         imgui.table_next_column()
-        for group in ("view", "tool", "capture", "help"):
+        for group in ("view", "tool", "capture", "bookmark", "help"):
             _group(group)
         imgui.end_table()
     return _end(open_now)
@@ -183,7 +184,11 @@ def _group(name: str) -> None:
     """Draw the commands of one group."""
     _title(GROUPS[name])
     for command in COMMANDS:
-        if command.name.startswith(f"{name}."):
+        if not command.name.startswith(f"{name}."):
+            continue
+        if command.name == "bookmark.go_1":  # one line for all nine
+            _pair("Ctrl+1 to 9", "Go to your bookmark", command.meaning)
+        elif not command.name.startswith("bookmark.go_"):
             _pair(key_label(command.keys) if command.keys else "", command.title.rstrip("…"), command.meaning)
     imgui.dummy((0, ui.em(0.4)))
 
