@@ -1,4 +1,4 @@
-"""The window's end of the renderer: ask for pictures, fetch what is ready, never wait.
+"""The window's end of the renderer: submit requests, poll for answers, never block.
 
     client = SubprocessRenderer()
     client.submit(RenderRequest("canvas", 1, scene))
@@ -34,28 +34,28 @@ from renderer.messages import (
 from renderer.renderer_process import RendererProcess
 from renderer.transport.frames import FrameHandle
 
-MAX_CRASHES = 3  # times that the renderer may die on one request, or while it starts, before that is taken as the cause
+MAX_CRASHES = 3  # crashes on one request, or during start-up, before it is no longer retried
 AnyFrameHandle = FrameHandle | GpuFrameHandle
-SHUTDOWN_SECONDS = 0.5  # seconds that the renderer has to end by itself
+SHUTDOWN_SECONDS = 0.5  # before a renderer that was asked to close is killed
 
 
 class Client:
-    """What both kinds of client offer. Safe to use from one thread; no call waits for the renderer."""
+    """Common interface of both renderers. To be used from one thread; no call waits for the renderer."""
 
     def __init__(self, wake: Callable[[], None] | None = None) -> None:
-        """`wake` is called on another thread whenever there is something to poll."""
+        """`wake` is called, on another thread, whenever there is something to poll."""
         self._wake = wake
         self._condition = threading.Condition()
-        self._latest: dict[str, RenderRequest] = {}  # of each view the newest request
-        self._answered: dict[str, int] = {}  # of each view the newest id that has its picture or sentence
+        self._latest: dict[str, RenderRequest] = {}  # newest request by view
+        self._answered: dict[str, int] = {}  # newest id by view that has an image or a failure
         self._incoming: deque[tuple[Answer, AnyFrameHandle | None, Any]] = deque()
-        self._shown: dict[str, tuple[AnyFrameHandle, Any]] = {}
+        self._held_frames: dict[str, tuple[AnyFrameHandle, Any]] = {}
         self._active_view = "canvas"
         self._closing = False
-        self.offer: GpuOffer | None = None  # of the renderer that is there: whether its pictures can stay on the GPU
+        self.offer: GpuOffer | None = None  # whether this renderer's images can stay on the GPU
 
     def submit(self, request: RenderRequest, *, active: bool = False) -> None:
-        """Ask for a picture; of the requests of a view the newest counts. `first`: this view is under the hand."""
+        """Request an image; it replaces earlier requests of its view. `active`: the user is editing this view."""
         with self._condition:
             self._latest[request.view] = request
             if active:
@@ -64,7 +64,7 @@ class Client:
             self._condition.notify_all()
 
     def reload(self, path: str) -> None:
-        """Read the network of this path again, and make the pictures anew that show it."""
+        """Read the network at this path again and re-render the views that show it."""
         with self._condition:
             self._send_command(("reload", path))
             for request in self._latest.values():
@@ -74,13 +74,13 @@ class Client:
             self._condition.notify_all()
 
     def set_gpu_sharing(self, bus: str, wanted: bool) -> None:
-        """Have pictures stay on the GPU of this PCI address, or come through main memory (again)."""
+        """Let images stay on the GPU with this PCI bus id, or send them through main memory again."""
         with self._condition:
             self._send_command(("share", bus, wanted))
             self._condition.notify_all()
 
     def resend_all(self) -> None:
-        """Have the newest picture of each view sent anew."""
+        """Request the newest image of every view again."""
         with self._condition:
             for request in self._latest.values():
                 self._mark_unanswered(request)
@@ -88,9 +88,9 @@ class Client:
             self._condition.notify_all()
 
     def poll(self) -> list[Answer]:
-        """What has come since the last call: of each view only the newest, and nothing older than what it has shown.
+        """Return the new answers: the newest of each view, and none older than what was returned before.
 
-        The frame of a result stays valid until a newer one of its view is polled.
+        The frame of a result stays valid until a newer result of its view is polled.
         """
         with self._condition:
             incoming, self._incoming = self._incoming, deque()
@@ -98,13 +98,12 @@ class Client:
         newest: dict[str, tuple[Answer, AnyFrameHandle | None, Any]] = {}
         progress: dict[str, RenderProgress] = {}
         for item in incoming:
-            answer, place, source = item
+            answer = item[0]
             if isinstance(answer, RendererLost):
                 lost.append(answer)
-                newest = {
-                    view: one for view, one in newest.items() if not isinstance(one[1], GpuFrameHandle)
-                }  # gone with it
-                for request in self._latest.values():  # the next renderer makes it again
+                # Frames in the memory of its GPU have gone with it.
+                newest = {view: entry for view, entry in newest.items() if not isinstance(entry[1], GpuFrameHandle)}
+                for request in self._latest.values():  # the next renderer renders it again
                     if not self._has_given_up(request):
                         self._mark_unanswered(request)
             elif isinstance(answer, RenderProgress):
@@ -120,30 +119,30 @@ class Client:
         return [*lost, *news, *(self._deliver(*item) for item in newest.values())]
 
     def remove_view(self, view: str) -> None:
-        """The view is gone: its picture is not made again after a crash, and its memory is free for others."""
+        """Forget a closed view: release its frame, and do not render it again after a crash."""
         with self._condition:
             self._latest.pop(view, None)
-        shown = self._shown.pop(view, None)
-        if shown is not None:
-            self._release(*shown)
+        frame = self._held_frames.pop(view, None)
+        if frame is not None:
+            self._release(*frame)
 
     def is_busy(self, view: str) -> bool:
-        """Whether the newest request of a view is still to be answered."""
+        """Whether the newest request of a view is still unanswered."""
         request = self._latest.get(view)
         return request is not None and request.id > self._answered.get(view, request.id - 1)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the renderer is there; a request made meanwhile is served when it is back."""
+        """Whether the renderer is running; requests submitted meanwhile are served after its restart."""
         raise NotImplementedError
 
     @property
     def pid(self) -> int | None:
-        """The renderer's process, None while there is none."""
+        """Process id of the renderer; None while it is not running."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """End the renderer, whatever it is doing; within a second nothing of it is left."""
+        """Stop the renderer within a second, whatever it is doing."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -161,16 +160,16 @@ class Client:
     def _send_command(self, message: tuple[Any, ...]) -> None:
         raise NotImplementedError
 
-    def _release(self, place: AnyFrameHandle, source: Any) -> None:
+    def _release(self, handle: AnyFrameHandle, source: Any) -> None:
         raise NotImplementedError
 
     def _mark_unanswered(self, request: RenderRequest) -> None:
-        before = request.id - 1
-        self._answered[request.view] = min(self._answered.get(request.view, before), before)
+        previous_id = request.id - 1
+        self._answered[request.view] = min(self._answered.get(request.view, previous_id), previous_id)
 
-    def _on_answer(self, answer: Answer, place: AnyFrameHandle | None = None, source: Any = None) -> None:
+    def _on_answer(self, answer: Answer, handle: AnyFrameHandle | None = None, source: Any = None) -> None:
         with self._condition:
-            self._incoming.append((answer, place, source))
+            self._incoming.append((answer, handle, source))
         if self._wake is not None:
             self._wake()
 
@@ -179,12 +178,12 @@ class Client:
         if self._wake is not None:
             self._wake()
 
-    def _deliver(self, answer: Answer, place: AnyFrameHandle | None, source: Any) -> Answer:
-        if place is not None:
-            before = self._shown.get(place.view)
-            self._shown[place.view] = (place, source)
-            if before is not None:
-                self._release(*before)
+    def _deliver(self, answer: Answer, handle: AnyFrameHandle | None, source: Any) -> Answer:
+        if handle is not None:
+            previous = self._held_frames.get(handle.view)
+            self._held_frames[handle.view] = (handle, source)
+            if previous is not None:
+                self._release(*previous)
         return answer
 
     def _drop(self, item: tuple[Answer, AnyFrameHandle | None, Any] | None) -> None:
@@ -193,39 +192,39 @@ class Client:
 
 
 class SubprocessRenderer(Client):
-    """The renderer in a process of its own: its crash costs a second, its work does not slow the window."""
+    """Renderer in a subprocess: a crash costs a second, and rendering never blocks the window."""
 
     def __init__(self, threads: int | None = None, wake: Callable[[], None] | None = None) -> None:
-        """`threads`: how many the renderer computes with; by default nearly all cores."""
+        """`threads`: number of compute threads; by default, nearly all cores."""
         super().__init__(wake)
         self._threads = threads
         self._renderer: RendererProcess | None = None
-        self._requests: dict[str, RenderRequest] = {}  # still to be sent
-        self._commands: deque[tuple[Any, ...]] = deque()  # still to be sent, none may be left out
+        self._requests: dict[str, RenderRequest] = {}  # to be sent; newest by view
+        self._commands: deque[tuple[Any, ...]] = deque()  # to be sent, all of them
         self._rendering: tuple[str, int] | None = None
         self._crashes: dict[tuple[str, int], int] = {}
         self._failed_starts = 0
         self._ready = False
-        self._supervisor = threading.Thread(target=self._supervise, name="renderer's keeper", daemon=True)
-        self._sender = threading.Thread(target=self._send_loop, name="renderer's teller", daemon=True)
+        self._supervisor = threading.Thread(target=self._supervise, name="renderer supervisor", daemon=True)
+        self._sender = threading.Thread(target=self._send_loop, name="renderer sender", daemon=True)
         self._supervisor.start()
         self._sender.start()
 
     @property
     def is_alive(self) -> bool:
-        running = self._renderer
-        return running is not None and running.process.poll() is None
+        renderer = self._renderer
+        return renderer is not None and renderer.process.poll() is None
 
     @property
     def pid(self) -> int | None:
-        running = self._renderer
-        return running.process.pid if running is not None else None
+        renderer = self._renderer
+        return renderer.process.pid if renderer is not None else None
 
     def restart(self) -> None:
-        """End the renderer and start a new one, for one that hangs."""
-        running = self._renderer
-        if running is not None:
-            running.process.kill()
+        """Kill the renderer, for example because it hangs; a new one is started."""
+        renderer = self._renderer
+        if renderer is not None:
+            renderer.process.kill()
 
     def close(self) -> None:
         with self._condition:
@@ -249,14 +248,14 @@ class SubprocessRenderer(Client):
     def _send_command(self, message: tuple[Any, ...]) -> None:
         self._commands.append(message)
 
-    def _release(self, place: AnyFrameHandle, source: Any) -> None:
+    def _release(self, handle: AnyFrameHandle, source: Any) -> None:
         with self._condition:
             if self._renderer is not None and source is self._renderer:
-                self._commands.append(release_message(place))
+                self._commands.append(release_message(handle))
                 self._condition.notify_all()
 
     def _supervise(self) -> None:
-        """Start the renderer, listen to it, and start again when it is gone."""
+        """Start the renderer, receive its messages, and restart it when it exits."""
         while True:
             with self._condition:
                 while self._failed_starts >= MAX_CRASHES and not self._requests and not self._closing:
@@ -281,23 +280,23 @@ class SubprocessRenderer(Client):
             self._on_exit(reason or exit_message)
 
     def _receive_loop(self, renderer: RendererProcess) -> str:
-        """Take in what the renderer says until it is gone; the reason, if it gave one."""
+        """Handle the renderer's messages until it exits; return the reason if it sent one."""
         reason = ""
         while True:
             try:
                 message = renderer.channel.recv()
-            except (EOFError, OSError, pickle.UnpicklingError):  # the last message may be torn
+            except (EOFError, OSError, pickle.UnpicklingError):  # the last message may be incomplete
                 return reason
             match message:
-                case ("answer", answer, place):
+                case ("answer", answer, handle):
                     if not isinstance(answer, RenderProgress):
                         self._rendering = None
                         self._crashes.pop((answer.view, answer.id), None)
-                    self._on_answer(with_frame(answer, place, renderer.reader.array), place, renderer)
+                    self._on_answer(with_frame(answer, handle, renderer.reader.array), handle, renderer)
                 case ("offer", offer):
                     self._on_offer(offer)
-                case ("begin", view, number):
-                    self._rendering = (view, number)
+                case ("begin", view, request_id):
+                    self._rendering = (view, request_id)
                 case ("ready",):
                     self._failed_starts = 0
                     self._ready = True
@@ -305,16 +304,16 @@ class SubprocessRenderer(Client):
                     reason = f"The renderer ended ({reason})."
 
     def _on_exit(self, reason: str) -> None:
-        """The renderer is gone: say so, and ask the next one for the newest picture of each view.
+        """Handle the renderer's exit: notify the window and resubmit the latest request of each view.
 
-        A request on which it died TRIES times gets a sentence instead; so do all when it cannot even start.
+        A request that has crashed it MAX_CRASHES times fails instead; so do all if it fails to start as often.
         """
         culprit, self._rendering = self._rendering, None
         self.offer = None
         started, self._ready = self._ready, False
         given_up: list[RenderRequest] = []
         with self._condition:
-            self._commands = deque(order for order in self._commands if order[0] == "close")
+            self._commands = deque(command for command in self._commands if command[0] == "close")
             if culprit is not None:
                 self._crashes[culprit] = self._crashes.get(culprit, 0) + 1
             if not started:
@@ -330,15 +329,15 @@ class SubprocessRenderer(Client):
                     self._requests[view] = request
         self._on_answer(RendererLost(reason))
         for request in given_up:
-            what = "on this picture" if self._failed_starts < MAX_CRASHES else "while it started"
-            problem = (
-                f"{reason.rstrip('.')}; it has now ended {MAX_CRASHES} times {what}, so it is tried again only when "
+            when = "on this picture" if self._failed_starts < MAX_CRASHES else "while it started"
+            message = (
+                f"{reason.rstrip('.')}; it has now ended {MAX_CRASHES} times {when}, so it is tried again only when "
                 "something changes: undo the last change, or choose another network or device."
             )
-            self._on_answer(RenderFailure(request.view, request.id, request.scene, problem, reason))
+            self._on_answer(RenderFailure(request.view, request.id, request.scene, message, reason))
 
     def _send_loop(self) -> None:
-        """Send what is wanted; this thread waits for the renderer, so that the window need not."""
+        """Send requests and commands; this thread blocks on the pipe, so that the window does not."""
         while True:
             with self._condition:
                 while not (self._renderer and (self._requests or self._commands)):
@@ -355,23 +354,21 @@ class SubprocessRenderer(Client):
                     renderer.send(command)
                 for request in requests:
                     renderer.send(("render", request, request.view == active_view))
-            except OSError:  # it is gone, and what it was told is asked for again
+            except OSError:  # it has exited; `_on_exit` resubmits the requests
                 time.sleep(0.01)
 
 
-def with_frame(answer: Answer, place: AnyFrameHandle | None, array: Callable[[FrameHandle], np.ndarray]) -> Answer:
-    """An answer with its picture, or where that is on the GPU."""
-    if not isinstance(answer, RenderResult) or place is None:
+def with_frame(answer: Answer, handle: AnyFrameHandle | None, map_frame: Callable[[FrameHandle], np.ndarray]) -> Answer:
+    """Return the answer with its frame mapped, or with the GPU handle of its frame."""
+    if not isinstance(answer, RenderResult) or handle is None:
         return answer
-    return (
-        replace(answer, gpu_frame=place) if isinstance(place, GpuFrameHandle) else replace(answer, frame=array(place))
-    )
+    if isinstance(handle, GpuFrameHandle):
+        return replace(answer, gpu_frame=handle)
+    return replace(answer, frame=map_frame(handle))
 
 
-def release_message(place: AnyFrameHandle) -> tuple[Any, ...]:
-    """What tells the renderer that the window has done with a picture."""
-    return (
-        ("free block", place.bus, place.block)
-        if isinstance(place, GpuFrameHandle)
-        else ("free", place.view, place.slot)
-    )
+def release_message(handle: AnyFrameHandle) -> tuple[Any, ...]:
+    """Return the message by which the window releases a frame."""
+    if isinstance(handle, GpuFrameHandle):
+        return ("free block", handle.bus, handle.block)
+    return ("free", handle.view, handle.slot)

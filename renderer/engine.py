@@ -1,4 +1,4 @@
-"""A scene to its picture, stage by stage; each stage remembers what it was given and runs only when that changed."""
+"""Renders a scene in stages; each stage caches its last output and runs only when its inputs have changed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from renderer.stages.transforms import apply_to_output, plan_transform, transfor
 from session import Scene
 
 T = TypeVar("T")
-PREVIEW_SUFFIX = ", preview"  # after the name of a view: what is remembered of its previews
-MAX_VIEWS = 8  # of those that were rendered last, something is remembered
-OnLayer = Callable[[float | None], None]  # is told how many seconds are left, if known; raises to give up
+PREVIEW_SUFFIX = ", preview"  # appended to a view's name for the cache of its previews
+MAX_VIEWS = 8  # most recently rendered views that keep a cache
+OnLayer = Callable[[float | None], None]  # gets the seconds left, if known; may raise to cancel the render
 
 
 def _never_cancel(_remaining: float | None) -> None:
@@ -40,11 +40,11 @@ def _ignore_progress(_what: str, _fraction: float | None) -> None:
 
 
 class Engine:
-    """Makes pictures. The same scene gives the same bits, whatever was made before; previews aside."""
+    """Renders scenes. Equal scenes give equal bits, whatever was rendered before, except for previews."""
 
     def __init__(self) -> None:
         self._models = ModelCache()
-        self._views: OrderedDict[str, _ViewCache] = OrderedDict()  # the one rendered last is at the end
+        self._views: OrderedDict[str, _ViewCache] = OrderedDict()  # least recently rendered first
 
     def render(
         self,
@@ -54,82 +54,88 @@ class Engine:
         on_progress: OnProgress = _ignore_progress,
         moving: bool = False,
     ) -> RenderOutput:
-        """The picture of a scene, for a view, which is what the stages remember.
+        """Render a scene.
 
-        `check` is called after every layer and may raise; `tell` hears of slow loading; `moving`: a preview will do
-        where the exact picture takes long (`Finished.preview` says which it is). Raises CheckpointError or Problem,
-        each one sentence.
+        Args:
+            scene: what to render.
+            view: key of the caches; each view resumes from its own last render.
+            on_layer: called after every layer with the estimated seconds left; may raise to cancel the render.
+            on_progress: called with a message and a fraction while a network is loaded; may raise as well.
+            moving: a preview is enough if the exact image is slow (`RenderOutput.preview` tells which it is).
+
+        Raises:
+            CheckpointError, RenderError: the image cannot be made; each is one sentence.
         """
-        clock = _StageTimer()
+        timer = _StageTimer()
         loaded = self._models.get(scene, view, on_progress)
-        clock.lap("model", loaded)
-        quicker = preview_model(scene, loaded) if moving else None
-        with torch.inference_mode():  # not while loading: networks need weights that tell when they change
-            if quicker is not None:
-                return self._render_stages(scene, view + PREVIEW_SUFFIX, quicker, on_layer, clock, loaded)
-            return self._render_stages(scene, view, loaded, on_layer, clock, loaded)
+        timer.lap("model", loaded)
+        preview = preview_model(scene, loaded) if moving else None
+        with torch.inference_mode():  # not while loading: inference tensors have no version counter
+            if preview is not None:
+                return self._render_stages(scene, view + PREVIEW_SUFFIX, preview, on_layer, timer, loaded)
+            return self._render_stages(scene, view, loaded, on_layer, timer, loaded)
 
     def _render_stages(
-        self, scene: Scene, view: str, loaded: LoadedModel, on_layer: OnLayer, clock: _StageTimer, exact: LoadedModel
+        self, scene: Scene, view: str, loaded: LoadedModel, on_layer: OnLayer, timer: _StageTimer, exact: LoadedModel
     ) -> RenderOutput:
-        """The stages behind the loaded network, which may be a quicker one than the exact one."""
+        """Run all stages after loading. `loaded` is the network to run: `exact`, or its preview."""
         cache = self._view_cache(view, loaded)
         step = find_step(scene.capture, loaded)
 
         styles = cache.styles(_styles_key(scene), lambda: loaded.latents.styles(scene))
         if cache.styles.has_run and styles.seeds_mapped:
             cache.stages_run.append("mapping")
-        clock.lap("mapping", loaded)
+        timer.lap("mapping", loaded)
 
-        moves = plan_transform(scene.transform, loaded)
+        plan = plan_transform(scene.transform, loaded)
         inputs = LayerInputs(
-            loaded, styles.ws_cpu[0], _noise_key(scene, loaded), moves.at_input, _force_fp32(scene), kernels.serving()
+            loaded, styles.ws_cpu[0], _noise_key(scene, loaded), plan.at_input, _force_fp32(scene), kernels.serving()
         )
         state = self._run_layers(cache, inputs, styles.ws, step, on_layer)
-        clock.lap("synthesis", loaded)
+        timer.lap("synthesis", loaded)
 
         captured = cache.captured(
             (state, step, scene.model.channel_order),
             lambda: upscale_preview(extract_map(step, state, loaded, scene.model), step, loaded),
         )
-        shown = cache.transformed(
-            (captured, moves if step is None else None), lambda: apply_to_output(captured, moves, step)
+        feature_map = cache.transformed(
+            (captured, plan if step is None else None), lambda: apply_to_output(captured, plan, step)
         )
-        look = select_channels(scene.capture, shown)
-        whole = cache.map_stats((shown,), lambda: map_stats(shown))
-        stats = cache.stats((shown, scene.capture), lambda: selection_stats(whole, look))
-        picture = cache.image((shown, scene.capture, scene.inspect), lambda: inspect(scene.inspect, look))
+        selection = select_channels(scene.capture, feature_map)
+        full_stats = cache.map_stats((feature_map,), lambda: map_stats(feature_map))
+        stats = cache.stats((feature_map, scene.capture), lambda: selection_stats(full_stats, selection))
+        image = cache.image((feature_map, scene.capture, scene.inspect), lambda: inspect(scene.inspect, selection))
         if cache.image.has_run:
             cache.stages_run.append("picture")
-        clock.lap("picture", loaded)
+        timer.lap("picture", loaded)
 
         self._enforce_cache_budget(loaded)
         return RenderOutput(
-            picture,
+            image,
             get_model_info(exact, scene.model, inputs.force_fp32),
             stats,
-            {**whole.readings, **picture.readings},
+            {**full_stats.readings, **image.readings},
             styles.shown_class,
-            clock.milliseconds(),
+            timer.milliseconds(),
             cache.stages_run[0] if cache.stages_run else "",
             loaded is not exact,
         )
 
     def reload(self, path: str) -> None:
-        """Look at the file of this path again the next time it is asked for."""
+        """Check the file at this path for changes at its next use."""
         self._models.reload(path)
 
     def clear_caches(self) -> None:
-        """Give back all memory that only saves time."""
+        """Free the memory of all caches."""
         self._views.clear()
         self._models.evict_unused()
 
     def close(self) -> None:
-        """Break off what is under way beside the pictures."""
+        """Stop background work, such as downloads."""
         self._models.close()
 
     def _view_cache(self, view: str, loaded: LoadedModel) -> _ViewCache:
-        """What the view remembers; nothing, where it turns to another network."""
+        """Return the cache of a view, an empty one if it now shows another network."""
         cache = self._views.get(view)
         if cache is None or cache.loaded is not loaded:
             cache = self._views[view] = _ViewCache(loaded)
@@ -145,29 +151,31 @@ class Engine:
     def _run_layers(
         self, cache: _ViewCache, inputs: LayerInputs, ws: Tensor, step: Step | None, on_layer: OnLayer
     ) -> SynthesisState:
-        """What comes out of the captured layer, beginning at the deepest layer whose inputs some view has seen."""
+        """Run the layers up to and including `step` (None: all), resuming from the latest valid state of any view."""
         loaded = inputs.loaded
         steps = loaded.steps
         stop = len(steps) if step is None else step.index + 1
         runs = [view.layers for view in self._views.values() if view.layers is not None]
-        source = max(runs, key=lambda run: run.resume_point(inputs, stop), default=None)
-        run = source.with_inputs(inputs) if source is not None else CachedRun(inputs)
+        best_run = max(runs, key=lambda run: run.resume_point(inputs, stop), default=None)
+        run = best_run.with_inputs(inputs) if best_run is not None else CachedRun(inputs)
         start = run.resume_point(inputs, stop)
-        keep = _cached_layers(loaded)
-        run.states = {done: state for done, state in run.states.items() if done in keep or done in (start, stop)}
+        layers_to_cache = _cached_layers(loaded)
+        run.states = {
+            done: state for done, state in run.states.items() if done in layers_to_cache or done in (start, stop)
+        }
         cache.layers = run
         if start == stop:
             return run.states[stop]
         cache.stages_run.append(steps[start].name)
-        del runs, source  # what is no longer valid makes room
-        stopwatch = _LayerTimer(loaded, start, stop)
+        del runs, best_run  # frees states that are no longer valid
+        timer = _LayerTimer(loaded, start, stop)
 
-        def after(step: Step, state: SynthesisState) -> None:
-            stopwatch.lap(step)
-            if state.done in keep or state.done == stop:
+        def on_step(step: Step, state: SynthesisState) -> None:
+            timer.lap(step)
+            if state.done in layers_to_cache or state.done == stop:
                 run.states[state.done] = state
             if state.done < stop:
-                on_layer(stopwatch.remaining(state.done))
+                on_layer(timer.remaining(state.done))
 
         with transform_input(loaded, inputs.transform):
             mode, seed = inputs.noise or ("const", 0)
@@ -179,47 +187,50 @@ class Engine:
                 noise_mode=mode,
                 noise=seeded_noise(seed),
                 force_fp32=inputs.force_fp32,
-                on_step=after,
+                on_step=on_step,
             )
-        if start not in keep:
+        if start not in layers_to_cache:
             run.states.pop(start, None)
         return state
 
     def _enforce_cache_budget(self, loaded: LoadedModel) -> None:
-        """Let the views that were rendered longest ago forget their layers until the rest fits."""
-        most = _cache_budget(loaded)
+        """Drop the layer caches of the least recently rendered views until the rest fits the budget."""
+        budget = _cache_budget(loaded)
         for view in list(self._views.values())[:-1]:
             if (
                 total_bytes(
                     state for other in self._views.values() if other.layers for state in other.layers.states.values()
                 )
-                <= most
+                <= budget
             ):
                 return
             view.layers = None
 
 
 class _CachedStage:
-    """The newest outcome of one stage and what it was made from."""
+    """Memoizes the last output of one stage."""
 
     def __init__(self) -> None:
         self.has_run = False
         self._key: Any = None
         self._value: Any = None
 
-    def __call__(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """What `make` gives, unless the key is still the same; networks, states and maps are compared by identity."""
+    def __call__(self, key: tuple[Any, ...], compute: Callable[[], T]) -> T:
+        """Return the cached value if the key is unchanged, else compute it.
+
+        Networks, states and feature maps in the key are compared by identity.
+        """
         self.has_run = self._key is None or self._key != key
         if self.has_run:
-            self._key = self._value = None  # a failure leaves nothing behind
-            self._value = make()
+            self._key = self._value = None  # a failed computation leaves the cache empty
+            self._value = compute()
             self._key = key
         return self._value
 
 
 @dataclass
 class _ViewCache:
-    """What one view remembers of one network."""
+    """The cached stages of one view of one network."""
 
     loaded: LoadedModel
     layers: CachedRun | None = None
@@ -232,15 +243,15 @@ class _ViewCache:
     stages_run: list[str] = field(default_factory=lambda: ["model"])
 
     def start_render(self) -> None:
-        """Another picture of the same network."""
+        """Begin another render with the same network."""
         self.stages_run = []
 
 
 class _StageTimer:
-    """Milliseconds of each stage, with the work that a GPU still had to do."""
+    """Measures the time of each stage; waits for the GPU at the end of each."""
 
     def __init__(self) -> None:
-        self._began = self._last = time.perf_counter()
+        self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str, loaded: LoadedModel) -> None:
@@ -251,35 +262,35 @@ class _StageTimer:
         self._last = now
 
     def milliseconds(self) -> dict[str, float]:
-        return {**self._laps, "total": (self._last - self._began) * 1000}
+        return {**self._laps, "total": (self._last - self._start) * 1000}
 
 
 class _LayerTimer:
-    """Learns what each layer costs, and says how long the rest takes. A GPU's layers cannot be timed one by one."""
+    """Estimates each layer's time and the time left. On a CPU only: a GPU's layers run asynchronously."""
 
     def __init__(self, loaded: LoadedModel, start: int, stop: int) -> None:
-        self._loaded, self._stop, self._known = loaded, stop, len(loaded.layer_seconds) == len(loaded.steps)
-        self._fresh = [] if start == 0 and loaded.device.type == "cpu" else None
+        self._loaded, self._stop, self._has_estimates = loaded, stop, len(loaded.layer_seconds) == len(loaded.steps)
+        self._new_costs = [] if start == 0 and loaded.device.type == "cpu" else None
         self._last = time.perf_counter()
 
     def lap(self, step: Step) -> None:
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         costs = self._loaded.layer_seconds
-        if self._known:
+        if self._has_estimates:
             costs[step.index] += 0.3 * (seconds - costs[step.index])
-        elif self._fresh is not None:
-            self._fresh.append(seconds)
-            if len(self._fresh) == len(self._loaded.steps):
-                self._loaded.layer_seconds = self._fresh
-                self._loaded.cached_layers = None  # decided again, now that the costs are known
+        elif self._new_costs is not None:
+            self._new_costs.append(seconds)
+            if len(self._new_costs) == len(self._loaded.steps):
+                self._loaded.layer_seconds = self._new_costs
+                self._loaded.cached_layers = None  # to be chosen again with the measured times
 
     def remaining(self, done: int) -> float | None:
-        return sum(self._loaded.layer_seconds[done : self._stop]) if self._known else None
+        return sum(self._loaded.layer_seconds[done : self._stop]) if self._has_estimates else None
 
 
 def _styles_key(scene: Scene) -> tuple[Any, ...]:
-    """All that w depends on; what only matters in motion is left out."""
+    """Cache key of w: all that it depends on, without the speeds, which matter during playback only."""
     latent, mixing = scene.latent, scene.mixing
     return replace(latent, drift_x=0, drift_y=0), replace(mixing, drift=0) if mixing.layers else None, scene.truncation
 
@@ -301,7 +312,7 @@ def _cache_budget(loaded: LoadedModel) -> int:
 
 
 def _cached_layers(loaded: LoadedModel) -> frozenset[int]:
-    """After which layers what comes out is kept for later."""
+    """The layers after which the state is cached."""
     if loaded.cached_layers is None:
         sizes = [step.channels * step.size**2 * 4 for step in loaded.steps]
         costs = loaded.layer_seconds or [float(size) for size in sizes]

@@ -1,4 +1,4 @@
-"""Why there is no picture, in one sentence."""
+"""Render errors as one sentence for the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import traceback
 
 from renderer.messages import RenderFailure, RenderRequest
 
-# How torch says on its various devices that memory ran out.
+# torch's wordings, over all devices, for running out of memory.
 _OUT_OF_MEMORY_PHRASES = (
     "out of memory",
     "can't allocate memory",
@@ -18,16 +18,16 @@ _BROKEN_DEVICE_PHRASES = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "device
 
 
 class RenderError(Exception):
-    """Something that the person can mend; `str()` is one sentence: what happened, where, what to do."""
+    """An error that the user can fix; `str()` is one sentence: what happened, where, what to do."""
 
 
 def make_failure(request: RenderRequest, error: BaseException) -> RenderFailure:
-    """The answer to a request that ended in this error; call it while the error is being handled."""
+    """Return the failure answer to a request. Call it in the `except` block, for the traceback."""
     return RenderFailure(request.view, request.id, request.scene, user_message(error), traceback.format_exc())
 
 
 def user_message(error: BaseException) -> str:
-    """The error for the status bar."""
+    """Return the error as one sentence for the status bar."""
     from networks.errors import CheckpointError
 
     if isinstance(error, (RenderError, CheckpointError)):
@@ -42,14 +42,14 @@ def user_message(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on whatever device."""
+    """Whether the error means that memory ran out, on any device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _OUT_OF_MEMORY_PHRASES)
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether the device is unusable for the rest of this process, so that only a new process helps."""
+    """Whether the device is unusable until the process is restarted."""
     return (
         isinstance(error, RuntimeError)
         and any(word in str(error) for word in _BROKEN_DEVICE_PHRASES)

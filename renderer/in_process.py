@@ -1,10 +1,10 @@
-"""The renderer on a thread of this process, for commands and tests: asked and heard as the one in another process is.
+"""The renderer on a thread of this process, for commands and tests; same interface as `SubprocessRenderer`.
 
     with InProcessRenderer() as client:
-        client.submit(RenderRequest("picture", 1, scene))
+        client.submit(RenderRequest("image", 1, scene))
         for answer in client.poll(): ...
 
-torch arrives on that thread, so that importing this file is quick.
+torch is imported on that thread, so importing this module is quick.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from renderer.transport.frames import FrameWriter
 
 
 class InProcessRenderer(Client):
-    """The renderer on a thread of this process."""
+    """Renderer on a thread of this process. Arguments as in `SubprocessRenderer`."""
 
     def __init__(self, threads: int | None = None, wake: Callable[[], None] | None = None) -> None:
         super().__init__(wake)
@@ -48,12 +48,12 @@ class InProcessRenderer(Client):
     def close(self) -> None:
         self._closing = True
         self._queue.put(("close",))
-        self._thread.join(timeout=10)  # to the end of the layer that is being computed
+        self._thread.join(timeout=10)  # the layer under way is finished first
 
     def _serve(self, threads: int | None) -> None:
         try:
             serve(self._queue, self._on_message, self._transport, threads)
-        except Exception as error:  # noqa: BLE001 - whatever ended it, those who wait are told
+        except Exception as error:  # noqa: BLE001 - every pending request gets the reason
             with self._condition:
                 self._failure_message = (
                     f"The renderer ended ({type(error).__name__}: {str(error):.200}): start the program again."
@@ -66,8 +66,8 @@ class InProcessRenderer(Client):
 
     def _on_message(self, message: tuple[Any, ...]) -> None:
         match message:
-            case ("answer", answer, place):
-                self._on_answer(with_frame(answer, place, self._writer.array), place)
+            case ("answer", answer, handle):
+                self._on_answer(with_frame(answer, handle, self._writer.array), handle)
             case ("offer", offer):
                 self._on_offer(offer)
 
@@ -80,5 +80,5 @@ class InProcessRenderer(Client):
     def _send_command(self, message: tuple[Any, ...]) -> None:
         self._queue.put(message)
 
-    def _release(self, place: AnyFrameHandle, source: Any) -> None:
-        self._queue.put(release_message(place))
+    def _release(self, handle: AnyFrameHandle, source: Any) -> None:
+        self._queue.put(release_message(handle))

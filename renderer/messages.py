@@ -1,4 +1,4 @@
-"""What the window and the renderer say: a request is a slice of the document, an answer a picture or a sentence."""
+"""Messages between window and renderer: a request holds a scene, an answer an image or an error."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from session import Scene
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """Make the picture of a scene for a view. Ids grow; within a view only the newest request is answered for sure."""
+    """Render a scene for a view. Ids increase; only the newest request of a view is certain to be answered."""
 
     view: str
     id: int
     scene: Scene
-    moving: bool = False  # a hand is at it: if the exact picture takes long, a preview will do
+    moving: bool = False  # the user is dragging: a preview is enough if the exact image is slow
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One layer of the network as it was last run."""
+    """One layer of the network; sizes in samples."""
 
     name: str
     width: int
     height: int
     channels: int
     dtype: str  # "float32", "float16"
-    rows: tuple[int, ...]  # rows of w that it reads
+    rows: tuple[int, ...]  # rows of w+ that it reads
     sampling_rate: float | None = None  # samples per image width, alias-free networks
     cutoff: float | None = None  # designed cutoff, cycles per image width
-    stopband: float | None = None  # where the designed filter ends, cycles per image width
+    stopband: float | None = None  # end of the designed filter's transition band, cycles per image width
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts about the loaded network."""
+    """Properties of the loaded network."""
 
-    path: str  # as the scene names it
-    name: str  # short, for the title
-    file: str  # the very file that was read (newest snapshot of a run folder, cached download)
+    path: str  # as written in the scene
+    name: str  # short, for titles
+    file: str  # the file that was read: e.g. the newest snapshot of a run folder, or a cached download
     digest: str  # SHA-256
     family: str  # "StyleGAN3-T", "StyleGAN3-R", "StyleGAN2"
     z_dim: int
@@ -52,7 +52,7 @@ class ModelInfo:
     channels: int
     parameters: int
     layers: tuple[LayerInfo, ...]
-    row_names: tuple[str, ...]  # one for each row of w: which layers read it
+    row_names: tuple[str, ...]  # for each row of w+, the layers that read it
     has_noise: bool
     has_transform: bool
     device: str  # "cpu", "cuda:0"
@@ -61,17 +61,17 @@ class ModelInfo:
     kernels: str  # which implementation of the ops runs, and why
     channel_order: str  # "rgb" or "bgr"
     weights: tuple[str, ...]  # which of G_ema, G the file has
-    note: str = ""  # one sentence worth knowing, e.g. "random weights: not trained yet"
-    classes: tuple[str, ...] = ()  # names of the classes, c_dim of them; empty where the file names none
+    note: str = ""  # a remark, e.g. "Random weights: not trained yet."
+    classes: tuple[str, ...] = ()  # c_dim class names; empty if the file has none
 
     def class_name(self, number: int) -> str:
-        """What a class is called: "lava", or "class 2" without names."""
+        """Return the name of a class, e.g. "lava", or "class 2" without names."""
         return self.classes[number] if number < len(self.classes) else f"class {number}"
 
 
 @dataclass(frozen=True)
 class MapStats:
-    """Mean, standard deviation and largest magnitude of a captured map; of all channels and of those shown."""
+    """Mean, standard deviation and maximum magnitude of a feature map: over all channels, and over those shown."""
 
     mean: float
     std: float
@@ -83,21 +83,21 @@ class MapStats:
 
 @dataclass(frozen=True)
 class GpuFrameHandle:
-    """A finished picture, uint8 [height, width, 4], in a GPU's memory, with what another process opens it by."""
+    """A frame, uint8 [height, width, 4], in GPU memory, with the IPC handles by which another process opens it."""
 
     view: str
-    block: int  # number of the memory, of which a renderer uses none twice
-    bus: str  # PCI address of the GPU
+    block: int  # number of the memory block, never reused by the same renderer
+    bus: str  # PCI bus id of the GPU
     height: int
     width: int
-    memory_handle: bytes  # handles of the driver, 64 bytes each: of the memory,
-    ready_event: bytes  # of the event that the picture is there,
-    done_event: bytes  # and of the event that the window has copied it
+    memory_handle: bytes  # CUDA IPC handles, 64 bytes each: of the memory,
+    ready_event: bytes  # of the event after which the frame is complete,
+    done_event: bytes  # and of the event after which the window has copied it
 
 
 @dataclass(frozen=True)
 class GpuOffer:
-    """The renderer's pictures lie on a GPU: where a test picture (`frames.pattern`) does, or why that is in vain."""
+    """Offers frames in GPU memory: a test frame (`frames.make_test_image`), or the reason why it is not possible."""
 
     test_frame: GpuFrameHandle | None
     reason: str = ""
@@ -105,9 +105,9 @@ class GpuOffer:
 
 @dataclass(frozen=True)
 class RenderResult:
-    """A finished picture. `frame` is uint8 [H, W, 4] RGBA, valid until the next frame of the same view is taken.
+    """A rendered image. `frame` is uint8 [H, W, 4] RGBA, valid until the next result of its view is polled.
 
-    Where the window takes pictures straight from a GPU, `place` says where this one lies and `frame` is empty.
+    If the window takes frames straight from the GPU, `gpu_frame` is its handle and `frame` is empty.
     """
 
     view: str
@@ -116,17 +116,17 @@ class RenderResult:
     frame: np.ndarray
     model: ModelInfo
     stats: MapStats
-    timing: Mapping[str, float]  # milliseconds a stage: "model", "mapping", "synthesis", "picture", "total"
-    readings: Mapping[str, np.ndarray] = field(default_factory=dict)  # small named arrays for plots, 64 KB at most
-    shown_class: int | None = None  # the class that made it, of a class-conditional network
-    proposal: Scene | None = None  # a changed scene that the window may put into the document
-    resumed_at: str = ""  # first stage that ran: "picture", a layer's name, "mapping", "model"; "" when nothing had to
+    timing: Mapping[str, float]  # milliseconds by stage: "model", "mapping", "synthesis", "picture", "total"
+    readings: Mapping[str, np.ndarray] = field(default_factory=dict)  # small arrays for plots by name, 64 KB at most
+    shown_class: int | None = None  # class of the image, for a class-conditional network
+    proposal: Scene | None = None  # a modified scene that the window may put into the document
+    resumed_at: str = ""  # first stage that ran: "model", "mapping", a layer's name or "picture"; "" if none
     gpu_frame: GpuFrameHandle | None = None
-    preview: bool = False  # nearly the picture of this scene, to be followed by the exact one
+    preview: bool = False  # an approximation, to be followed by the exact image
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
+        """Height and width of the image."""
         return (
             (self.gpu_frame.height, self.gpu_frame.width)
             if self.gpu_frame
@@ -136,7 +136,7 @@ class RenderResult:
 
 @dataclass(frozen=True)
 class RenderFailure:
-    """Why there is no picture: one sentence for the person, the traceback to copy."""
+    """Why there is no image: one sentence for the user, and the traceback to copy into a report."""
 
     view: str
     id: int
@@ -147,7 +147,7 @@ class RenderFailure:
 
 @dataclass(frozen=True)
 class RenderProgress:
-    """Something slow is under way, e.g. a download; `fraction` from 0 to 1, or None where it is not known."""
+    """Progress of a slow operation, e.g. a download; `fraction` from 0 to 1, or None if unknown."""
 
     view: str
     id: int
@@ -157,7 +157,7 @@ class RenderProgress:
 
 @dataclass(frozen=True)
 class RendererLost:
-    """The renderer's process ended by itself and a new one is being started; nothing of the document is lost."""
+    """The renderer's process has exited and is being restarted; the document is unaffected."""
 
     reason: str
 

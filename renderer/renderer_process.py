@@ -1,4 +1,4 @@
-"""One renderer process: how it is started, reached and ended."""
+"""One renderer subprocess: starting it, sending to it, ending it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from renderer.transport.frames import Arena, FrameReader
 
 
 class RendererProcess:
-    """One renderer process with its connection and its pictures' memory."""
+    """A renderer subprocess with its connection and its shared frame memory. Raises OSError if it cannot be started."""
 
     def __init__(self, threads: int | None) -> None:
         self.arena = Arena.create()
@@ -30,21 +30,21 @@ class RendererProcess:
             self.arena.close()
             raise
         finally:
-            child_end.close()  # so that the channel ends when the renderer does
+            child_end.close()  # so that the channel closes when the renderer exits
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Tell it something; waits as long as it does not listen. Raises OSError where it is gone."""
+        """Send a message; blocks while the pipe is full. Raises OSError if the renderer has exited."""
         with self._sending:
             self.channel.send(message)
 
     def reap(self) -> str:
-        """Make sure that it is gone; how it ended, as a sentence."""
+        """Wait for the process to exit, kill it if necessary, and return how it ended, as a sentence."""
         try:
             code = self.process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        with self._sending:  # never while a message is being written: its descriptor might be another file's by then
+        with self._sending:  # not while a message is being written: its descriptor could be reused
             self.channel.close()
         self.arena.close()
         if code == -getattr(signal, "SIGKILL", 9):
@@ -56,10 +56,10 @@ class RendererProcess:
 
 
 def _start_process(channel: int, arena: Arena, threads: int | None) -> subprocess.Popen[Any]:
-    """The process: `python -m renderer.server`, which unlike multiprocessing's spawn runs nothing of our __main__."""
+    """Start `python -m renderer.server`; unlike multiprocessing's spawn, it does not import our __main__."""
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    # -P: nothing is imported from the folder that the person happens to be in.
+    # -P: never import from the current folder.
     command = [sys.executable, "-P", "-m", "renderer.server", str(channel), arena.handle]
     if threads:
         command += ["--threads", str(threads)]
@@ -70,5 +70,5 @@ def _start_process(channel: int, arena: Arena, threads: int | None) -> subproces
         options["startupinfo"] = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [channel]})
     else:
         options["pass_fds"] = (channel, int(arena.handle))
-        options["process_group"] = 0  # Ctrl+C in the terminal is not for the renderer
+        options["process_group"] = 0  # Ctrl+C in the terminal must not reach the renderer
     return subprocess.Popen(command, **options)

@@ -1,4 +1,4 @@
-"""Ways to look at a feature map: each turns it into a picture and readings; registered by its settings' type."""
+"""Inspectors: each turns a feature map into an image and readings; registered by the type of its settings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ _INSPECTORS: dict[type, Callable[[Any, ChannelSelection], InspectorOutput]] = {
 }
 
 
-def inspect(settings: Inspect, look: ChannelSelection) -> InspectorOutput:
-    """What the chosen inspector makes of a captured map."""
-    return _INSPECTORS[type(settings.chosen)](settings.chosen, look)
+def inspect(settings: Inspect, selection: ChannelSelection) -> InspectorOutput:
+    """Run the inspector that the settings choose."""
+    return _INSPECTORS[type(settings.chosen)](settings.chosen, selection)

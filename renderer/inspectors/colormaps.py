@@ -1,4 +1,4 @@
-"""Colour scales for a single channel and for spectra."""
+"""Colormaps for single channels and for spectra."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Every eighth colour of the 256 of each scale, as hexadecimal RGB; between them is interpolated (off by at most 2 of
+# Every eighth of the 256 colors of each colormap, as hexadecimal RGB; the rest is interpolated (error at most 2 of
 # 255, cividis 6). viridis and magma: S. van der Walt and N. Smith, 2015, dedicated to the public domain (CC0).
 # cividis: Nunez, Anderton and Renslow, PLoS ONE 13(7), 2018, published free of all copyright (CC0).
 _ANCHORS = {
@@ -28,12 +28,12 @@ _ANCHORS = {
         "efd748 f8df3c fee838"
     ),
 }
-TABLE_SIZE = 1024  # finer than a byte, so that no two neighbours of a smooth plane jump
+TABLE_SIZE = 1024  # finer than 8 bits, so that smooth planes show no steps
 
 
 @cache
 def color_table(name: str) -> Tensor:
-    """The scale from low to high, uint8 [3, STEPS]. Raises KeyError for an unknown name."""
+    """Return a colormap from low to high, uint8 [3, TABLE_SIZE]. Raises KeyError for an unknown name."""
     anchors = torch.tensor([list(bytes.fromhex(color)) for color in _ANCHORS[name].split()], dtype=torch.float32)
     position = torch.linspace(0, len(anchors) - 1, TABLE_SIZE)
     below = position.floor().clamp(max=len(anchors) - 2).long()
@@ -42,7 +42,7 @@ def color_table(name: str) -> Tensor:
 
 
 def apply_colormap(values: Tensor, name: str) -> Tensor:
-    """Values [H, W], where 0 is the scale's low end and 1 its high one, as uint8 [3, H, W]."""
+    """Map values [H, W], from 0 (low) to 1 (high), to colors, uint8 [3, H, W]. NaN counts as 0."""
     scale = color_table(name).to(values.device)
     index = (values * (TABLE_SIZE - 1)).round().clamp(0, TABLE_SIZE - 1).nan_to_num(0).long()
     return scale[:, index]

@@ -1,4 +1,4 @@
-"""A feature map as a picture: three channels as colours, or one through a colour scale."""
+"""A feature map as an image: three channels as RGB, or one through a colormap."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from session import Picture
 
 @dataclass(frozen=True)
 class ChannelSelection:
-    """What there is to look at."""
+    """A feature map and the channels of it that are shown."""
 
-    feature_map: Tensor  # [C, H, W] float32, the captured map
-    first: int  # the channels shown are whole[first:first + count]
+    feature_map: Tensor  # float32 [C, H, W], all channels
+    first: int  # the channels shown are feature_map[first : first + count]
     count: int  # 3 or 1
-    coverage: Tensor | None = None  # bool [H, W]: where a moved picture has pixels; None: everywhere
-    width: float = 1.0  # image widths that the map spans
+    coverage: Tensor | None = None  # bool [H, W]: where a transformed image has content; None: everywhere
+    width: float = 1.0  # extent in image widths
 
     @property
     def channels(self) -> Tensor:
@@ -32,24 +32,24 @@ class ChannelSelection:
 
 @dataclass(frozen=True)
 class InspectorOutput:
-    """A picture, uint8 [3, H, W] with a plane of opacity [H, W] or None, and small named arrays for plots."""
+    """An image, uint8 [3, H, W], with opacity uint8 [H, W] or None (opaque), and small arrays for plots by name."""
 
     colors: Tensor
     opacity: Tensor | None = None
     readings: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def show(settings: Picture, look: ChannelSelection) -> InspectorOutput:
-    """Channels -> normalised, where wished -> gain -> bytes: -1 is black (or the scale's low end), 1 is white."""
-    chosen = look.channels
+def show(settings: Picture, selection: ChannelSelection) -> InspectorOutput:
+    """Normalize (optional), apply the gain, and map [-1, 1] to black..white, or to the colormap's range."""
+    values = selection.channels
     if settings.normalize:
-        largest = chosen.abs().amax(dim=(1, 2), keepdim=True)
-        chosen = chosen / torch.where(largest > 0, largest, 1)
+        max_abs = values.abs().amax(dim=(1, 2), keepdim=True)
+        values = values / torch.where(max_abs > 0, max_abs, 1)
     if settings.gain_db:
-        chosen = chosen * 10 ** (settings.gain_db / 20)
-    if look.count == 1 and settings.colormap != "grey":
-        colours = apply_colormap((chosen[0] + 1) / 2, settings.colormap)
+        values = values * 10 ** (settings.gain_db / 20)
+    if selection.count == 1 and settings.colormap != "grey":
+        colors = apply_colormap((values[0] + 1) / 2, settings.colormap)
     else:
-        colours = to_uint8(chosen.nan_to_num(0)).expand(3, -1, -1)
-    opacity = None if look.coverage is None else look.coverage.to(torch.uint8) * 255
-    return InspectorOutput(colours, opacity)
+        colors = to_uint8(values.nan_to_num(0)).expand(3, -1, -1)
+    opacity = None if selection.coverage is None else selection.coverage.to(torch.uint8) * 255
+    return InspectorOutput(colors, opacity)

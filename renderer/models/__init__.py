@@ -1,1 +1,1 @@
-"""Networks that the renderer holds."""
+"""The renderer's networks: loading, caching, describing."""

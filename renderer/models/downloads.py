@@ -1,4 +1,4 @@
-"""Networks on their way from the internet, on threads of their own, so that other pictures can be made meanwhile."""
+"""Downloads of networks on background threads, so that other scenes can be rendered meanwhile."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from networks.checkpoints.download import fetch
 
-POLL_SECONDS = 0.05  # seconds between two looks at a download
-SHUTDOWN_SECONDS = 0.2  # seconds that downloads have to put away what they hold
+POLL_SECONDS = 0.05  # between two progress reports
+SHUTDOWN_SECONDS = 0.2  # for downloads to save what they have received
 
 
 class Downloads:
-    """The downloads under way; one that nobody waits for any more goes on, and is found in the cache later."""
+    """The downloads in progress. One whose request was cancelled continues in the background, into the file cache."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Download] = {}
 
-    def get(self, url: str, tell: Callable[[float | None], None]) -> Path:
-        """The local file of a URL. `tell` hears how far it is and may raise, which only ends the waiting.
+    def get(self, url: str, on_progress: Callable[[float | None], None]) -> Path:
+        """Download a URL and return the local file. `on_progress` may raise, which ends only the waiting.
 
         Raises CheckpointError.
         """
@@ -29,7 +29,7 @@ class Downloads:
             download.thread.start()
         download.thread.join(POLL_SECONDS)
         while download.thread.is_alive():
-            tell(download.fraction)
+            on_progress(download.fraction)
             download.thread.join(POLL_SECONDS)
         del self._running[url]
         if download.error is not None:
@@ -38,7 +38,7 @@ class Downloads:
         return download.path
 
     def close(self) -> None:
-        """Break off what is under way; what has come stays in the cache for the next time."""
+        """Stop all downloads; partial files stay in the cache and are resumed the next time."""
         for download in self._running.values():
             download.stop = True
         for download in self._running.values():
@@ -61,7 +61,7 @@ class _Download:
     def _run(self) -> None:
         try:
             self.path = fetch(self.url, progress=self._progress)
-        except Exception as error:  # noqa: BLE001 - raised again by `get`, on the thread that waits
+        except Exception as error:  # noqa: BLE001 - reraised by `get` on the waiting thread
             self.error = error
 
     def _progress(self, done: int, total: int | None) -> None:

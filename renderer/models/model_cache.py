@@ -1,4 +1,4 @@
-"""Which network a scene means: opened once, kept while somebody looks at it, and described for the window."""
+"""Cache of loaded networks: each is loaded once and kept while a view shows it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from renderer.models.downloads import Downloads
 from renderer.stages.latents import LatentMapper
 from session import Compute, Model, Scene
 
-MAX_MODELS = 3  # networks in memory, unless more views each show their own
-RETRY_SECONDS = 5.0  # seconds after which a URL that failed is tried again; what came and was no use waits for `reload`
+MAX_MODELS = 3  # in memory at once, unless more are shown
+RETRY_SECONDS = 5.0  # before a failed download is retried; files that cannot be read wait for `reload`
 
-OnProgress = Callable[[str, float | None], None]  # what is under way, and how far it is (0 to 1)
-FileSignature = tuple[str, int, int]  # file, time of change, size: what a file was when it was read
+OnProgress = Callable[[str, float | None], None]  # gets a message and a fraction from 0 to 1, if known
+FileSignature = tuple[str, int, int]  # path, modification time and size of a file when it was read
 
 
 @dataclass(frozen=True)
 class ModelKey:
-    """What decides whether a network has to be loaded."""
+    """Cache key of a network."""
 
     path: str
     weights: str
@@ -44,21 +44,21 @@ class ModelKey:
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A network on its device, ready to run, with what is remembered about it."""
+    """A network on its device, ready to run, with measurements and caches that belong to it."""
 
     network: Generator
     file: LoadedCheckpoint
     signature: FileSignature | None
-    weights: str  # "G_ema" or "G": which one it is
-    available_weights: tuple[str, ...]  # of these, what the file has
+    weights: str  # "G_ema" or "G"
+    available_weights: tuple[str, ...]  # which of them the file has
     device: torch.device
     latents: LatentMapper
-    layer_seconds: list[float] = field(default_factory=list)  # seconds that each step took; empty: not measured yet
-    cached_layers: frozenset[int] | None = None  # after how many steps what comes out is kept; None: not decided
-    cache_budget: int | None = None  # bytes for what is kept; None: not decided
-    preview: LoadedModel | None = (
-        None  # the quicker network of networks/inference/half_rate_preview.py, once it was wanted
+    layer_seconds: list[float] = field(default_factory=list)  # by step; empty until measured
+    cached_layers: frozenset[int] | None = (
+        None  # numbers of steps after which the state is cached; None: not chosen yet
     )
+    cache_budget: int | None = None  # bytes for cached states; None: not determined yet
+    preview: LoadedModel | None = None  # made by renderer/preview_policy.py when first needed
     infos: dict[tuple[Model, bool, str, str], ModelInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class LoadedModel:
 
     @property
     def has_transform(self) -> bool:
-        """Whether the network can be moved at its input."""
+        """Whether the network's input can be transformed (alias-free networks)."""
         return isinstance(self.network.synthesis, AliasFree)
 
     @property
@@ -78,7 +78,7 @@ class LoadedModel:
         return bool(getattr(self.network.config, "use_noise", False))
 
     def channel_order(self, model: Model) -> str:
-        """Of the pictures that the network makes: what the scene says, or else the file."""
+        """Return the channel order of the network's images: the scene's setting, or for "auto" the file's."""
         return self.file.channel_order if model.channel_order == "auto" else model.channel_order
 
 
@@ -89,46 +89,49 @@ class _Failure:
     time: float
 
     def should_not_retry(self) -> bool:
-        """Whether a URL is not worth another try yet."""
+        """Whether it is too early, or pointless, to try a URL again."""
         return self.error.kind in ("broken", "foreign") or time.monotonic() - self.time < RETRY_SECONDS
 
 
 class ModelCache:
-    """The networks in memory.
+    """The networks in memory; the least recently used are evicted first.
 
-    A view keeps the network it shows, whatever becomes of the file. The file is looked at again when a view turns to
-    another network and back, and on `reload`; if it has changed since, it is read again.
+    A view keeps the network it shows even if the file changes or disappears. The file is checked for changes when a
+    view switches to the network, and after `reload`.
     """
 
     def __init__(self) -> None:
-        self._loaded: OrderedDict[ModelKey, LoadedModel] = OrderedDict()  # the one used last is at the end
+        self._loaded: OrderedDict[ModelKey, LoadedModel] = OrderedDict()  # least recently used first
         self._view_keys: dict[str, ModelKey] = {}
         self._failed: dict[ModelKey, _Failure] = {}
         self._downloads = Downloads()
 
-    def get(self, scene: Scene, view: str, tell: OnProgress) -> LoadedModel:
-        """The network of a scene. Raises CheckpointError or Problem, and then what was loaded still is."""
-        wish = ModelKey(scene.model.path, scene.model.weights, resolve_device(scene.compute))
-        held = self._loaded.get(wish)
-        if held is None or self._view_keys.get(view) != wish:
-            held = self._revalidate(wish, view, held, tell)
-        self._view_keys[view] = wish
-        self._loaded[wish] = held
-        self._loaded.move_to_end(wish)
+    def get(self, scene: Scene, view: str, on_progress: OnProgress) -> LoadedModel:
+        """Return the network of a scene, loading it if necessary.
+
+        Raises CheckpointError or RenderError; the networks already in memory are then unchanged.
+        """
+        key = ModelKey(scene.model.path, scene.model.weights, resolve_device(scene.compute))
+        current = self._loaded.get(key)
+        if current is None or self._view_keys.get(view) != key:
+            current = self._revalidate(key, view, current, on_progress)
+        self._view_keys[view] = key
+        self._loaded[key] = current
+        self._loaded.move_to_end(key)
         self._evict()
-        return held
+        return current
 
     def reload(self, path: str) -> None:
-        """Look at the file of this path again when it is next asked for."""
-        self._view_keys = {view: wish for view, wish in self._view_keys.items() if wish.path != path}
+        """Check the file at this path for changes at its next use."""
+        self._view_keys = {view: key for view, key in self._view_keys.items() if key.path != path}
         self._failed = {wish: failure for wish, failure in self._failed.items() if wish.path != path}
 
     def release_view(self, view: str) -> None:
-        """The view shows nothing any more."""
+        """Note that a view has been closed."""
         self._view_keys.pop(view, None)
 
     def evict_unused(self) -> None:
-        """Let go of every network that no view is showing."""
+        """Evict all networks that no view shows, and free the caches of the others."""
         self._evict(0)
         for loaded in self._loaded.values():
             loaded.graphs.clear()
@@ -136,59 +139,64 @@ class ModelCache:
         image_allocator.release()
 
     def close(self) -> None:
-        """Break off downloads that are under way."""
+        """Stop the downloads in progress."""
         self._downloads.close()
 
-    def _revalidate(self, wish: ModelKey, view: str, held: LoadedModel | None, tell: OnProgress) -> LoadedModel:
-        """The network as its file is now. If that cannot be read any more, it is said once, and what is held serves."""
+    def _revalidate(
+        self, key: ModelKey, view: str, current: LoadedModel | None, on_progress: OnProgress
+    ) -> LoadedModel:
+        """Return the network, loaded again if its file has changed.
+
+        If the file can no longer be read, this raises once; later calls return `current`.
+        """
         try:
-            stamp = _file_signature(wish.path)
-            if held is not None and stamp in (None, held.signature):
-                return held
-            failed = self._failed.get(wish)
-            if failed is not None and failed.signature == stamp and (stamp or failed.should_not_retry()):
+            signature = _file_signature(key.path)
+            if current is not None and signature in (None, current.signature):
+                return current
+            failed = self._failed.get(key)
+            if failed is not None and failed.signature == signature and (signature or failed.should_not_retry()):
                 raise failed.error
-            return self._load(wish, stamp, tell)
+            return self._load(key, signature, on_progress)
         except CheckpointError as error:
-            if held is not None:
-                self._view_keys[view] = wish
-            elif wish not in self._failed or self._failed[wish].error is not error:
-                discard_damaged(wish.path, error)
-                self._failed[wish] = _Failure(_file_signature(wish.path), error, time.monotonic())
+            if current is not None:
+                self._view_keys[view] = key
+            elif key not in self._failed or self._failed[key].error is not error:
+                discard_damaged(key.path, error)
+                self._failed[key] = _Failure(_file_signature(key.path), error, time.monotonic())
             raise
 
-    def _load(self, wish: ModelKey, stamp: FileSignature | None, tell: OnProgress) -> LoadedModel:
-        name = sanitize(short_name(wish.path))
-        source: str | Path = wish.path or DEMO
-        if is_url(wish.path):
-            source = self._downloads.get(wish.path, lambda fraction: tell(f"Downloading {name}", fraction))
-        tell(f"Opening {name}", None)
-        wanted: tuple[Role, ...] = ("G", "G_ema") if wish.weights == "G" else ("G_ema", "G")
+    def _load(self, key: ModelKey, signature: FileSignature | None, on_progress: OnProgress) -> LoadedModel:
+        name = sanitize(short_name(key.path))
+        source: str | Path = key.path or DEMO
+        if is_url(key.path):
+            source = self._downloads.get(key.path, lambda fraction: on_progress(f"Downloading {name}", fraction))
+        on_progress(f"Opening {name}", None)
+        roles: tuple[Role, ...] = ("G", "G_ema") if key.weights == "G" else ("G_ema", "G")
         try:
-            network = load_network(source, device=wish.device, first_of=wanted)
+            network = load_network(source, device=key.device, first_of=roles)
         except CheckpointError as error:
             if error.kind != "memory" or len(self._loaded) <= len(set(self._view_keys.values())):
                 raise
             self.evict_unused()
-            network = load_network(source, device=wish.device, first_of=wanted)
+            network = load_network(source, device=key.device, first_of=roles)
         generator = network.generator
         weights = "G_ema" if network.G_ema is not None else "G"
-        choices = tuple(role for role in ("G_ema", "G") if role in network.roles)
-        self._failed.pop(wish, None)
+        available = tuple(role for role in ("G_ema", "G") if role in network.roles)
+        self._failed.pop(key, None)
         return LoadedModel(
-            generator, network, stamp, weights, choices, torch.device(wish.device), LatentMapper(generator)
+            generator, network, signature, weights, available, torch.device(key.device), LatentMapper(generator)
         )
 
-    def _evict(self, kept: int = MAX_MODELS) -> None:
-        """Drop the networks that were not used for longest, but none that a view is showing."""
-        for wish in [wish for wish in self._loaded if wish not in self._view_keys.values()]:
-            if len(self._loaded) <= kept:
+    def _evict(self, max_models: int = MAX_MODELS) -> None:
+        """Evict the least recently used networks beyond `max_models`, but none that a view shows."""
+        for key in [wish for wish in self._loaded if wish not in self._view_keys.values()]:
+            if len(self._loaded) <= max_models:
                 return
-            del self._loaded[wish]
+            del self._loaded[key]
 
 
 def resolve_device(compute: Compute) -> str:
-    """The device that is meant, "cpu", "cuda:0" or "mps". Raises Problem where there is none of that name."""
+    """Return the torch device name, e.g. "cpu", "cuda:0" or "mps". Raises RenderError if there is no such device."""
     name = compute.device.strip().lower()
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     apple = torch.backends.mps.is_available()
@@ -207,18 +215,18 @@ def resolve_device(compute: Compute) -> str:
 
 
 def short_name(path: str) -> str:
-    """What a network is called in titles and messages."""
-    last = path.split("#")[0].rstrip("/").replace("\\", "/").rpartition("/")[2]
-    return (Path(last).stem if "." in last else last) or "demo"
+    """Return a network's name for titles and messages."""
+    name = path.split("#")[0].rstrip("/").replace("\\", "/").rpartition("/")[2]
+    return (Path(name).stem if "." in name else name) or "demo"
 
 
 def _file_signature(path: str) -> FileSignature | None:
-    """What the file is now; None for a URL, and where there is none."""
+    """Return the file's current signature; None for a URL or a missing file."""
     if is_url(path):
         return None
     try:
         file = resolve_source(path or DEMO)[0]
-        facts = file.stat()
+        stat = file.stat()
     except (OSError, ValueError, CheckpointError):
         return None
-    return str(file), facts.st_mtime_ns, facts.st_size
+    return str(file), stat.st_mtime_ns, stat.st_size

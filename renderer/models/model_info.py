@@ -1,4 +1,4 @@
-"""What the window is told about a loaded network."""
+"""Describes a loaded network for the window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from session import Model
 
 
 def get_model_info(loaded: LoadedModel, model: Model, force_fp32: bool) -> ModelInfo:
-    """The facts, as this scene's model names it; the same object as long as they are the same."""
+    """Return the network's properties; the same object while they are unchanged."""
     key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.status)
     if key not in loaded.infos:
         loaded.infos[key] = _build(loaded, model, force_fp32)
@@ -71,7 +71,7 @@ def _layer(loaded: LoadedModel, step: Step, force_fp32: bool) -> LayerInfo:
 
 
 def _row_name(loaded: LoadedModel, row: int) -> str:
-    """The layers that read a row of w, with the size of what they make: "L3 52²", "b8.conv0 + b4.torgb 8²"."""
+    """Name a row of w+ by the layers that read it and their size: "L3 52²", "b8.conv0 + b4.torgb 8²"."""
     readers = sorted((step for step in loaded.steps if row in step.w_indices), key=lambda step: step.is_torgb)
     if not readers:
         return f"row {row}"
@@ -89,10 +89,10 @@ def _device_name(device: torch.device) -> str:
 
 
 def _notes(loaded: LoadedModel, model: Model) -> list[str]:
-    """Sentences worth knowing."""
+    """Remarks about the file for the user."""
     notes = []
     average = dict(loaded.network.mapping.named_buffers()).get("w_avg")
-    if average is not None and not average.any():  # training moves it in its first step
+    if average is not None and not average.any():  # the first training step changes it
         notes.append("Random weights: not trained yet.")
     bounds = [bound for t in loaded.network.state_dict().values() if t.numel() for bound in t.aminmax()]
     if not torch.stack(bounds).isfinite().all():

@@ -1,4 +1,4 @@
-"""From what a layer put out to what is looked at: which map, which of its channels, and its statistics."""
+"""The feature map to inspect: extracting it, selecting its channels, computing its statistics."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from session import Capture, Model
 from session.fields import suggest
 
 HISTOGRAM_BINS = 64
-MAX_HISTOGRAM_VALUES = 1 << 22  # values that go into a histogram; of larger maps, evenly spread ones
+MAX_HISTOGRAM_VALUES = 1 << 22  # larger maps are subsampled evenly
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """What is looked at: [C, H, W] float32, where it has pixels (None: everywhere), and the image widths it spans."""
+    """A layer's feature map, or the image.
+
+    values: float32 [C, H, W]. coverage: bool [H, W], where a transformed image has content (None: everywhere).
+    width: extent in image widths (above 1 where a layer has a margin).
+    """
 
     values: Tensor
     coverage: Tensor | None
@@ -32,7 +36,7 @@ class FeatureMap:
 
 
 def find_step(capture: Capture, loaded: LoadedModel) -> Step | None:
-    """The layer that is looked at; None for the finished picture. Raises Problem where there is no such layer."""
+    """Return the step of the captured layer; None for the image. Raises RenderError if there is no such layer."""
     if not capture.layer:
         return None
     for step in loaded.steps:
@@ -43,26 +47,28 @@ def find_step(capture: Capture, loaded: LoadedModel) -> Step | None:
 
 
 def extract_map(step: Step | None, state: SynthesisState, loaded: LoadedModel, model: Model) -> FeatureMap:
-    """The map in a state: of a layer, or the finished picture with its channels as red, green, blue."""
+    """Return the feature map of a layer from its state, or the image (`step` None) with channels in RGB order."""
     if step is not None:
         values = feature_map(step, state)[0].to(torch.float32)
         return FeatureMap(values, None, step.size / step.resolution)
-    picture = loaded.network.synthesis.to_image(state)[0]
+    image = loaded.network.synthesis.to_image(state)[0]
     if loaded.channel_order(model) == "bgr":
-        picture = picture.flip(0)
-    return FeatureMap(picture, None, 1.0)
+        image = image.flip(0)
+    return FeatureMap(image, None, 1.0)
 
 
-def select_channels(capture: Capture, shown: FeatureMap) -> ChannelSelection:
-    """The channels to show: three as colours where there are three, else one; a channel beyond the last is the last."""
-    channels = shown.values.shape[0]
+def select_channels(capture: Capture, feature_map: FeatureMap) -> ChannelSelection:
+    """Select the channels to show: three as RGB if the map has three, else one; too large a channel is clamped."""
+    channels = feature_map.values.shape[0]
     count = 3 if capture.rgb and channels >= 3 else 1
-    return ChannelSelection(shown.values, min(capture.channel, channels - count), count, shown.coverage, shown.width)
+    return ChannelSelection(
+        feature_map.values, min(capture.channel, channels - count), count, feature_map.coverage, feature_map.width
+    )
 
 
 @dataclass(frozen=True)
 class FullMapStats:
-    """Of all channels of a map."""
+    """Statistics over all channels of a feature map, with its histogram as readings."""
 
     mean: float
     std: float
@@ -70,11 +76,14 @@ class FullMapStats:
     readings: Mapping[str, np.ndarray]
 
 
-def map_stats(shown: FeatureMap) -> FullMapStats:
-    """Statistics of a map, and its `histogram`: counts in BINS bins of equal width over `histogram_range`."""
-    mean, std, largest = _stats(shown.values)
-    every = max(1, shown.values.numel() // MAX_HISTOGRAM_VALUES)
-    values = shown.values.reshape(-1)[::every]
+def map_stats(feature_map: FeatureMap) -> FullMapStats:
+    """Return statistics of a map, and its `histogram`: counts in HISTOGRAM_BINS bins over `histogram_range`.
+
+    There is no histogram if a value is not finite.
+    """
+    mean, std, largest = _stats(feature_map.values)
+    stride = max(1, feature_map.values.numel() // MAX_HISTOGRAM_VALUES)
+    values = feature_map.values.reshape(-1)[::stride]
     low, high = (float(bound) for bound in values.aminmax())
     if not (np.isfinite(low) and np.isfinite(high)):
         return FullMapStats(mean, std, largest, {})
@@ -86,10 +95,12 @@ def map_stats(shown: FeatureMap) -> FullMapStats:
     return FullMapStats(mean, std, largest, readings)
 
 
-def selection_stats(whole: FullMapStats, look: ChannelSelection) -> MapStats:
-    """The whole map's statistics with those of the channels shown."""
-    everything = (whole.mean, whole.std, whole.max_abs)
-    return MapStats(*everything, *(everything if look.count == len(look.feature_map) else _stats(look.channels)))
+def selection_stats(full: FullMapStats, selection: ChannelSelection) -> MapStats:
+    """Combine the statistics over all channels with those over the selected ones."""
+    full_values = (full.mean, full.std, full.max_abs)
+    return MapStats(
+        *full_values, *(full_values if selection.count == len(selection.feature_map) else _stats(selection.channels))
+    )
 
 
 def _stats(values: Tensor) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""From a place on the seed plane, or a projected file, to the w of every layer."""
+"""From a position on the seed plane, or a projected file, to w+: one w for every layer."""
 
 from __future__ import annotations
 
@@ -23,69 +23,72 @@ from renderer.errors import RenderError
 from session import Latent, Mixing, Scene, Truncation
 from session.scene import bilinear_seeds
 
-MAX_FILE_BYTES = 1 << 28  # bytes of numbers; a thousand projected w have 40 MB
-MAX_CACHED_SEEDS = 4096  # seeds whose w are kept, 2 KB each
+MAX_FILE_BYTES = 1 << 28  # a thousand projected w+ take 40 MB
+MAX_CACHED_SEEDS = 4096  # 2 KB each
 
-# What zipfile and numpy raise on damaged files.
+# Raised by zipfile and numpy on damaged files.
 _READ_ERRORS = (ValueError, TypeError, IndexError, SyntaxError, EOFError, MemoryError, RuntimeError,
             tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
 
 
 class LatentError(RenderError):
-    """A latent that cannot be made: one sentence."""
+    """A latent that cannot be computed or read; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Styles:
-    """What the synthesis network is given, and the class that made it (None without classes)."""
+    """Input of the synthesis network, and the class it was made with (None without classes)."""
 
     ws: Tensor  # [1, num_ws, w_dim] on the network's device
-    ws_cpu: Tensor  # the same on the CPU, to compare rows
+    ws_cpu: Tensor  # the same on the CPU, for comparing rows
     shown_class: int | None
-    seeds_mapped: int  # how many seeds went through the mapping network, 0 where all were remembered
+    seeds_mapped: int  # seeds that ran through the mapping network; the others were cached
 
 
 class LatentMapper:
-    """The latents of one network; remembers what seeds map to, so that dragging maps only what is new."""
+    """Maps scenes to w+ for one network; caches w by seed, so that dragging maps only new seeds."""
 
     def __init__(self, network: Any) -> None:
-        """`network` is a Generator of either family, in evaluation mode."""
+        """`network`: a Generator of either family, in evaluation mode."""
         self._network = network
         self._seeds: OrderedDict[tuple[int, int | None], Tensor] = OrderedDict()
         self._files: dict[tuple[str, int, int], np.ndarray] = {}
         self._seeds_mapped = 0
 
     def styles(self, scene: Scene) -> Styles:
-        """The w of each layer: the blended seeds or the projected file, mixed, then truncated. Raises LatentError."""
+        """Return w+ of a scene: blended seeds or projected file, then style mixing, then truncation.
+
+        Raises LatentError.
+        """
         self._seeds_mapped = 0
         latent, mixing = scene.latent, scene.mixing
         if latent.projected:
-            ws, shown = self._load_projected(latent), None
+            ws, shown_class = self._load_projected(latent), None
         else:
-            ws, shown = self._blend_seeds(latent.seed, latent.x, latent.y, latent.class_index)
+            ws, shown_class = self._blend_seeds(latent.seed, latent.x, latent.y, latent.class_index)
         ws = self._mix(ws, mixing)
         ws = self._truncate(ws, scene.truncation)
-        return Styles(ws, ws.cpu(), shown, self._seeds_mapped)
+        return Styles(ws, ws.cpu(), shown_class, self._seeds_mapped)
 
     def _blend_seeds(self, seed: int, x: float, y: float, class_index: int | None) -> tuple[Tensor, int | None]:
-        """ws [1, num_ws, w_dim] at a place of the plane, and the class of the corner that counts most."""
+        """Return ws [1, num_ws, w_dim] at a position on the seed plane, and the class of the seed with most weight."""
         mapping = self._network.mapping
-        near = bilinear_seeds(seed, x, y)
+        corners = bilinear_seeds(seed, x, y)
         total: Tensor | None = None
-        for corner, weight in near:
+        for corner, weight in corners:
             w = self._map_seed(corner, class_index)
-            part = w if weight == 1 else w * weight
-            total = part if total is None else total + part
+            weighted = w if weight == 1 else w * weight
+            total = weighted if total is None else total + weighted
         assert total is not None
         ws = total.unsqueeze(1).repeat(1, self._network.num_ws, 1)
         if mapping.c_dim == 0:
             return ws, None
         if class_index is not None:
             return ws, class_index
-        return ws, draw_latent(max(near, key=lambda pair: pair[1])[0], mapping.z_dim, mapping.c_dim)[1]
+        return ws, draw_latent(max(corners, key=lambda pair: pair[1])[0], mapping.z_dim, mapping.c_dim)[1]
 
     def _map_seed(self, seed: int, class_index: int | None) -> Tensor:
-        """w [1, w_dim] of one seed with its own class or the given one."""
+        """Return w [1, w_dim] of one seed, with the given class or (None) the one that the seed draws."""
         mapping = self._network.mapping
         key = (seed, class_index if mapping.c_dim else None)
         if key in self._seeds:
@@ -110,29 +113,29 @@ class LatentMapper:
         rows = [row for row in sorted(set(mixing.layers)) if row < ws.shape[1]]
         if not rows:
             return ws
-        other, _ = self._blend_seeds(mixing.seed, mixing.x, 0.0, mixing.class_index)
+        second, _ = self._blend_seeds(mixing.seed, mixing.x, 0.0, mixing.class_index)
         ws = ws.clone()
-        ws[:, rows] = other[:, rows]
+        ws[:, rows] = second[:, rows]
         return ws
 
     def _truncate(self, ws: Tensor, truncation: Truncation) -> Tensor:
         if truncation.psi == 1:
             return ws
-        average = dict(self._network.mapping.named_buffers()).get("w_avg")
-        if average is None:
+        w_avg = dict(self._network.mapping.named_buffers()).get("w_avg")
+        if w_avg is None:
             raise LatentError("This network keeps no average w: leave truncation psi at 1.")
         cutoff = ws.shape[1] if truncation.cutoff is None else truncation.cutoff
-        return truncate(ws, average, truncation.psi, cutoff)
+        return truncate(ws, w_avg, truncation.psi, cutoff)
 
     def _load_projected(self, latent: Latent) -> Tensor:
-        """ws [1, num_ws, w_dim] from the file."""
+        """Return ws [1, num_ws, w_dim] from the scene's projected file."""
         try:
             path = Path(latent.projected).expanduser()
-            facts = path.stat()
-        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of nobody here
+            stat = path.stat()
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of an unknown user
             why = getattr(error, "strerror", None) or error
             raise LatentError(f"{latent.projected} cannot be read ({why}): choose another projected w.") from error
-        key = (str(path), facts.st_mtime_ns, facts.st_size)
+        key = (str(path), stat.st_mtime_ns, stat.st_size)
         if key not in self._files:
             self._files = {key: read_projected(path)}
         all_w = self._files[key]
@@ -152,9 +155,9 @@ class LatentMapper:
 
 
 def read_projected(path: Path) -> np.ndarray:
-    """Every w in a projection's file, float32 [N, num_ws, w_dim] (num_ws 1: the same for all layers).
+    """Read all w of a projected file, float32 [N, num_ws, w_dim] (num_ws 1: the same w for all layers).
 
-    Reads .npy, and .npz with the array "w"; also [num_ws, w_dim]. Nothing in the file is run. Raises LatentError.
+    Reads .npy, and .npz with an array "w"; [num_ws, w_dim] counts as N = 1. Never unpickles. Raises LatentError.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -182,12 +185,12 @@ def read_projected(path: Path) -> np.ndarray:
 
 
 def _read_array(file: IO[bytes]) -> np.ndarray:
-    """One array of numbers, without numpy's way round to pickles and without believing the header's size."""
+    """Read one float array; never unpickles, and checks the size in the header before allocating."""
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"array format {version}")
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, in_columns, dtype = header(file)
+    shape, fortran_order, dtype = header(file)
     if dtype.kind not in "f" or dtype.itemsize > 8:
         raise ValueError(f"it holds {dtype}, not floats")
     size = dtype.itemsize
@@ -198,5 +201,5 @@ def _read_array(file: IO[bytes]) -> np.ndarray:
     data = file.read(size)
     if len(data) != size:
         raise ValueError("it breaks off early")
-    array = np.frombuffer(data, dtype).reshape(shape, order="F" if in_columns else "C")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
     return np.ascontiguousarray(array, np.float32)

@@ -1,4 +1,4 @@
-"""A finished picture on its way out of the engine."""
+"""The output of a render, and how it is written into a frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from renderer.messages import MapStats, ModelInfo, RenderRequest, RenderResult
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """A picture with what is known about it; fields as in RenderResult."""
+    """A rendered image with its metadata; fields as in RenderResult."""
 
     image: InspectorOutput
     model: ModelInfo
@@ -35,22 +35,22 @@ class RenderOutput:
         return self.image.colors.shape[2]
 
     def write_rgba(self, frame: np.ndarray | Tensor) -> None:
-        """Fill a frame, uint8 [height, width, 4], with red, green, blue and opacity; it may be on the GPU."""
+        """Write the image into a frame, uint8 [height, width, 4] RGBA, in main or GPU memory."""
         target = torch.from_numpy(frame) if isinstance(frame, np.ndarray) else frame
-        colours, opacity = self.image.colors, self.image.opacity
-        if colours.device != target.device:
-            solid = torch.full_like(colours[0], 255) if opacity is None else opacity
-            target.copy_(_copy_to_host(torch.cat([colours, solid.unsqueeze(0)]).permute(1, 2, 0).contiguous()))
+        colors, opacity = self.image.colors, self.image.opacity
+        if colors.device != target.device:
+            alpha = torch.full_like(colors[0], 255) if opacity is None else opacity
+            target.copy_(_copy_to_host(torch.cat([colors, alpha.unsqueeze(0)]).permute(1, 2, 0).contiguous()))
             return
-        for channel in range(3):  # plane by plane is several times faster than all four at once
-            target[:, :, channel].copy_(colours[channel])
+        for channel in range(3):  # channel by channel is several times faster than one permuted copy
+            target[:, :, channel].copy_(colors[channel])
         if opacity is None:
             target[:, :, 3].fill_(255)
         else:
             target[:, :, 3].copy_(opacity)
 
     def to_result(self, request: RenderRequest) -> RenderResult:
-        """The answer to a request, but for its frame."""
+        """Return the answer to a request, without its frame."""
         return RenderResult(
             view=request.view,
             id=request.id,
@@ -69,19 +69,19 @@ class RenderOutput:
 _pinned_buffers: dict[tuple[int, ...], Tensor] = {}
 
 
-def _copy_to_host(picture: Tensor) -> Tensor:
-    """A GPU's picture in main memory, by way of page-locked memory where that can be had; not seen on a GPU yet."""
-    if picture.device.type != "cuda":
-        return picture.cpu()
-    shape = tuple(picture.shape)
+def _copy_to_host(image: Tensor) -> Tensor:
+    """Copy an image from GPU to main memory, through pinned memory if available. Not yet run on a GPU."""
+    if image.device.type != "cuda":
+        return image.cpu()
+    shape = tuple(image.shape)
     if shape not in _pinned_buffers:
         try:
             pinned = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        except RuntimeError:  # a container may forbid it
-            return picture.cpu()
+        except RuntimeError:  # e.g. forbidden in a container
+            return image.cpu()
         if len(_pinned_buffers) >= 4:
             _pinned_buffers.clear()
         _pinned_buffers[shape] = pinned
-    _pinned_buffers[shape].copy_(picture, non_blocking=True)
-    torch.cuda.current_stream(picture.device).synchronize()
+    _pinned_buffers[shape].copy_(image, non_blocking=True)
+    torch.cuda.current_stream(image.device).synchronize()
     return _pinned_buffers[shape]

@@ -1,4 +1,4 @@
-"""Where a scene's transform acts: on the network's input, or on the finished picture, and back."""
+"""A scene's transform: applied to the network's input or to the image, and optionally undone on the image."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 @dataclass(frozen=True)
 class TransformPlan:
-    """Forward matrices in image widths; None where nothing moves."""
+    """Where to apply the transform; forward matrices in image widths, None for the identity."""
 
     at_input: Matrix | None
     on_output: Matrix | None
-    undo: Matrix | None  # the finished picture is moved back by this one's inverse
+    undo: Matrix | None  # the inverse of this is applied to the image
 
 
 def plan_transform(transform: Transform, loaded: LoadedModel) -> TransformPlan:
-    """What moves where; a network without a transform at its input has its picture moved."""
+    """Decide where to apply the transform: to the image if the network's input cannot be transformed."""
     forward = transform_matrix(transform, loaded.network.img_resolution)
     if forward == IDENTITY:
         return TransformPlan(None, None, None)
@@ -41,46 +41,46 @@ def plan_transform(transform: Transform, loaded: LoadedModel) -> TransformPlan:
 
 
 def transform_input(loaded: LoadedModel, forward: Matrix | None) -> AbstractContextManager[None]:
-    """The network's input moved while the `with` block runs, and as it was afterwards."""
+    """Transform the network's input inside the `with` block."""
     synthesis = loaded.network.synthesis
     if forward is None or not isinstance(synthesis, AliasFree):
         return nullcontext()
     return synthesis.input.use_transform(forward)
 
 
-def apply_to_output(captured: FeatureMap, moves: TransformPlan, step: Step | None) -> FeatureMap:
-    """The finished picture moved, and moved back, as wished; a layer's map is left alone."""
+def apply_to_output(feature_map: FeatureMap, plan: TransformPlan, step: Step | None) -> FeatureMap:
+    """Transform the image, and undo the transform, as planned; a layer's feature map is returned as it is."""
     if step is not None:
-        return captured
-    if moves.on_output is not None:
-        captured = _warp(captured, np.array(moves.on_output))
-    if moves.undo is not None:
-        captured = _warp(captured, np.linalg.inv(np.array(moves.undo)))
-    return captured
+        return feature_map
+    if plan.on_output is not None:
+        feature_map = _warp(feature_map, np.array(plan.on_output))
+    if plan.undo is not None:
+        feature_map = _warp(feature_map, np.linalg.inv(np.array(plan.undo)))
+    return feature_map
 
 
-def _warp(picture: FeatureMap, forward: np.ndarray) -> FeatureMap:
-    """Every point moved by a matrix in image widths, without aliasing; whole pixels go as they are."""
-    height, width = picture.values.shape[1:]
+def _warp(feature_map: FeatureMap, forward: np.ndarray) -> FeatureMap:
+    """Resample by a forward matrix in image widths, without aliasing; integer translations are exact copies."""
+    height, width = feature_map.values.shape[1:]
     shift = forward[:2, 2]
     if not np.allclose(forward[:2, :2], np.eye(2), atol=1e-12):
-        resampled, _ = affine(picture.values[None], forward)
+        resampled, _ = affine(feature_map.values[None], forward)
     elif np.allclose(shift * (width, height), np.rint(shift * (width, height)), atol=1e-6):
-        resampled, _ = translate_integer(picture.values[None], *shift)
+        resampled, _ = translate_integer(feature_map.values[None], *shift)
     else:
-        resampled, _ = translate(picture.values[None], *shift)
-    return FeatureMap(resampled[0], coverage_mask(forward, height, width).to(resampled.device), picture.width)
+        resampled, _ = translate(feature_map.values[None], *shift)
+    return FeatureMap(resampled[0], coverage_mask(forward, height, width).to(resampled.device), feature_map.width)
 
 
 def coverage_mask(forward: np.ndarray, height: int, width: int) -> Tensor:
-    """Which pixels show a point of the picture, bool [height, width].
+    """Return which pixels show a point of the image, bool [height, width].
 
-    The resamplers' own masks leave out what lies near an edge, too; that is right for measuring, not for looking.
+    The resamplers' own masks also exclude pixels near the edges, which suits metrics but not viewing.
     """
-    across = (np.arange(width) + 0.5) / width - 0.5
-    down = (np.arange(height)[:, None] + 0.5) / height - 0.5
-    back = np.linalg.inv(forward)
-    inside = np.ones((height, width), bool)
-    for row in back[:2]:
-        inside &= np.abs(row[0] * across + row[1] * down + row[2]) <= 0.5
-    return torch.from_numpy(inside)
+    x = (np.arange(width) + 0.5) / width - 0.5
+    y = (np.arange(height)[:, None] + 0.5) / height - 0.5
+    inverse = np.linalg.inv(forward)
+    mask = np.ones((height, width), bool)
+    for row in inverse[:2]:
+        mask &= np.abs(row[0] * x + row[1] * y + row[2]) <= 0.5
+    return torch.from_numpy(mask)

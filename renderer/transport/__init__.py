@@ -1,1 +1,1 @@
-"""Frames from the renderer's process to the window, through shared memory of the CPU or the GPU."""
+"""Transport of frames from the renderer's process to the window, in shared CPU or GPU memory."""

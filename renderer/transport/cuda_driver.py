@@ -1,6 +1,7 @@
-"""NVIDIA's driver as both sides of shared pictures call it, by way of cuda-bindings; imports neither torch nor OpenGL.
+"""The CUDA driver API for sharing GPU memory between processes, through cuda-bindings; without torch or OpenGL.
 
-Only used where a renderer computes on an NVIDIA GPU. torch's own CUDA builds for Linux bring cuda-bindings.
+Used by both processes, and only if the renderer computes on an NVIDIA GPU. torch's CUDA builds for Linux depend on
+cuda-bindings.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-HANDLE_BYTES = 64  # bytes of each handle that goes to the other process
+HANDLE_BYTES = 64  # size of an IPC handle
 
 
 class GpuError(RuntimeError):
-    """Pictures cannot be shared on the GPU; one sentence says why."""
+    """Frames cannot be shared on the GPU; the message says why."""
 
 
 class Driver:
-    """The driver on one GPU's primary context, which is the one that torch uses. Raises GpuError."""
+    """The driver on one GPU's primary context, which torch uses as well. All methods raise GpuError."""
 
     def __init__(self, ordinal: int | None = None, bus: str = "") -> None:
-        """The GPU by torch's number, or by its PCI address."""
+        """Select the GPU by torch's index or by PCI bus id."""
         if not sys.platform.startswith("linux"):
             raise GpuError("Only Linux lets two processes share a GPU's memory")
         try:
@@ -39,10 +40,10 @@ class Driver:
         self._context = self("cuDevicePrimaryCtxRetain", self.device)
 
     def __call__(self, name: str, *arguments: Any) -> Any:
-        """What a function of the driver gives."""
+        """Call a driver function by name and return its results."""
         try:
             status, *values = getattr(self.api, name)(*arguments)
-        except (RuntimeError, AttributeError) as error:  # no driver, or one without this function
+        except (RuntimeError, AttributeError) as error:  # no driver, or it lacks this function
             raise GpuError(f"NVIDIA's driver has no {name} ({' '.join(str(error).split())[:120]})") from error
         if int(status):
             words = bytes(self.api.cuGetErrorString(status)[1] or b"unknown").decode(errors="replace")
@@ -51,7 +52,7 @@ class Driver:
 
     @contextmanager
     def make_current(self) -> Iterator[None]:
-        """Calls of this thread go to this GPU."""
+        """Make this GPU's context current on this thread inside the `with` block."""
         self("cuCtxPushCurrent", self._context)
         try:
             yield
@@ -65,7 +66,7 @@ class Driver:
         return _handle_bytes(self("cuIpcGetEventHandle", event))
 
     def create_event(self) -> Any:
-        """An event that another process can open."""
+        """Create an event that another process can open."""
         flags = self.api.CUevent_flags
         return self("cuEventCreate", int(flags.CU_EVENT_INTERPROCESS) | int(flags.CU_EVENT_DISABLE_TIMING))
 
@@ -81,7 +82,7 @@ class Driver:
 
 
 def _handle_bytes(handle: Any) -> bytes:
-    """By its address: some versions of the binding hide the field."""
+    """Read a handle through its address: some versions of the bindings hide the field."""
     return ctypes.string_at(int(handle.getPtr()), HANDLE_BYTES)
 
 

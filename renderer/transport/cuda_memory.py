@@ -1,4 +1,4 @@
-"""An NVIDIA GPU's memory as another process can open it: the renderer's half. It has not been seen running yet."""
+"""GPU memory that another process can open: the renderer's side. Not yet run on a GPU."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from renderer.transport.cuda_driver import Driver
 
 
 class CudaMemory:
-    """Memory of torch's device, apart from torch's own, whose pieces cannot be shared one by one."""
+    """Allocates shareable memory on torch's device; blocks of torch's own allocator cannot be shared one by one."""
 
     def __init__(self, device: torch.device) -> None:
-        """Raises GpuError."""
+        """Raises GpuError if the driver cannot be used."""
         ordinal = torch.cuda.current_device() if device.index is None else device.index
         self._device = torch.device("cuda", ordinal)
         self._driver = Driver(ordinal)
         self.bus = self._driver.bus
 
     def allocate(self, size: int) -> CudaBlock:
-        """So many bytes, a multiple of 2 MiB."""
+        """Allocate a block of `size` bytes, a multiple of 2 MiB. Raises GpuError."""
         driver = self._driver
         with driver.make_current():
             address = driver("cuMemAlloc", size)
@@ -33,7 +33,7 @@ class CudaMemory:
 
 @dataclass
 class CudaBlock:
-    """See renderer/transport/gpu_pool.py. All is queued on torch's stream of the moment."""
+    """A `gpu_pool.GpuBlock`; all work is queued on torch's current stream."""
 
     driver: Driver
     device: torch.device
@@ -59,7 +59,7 @@ class CudaBlock:
 
 
 class _CudaArray:
-    """What torch makes a tensor of without copying."""
+    """Raw GPU memory as a CUDA array, for `torch.as_tensor` without a copy."""
 
     def __init__(self, address: int, height: int, width: int) -> None:
         self.__cuda_array_interface__ = {
