@@ -1,17 +1,21 @@
-// clamp(gain * act(x + bias)), sample by sample. The numbers of the activations are the order in ops/bias_act.py.
+// Bias and activation, element by element: clamp(gain * act(x + bias)). The enum is the order of ACTIVATIONS in
+// upfirdn2d_tiling.py.
+//
+// G, made by upfirdn2d_tiling.py: Sample: type of x and out. Index: integer that counts all samples. ACT: activation.
+// SAMPLES_PER_BLOCK: samples of one block.
 enum { LINEAR, RELU, LRELU, TANH, SIGMOID, ELU, SELU, SOFTPLUS, SWISH };
 
 struct BiasAct {
-    const void* x;
-    void* out;
-    const float* bias;       // [channels] or null
-    long long count, step;   // samples in all, and from one channel to the next
+    const void* x;                    // [count]
+    void* out;                        // [count]
+    const float* bias;                // [channels] or null
+    long long count, channel_stride;  // samples in all; samples from one channel to the next
     int channels;
-    float alpha, gain, clamp;
+    float alpha, gain, clamp;  // alpha: slope of LRELU; clamp: infinity for none
 };
 
 template <int ACT> DEVICE float activate(float t, float alpha) {
-    if constexpr (ACT == RELU) return t < 0 ? 0.f : t;  // written so that NaN stays NaN
+    if constexpr (ACT == RELU) return t < 0 ? 0.f : t;  // this order keeps NaN
     if constexpr (ACT == LRELU) return t > 0 ? t : t * alpha;
     if constexpr (ACT == TANH) return tanhf(t);
     if constexpr (ACT == SIGMOID) return 1.f / (1.f + expf(-t));
@@ -25,13 +29,14 @@ template <int ACT> DEVICE float activate(float t, float alpha) {
 
 template <class G> DEVICE void bias_act(const BiasAct& p, float*, int block, int tid, int threads) {
     using T = typename G::Sample;
-    const long long first = (long long)block * G::SHARE;
-    const long long last = first + G::SHARE < p.count ? first + G::SHARE : p.count;
+    using Index = typename G::Index;
+    const long long first = (long long)block * G::SAMPLES_PER_BLOCK;
+    const long long last = first + G::SAMPLES_PER_BLOCK < p.count ? first + G::SAMPLES_PER_BLOCK : p.count;
     for (long long i = first + tid; i < last; i += threads) {
-        float t = widen(((const T*)p.x)[i]);
-        if (p.bias) t += p.bias[(typename G::Index)i / (typename G::Index)p.step % p.channels];
+        float t = to_float(((const T*)p.x)[i]);
+        if (p.bias) t += p.bias[(Index)i / (Index)p.channel_stride % p.channels];
         t = activate<G::ACT>(t, p.alpha) * p.gain;
         t = t > p.clamp ? p.clamp : t;
-        ((T*)p.out)[i] = Narrow<T>::from(t < -p.clamp ? -p.clamp : t);
+        ((T*)p.out)[i] = FromFloat<T>::convert(t < -p.clamp ? -p.clamp : t);
     }
 }
