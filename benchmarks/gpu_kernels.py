@@ -158,11 +158,11 @@ def resampling_times(repeats: int, copy: float) -> list[list[str]]:
                 stored = x.to(dtype)
                 moved = (stored.numel() + work(stored).numel()) * stored.element_size()
                 ours = median_seconds(partial(work, stored), repeats, per_graph=10)
-                dispatch.serve(False)
+                dispatch.set_enabled(False)
                 try:
                     plain = median_seconds(partial(work, stored), repeats)
                 finally:
-                    dispatch.serve(True)
+                    dispatch.set_enabled(True)
             rows.append([name, "", str(dtype)[6:], *_row(moved, copy, ours, plain)])
     return rows
 
@@ -201,14 +201,14 @@ def _tile_times(spec: LayerSpec, repeats: int, count: int) -> list[tuple[float, 
         chosen: list[filtered_lrelu_tiling._Tile] = []
 
         def ranked(*arguments, rank=rank, chosen=chosen):
-            tiles = filtered_lrelu_tiling.ranked(*arguments)
+            tiles = filtered_lrelu_tiling.rank_tiles(*arguments)
             chosen.append(tiles[min(rank, len(tiles) - 1)])
             return chosen[-1]
 
         filtered_lrelu_tiling._best_tile = ranked
         time = median_seconds(partial(dispatch.filtered_lrelu, x, None, None, args), repeats, per_graph=10)
         tile = chosen[0]
-        timed.append((time, rank, f"{tile.height}x{tile.width}, runs {tile.raise_run} and {tile.after_run}"))
+        timed.append((time, rank, f"{tile.height}x{tile.width}, runs {tile.up_run} and {tile.down_run}"))
     return timed
 
 

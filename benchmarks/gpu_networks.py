@@ -136,8 +136,8 @@ def training(repeats: int, names: Iterable[str] = CHECK_CONFIGS, batch: int = 8)
 @contextmanager
 def use_implementation(form: str) -> Iterator[None]:
     """Use our kernels ('ours') or plain torch while the `with` block runs."""
-    dispatch.serve(form == "ours")
+    dispatch.set_enabled(form == "ours")
     try:
         yield
     finally:
-        dispatch.serve(True)
+        dispatch.set_enabled(True)

@@ -17,7 +17,7 @@ import ops
 from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, Resampler, resamplers
 from ops.kernels.cuda import dispatch, driver, filtered_lrelu_tiling, nvrtc, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import PARAMETER_LIMIT, SHARED_LIMIT, Kernel
-from ops.kernels.cuda.launch import _host
+from ops.kernels.cuda.launch import _to_host
 from ops.polyphase import AxisResampling
 
 ARCHITECTURES = "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"
@@ -44,13 +44,13 @@ def kernels() -> dict[str, Kernel]:
         ("mirrored radial", 4, (lambda f: f + f.flip(1))(random(12, 12)), "bfloat16"),
     ):
         upsampler, downsampler = resamplers(x, random(6 * up), fd, up, 2, 11, 1.4)
-        plan = _host(upsampler), None, _host(downsampler)
+        plan = _to_host(upsampler), None, _to_host(downsampler)
         made[name] = filtered_lrelu_tiling.filtered_lrelu(sample, 64, *plan, 0.2, 256.0)
-        plan = _host(upsampler), _host(downsampler.adjoint()), _host(upsampler.adjoint())
+        plan = _to_host(upsampler), _to_host(downsampler.adjoint()), _to_host(upsampler.adjoint())
         made[f"{name}, gradient"] = filtered_lrelu_tiling.filtered_lrelu("float32", 64, *plan, 0.2, 256.0)
     for name, f in (("upfirdn2d, patch", random(4, 4)), ("upfirdn2d, line", random(8))):
         span = AxisResampling.from_padding(64, 4, 2, 1, 2, 1)
-        made[name] = upfirdn2d_tiling.upfirdn2d("float16", _host(Resampler(f, span, span)))
+        made[name] = upfirdn2d_tiling.upfirdn2d("float16", _to_host(Resampler(f, span, span)))
     made["swish"] = upfirdn2d_tiling.bias_act("float16", 4096, 64, 8, "swish", 0.0, 1.4, None)
     return made
 

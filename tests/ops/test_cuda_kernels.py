@@ -26,7 +26,7 @@ from ops.bias_act import bias_act_torch
 from ops.filtered_lrelu import FilteredLreluArgs, LeakyReluClamp, Resampler, filtered_lrelu_torch, resamplers
 from ops.kernels.cuda import filtered_lrelu_tiling, upfirdn2d_tiling
 from ops.kernels.cuda.kernel_source import Kernel
-from ops.kernels.cuda.launch import Forms, Wrong, _host
+from ops.kernels.cuda.launch import CudaKernels, KernelMismatchError, _to_host
 from ops.polyphase import AxisResampling
 from ops.upfirdn2d import upfirdn2d_torch
 
@@ -45,9 +45,9 @@ class Case:
 
     def kernel(self) -> Kernel:
         args = self.args
-        grad_upsampler = None if args.grad_upsampler is None else _host(args.grad_upsampler)
+        grad_upsampler = None if args.grad_upsampler is None else _to_host(args.grad_upsampler)
         sample = str(self.dtype).removeprefix("torch.")
-        stages = _host(args.upsampler), grad_upsampler, _host(args.downsampler)
+        stages = _to_host(args.upsampler), grad_upsampler, _to_host(args.downsampler)
         return filtered_lrelu_tiling.filtered_lrelu(
             sample, CHANNELS, *stages, args.activation.slope, args.activation.clamp
         )
@@ -154,7 +154,7 @@ def test_resampling_of_any_factor_and_filter(tmp_path):
         except ValueError:  # nothing would be left of it
             continue
         cases.append((x, naive_resampling.upfirdn2d(x, f, up, down, padding, False, 1)))
-        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, y_axis, x_axis))))
+        kernels.append(upfirdn2d_tiling.upfirdn2d("float32", _to_host(Resampler(f, y_axis, x_axis))))
     for (x, expected), run in zip(cases, compiled(kernels, tmp_path), strict=True):
         out = torch.full(expected.shape, torch.nan)
         assert relative_error(run.run(out, 2, x, out), expected) < TOLERANCE[torch.float32]
@@ -201,45 +201,45 @@ def test_nan_and_infinity_come_through_the_clamp_as_in_plain_torch(tmp_path):
 
 def test_from_tensors_to_launches_with_any_layout_and_dtype_of_the_inputs(tmp_path):
     """All that stands between the ops and a launch, with launches that run on the CPU; each kernel tries itself."""
-    forms = Forms(load(tmp_path))
+    cuda_kernels = CudaKernels(load(tmp_path))
     case = layers(R)[4]
     x = case.x(2)
     b = random(CHANNELS, seed=1, dtype=torch.float16)
     expected = filtered_lrelu_torch(x, b, None, case.args)
-    made = forms.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, case.args)
+    made = cuda_kernels.filtered_lrelu(x.contiguous(memory_format=torch.channels_last), b, None, case.args)
     assert made is not None
     assert relative_error(made, expected) < TOLERANCE[torch.float32]
-    other = forms.filtered_lrelu(x * 2, None, None, case.args, torch.full([CHANNELS], 0.5), torch.ones(2, CHANNELS))
+    other = cuda_kernels.filtered_lrelu(x * 2, None, None, case.args, torch.full([CHANNELS], 0.5), torch.ones(2, CHANNELS))
     assert other is not None
     assert relative_error(other, filtered_lrelu_torch(x, None, None, case.args)) < TOLERANCE[torch.float32]
     backward, downsampler = case.args.adjoint(), case.args.downsampler
     grad = random(2, CHANNELS, downsampler.y.size_out, downsampler.x.size_out, seed=2)
-    made = forms.filtered_lrelu(x, b, grad.transpose(2, 3).contiguous().transpose(2, 3), backward)
+    made = cuda_kernels.filtered_lrelu(x, b, grad.transpose(2, 3).contiguous().transpose(2, 3), backward)
     assert made is not None
     assert relative_error(made, filtered_lrelu_torch(x, b, grad, backward)) < TOLERANCE[torch.float32]
     f = random(4, 4)
     spans = AxisResampling.from_padding(20, 4, 2, 1, 2, 1), AxisResampling.from_padding(21, 4, 2, 1, 2, 1)
-    made = forms.upfirdn2d(x[:, :, :20, :21], f, *spans)
+    made = cuda_kernels.upfirdn2d(x[:, :, :20, :21], f, *spans)
     assert made is not None
     assert relative_error(made, upfirdn2d_torch(x[:, :, :20, :21], f, *spans)) < TOLERANCE[torch.float32]
-    made = forms.bias_act(x, b, 1, "swish", 0.0, 1.5, 2.0)
+    made = cuda_kernels.bias_act(x, b, 1, "swish", 0.0, 1.5, 2.0)
     assert made is not None
     assert relative_error(made, bias_act_torch(x, b.float(), 1, "swish", 0.0, 1.5, 2.0)) < TOLERANCE[torch.float32]
 
 
 def test_what_a_kernel_was_not_written_for_is_left_to_plain_torch(tmp_path):
-    forms = Forms(load(tmp_path))
+    cuda_kernels = CudaKernels(load(tmp_path))
     x = torch.ones(1, 1, 8, 8)
     args = FilteredLreluArgs(*resamplers(x, random(9), random(9), 3, 3, 8, 1.0), LeakyReluClamp(0.2, None))
-    assert forms.filtered_lrelu(x, None, None, args) is None
+    assert cuda_kernels.filtered_lrelu(x, None, None, args) is None
     assert (
-        forms.upfirdn2d(
+        cuda_kernels.upfirdn2d(
             x, random(9), AxisResampling.from_padding(8, 9, 9, 1, 8, 8), AxisResampling.from_padding(8, 9, 9, 1, 8, 8)
         )
         is None
     )
     assert (
-        forms.upfirdn2d(
+        cuda_kernels.upfirdn2d(
             x[:0],
             random(2),
             AxisResampling.from_padding(8, 2, 1, 1, 0, 0),
@@ -255,8 +255,8 @@ def test_a_kernel_that_computes_something_else_is_not_used():
 
     x = random(1, 2, 16, 16)
     args = FilteredLreluArgs(*resamplers(x, random(12), random(12), 2, 2, 10, 1.0), LeakyReluClamp(0.2, None))
-    with pytest.raises(Wrong, match="did not agree with plain torch"):
-        Forms(load_nothing).filtered_lrelu(x, None, None, args)
+    with pytest.raises(KernelMismatchError, match="did not agree with plain torch"):
+        CudaKernels(load_nothing).filtered_lrelu(x, None, None, args)
 
 
 def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):
@@ -264,5 +264,5 @@ def test_the_threads_of_a_block_never_meet_between_two_barriers(tmp_path):
     cases = [layers(T)[4], layers(R)[3], layers(R)[4].gradient(), layers(R)[3].gradient(), layers(T)[4].gradient()]
     spans = AxisResampling.from_padding(20, 4, 2, 1, 2, 1), AxisResampling.from_padding(21, 4, 2, 1, 2, 1)
     kernels = [case.kernel() for case in cases]
-    kernels += [upfirdn2d_tiling.upfirdn2d("float32", _host(Resampler(f, *spans))) for f in (random(4), random(4, 4))]
+    kernels += [upfirdn2d_tiling.upfirdn2d("float32", _to_host(Resampler(f, *spans))) for f in (random(4), random(4, 4))]
     assert races(kernels, tmp_path) == ""

@@ -1,4 +1,4 @@
-"""Planning the fused filtered leaky ReLU on NVIDIA GPUs: how a picture is cut into tiles, and which tile is best."""
+"""Tiles, compile-time constants and parameters of the CUDA kernel filtered_lrelu, and a cost model that ranks tiles."""
 
 from __future__ import annotations
 
@@ -8,210 +8,247 @@ from functools import lru_cache
 from itertools import product
 from math import inf
 
-from ops.kernels.cuda.kernel_source import SHARED_LIMIT, Kernel, Leg, Unfit, constants, odd, pack, rounded, turns
+from ops.kernels.cuda.kernel_source import (
+    SHARED_LIMIT,
+    HostResampler,
+    Kernel,
+    UnsupportedError,
+    block_iterations,
+    odd_pitch,
+    pack_parameters,
+    round_up,
+    struct_body,
+)
 
-POINTERS = 6  # x, v, out, bias, pre, post
-TILES = 8, 16, 20, 24, 28, 32, 40, 48, 64
+POINTERS = 6  # x, grad, out, bias, input_scale, output_scale
+TILE_SIDES = 8, 16, 20, 24, 28, 32, 40, 48, 64  # outputs
+RUNS = 4, 8  # neighboring samples that a thread computes at a time
 FACTORS = 1, 2, 4
 
 
 @lru_cache(maxsize=1024)
 def filtered_lrelu(
-    sample: str, channels: int, raise_: Leg, before: Leg | None, after: Leg, slope: float, clamp: float | None
+    sample: str,
+    channels: int,
+    upsampler: HostResampler,
+    grad_upsampler: HostResampler | None,
+    downsampler: HostResampler,
+    slope: float,
+    clamp: float | None,
 ) -> Kernel:
-    """The kernel for planes stored as `sample` (float32, float16, bfloat16); `before` for the form with a mask.
+    """Return the kernel for planes [H,W] of dtype `sample` (float32, float16, bfloat16).
 
-    Raises Unfit for legs that it does not do.
+    Its pointers are POINTERS. With `grad_upsampler` it is the backward pass, see `ops.filtered_lrelu.FilteredLreluArgs`.
+    Raises UnsupportedError for resamplers that the kernel cannot do.
     """
-    rising = (raise_,) if before is None else (raise_, before)
-    _check(rising, after)
-    ups = [leg.y.up for leg in rising]
+    upsamplers = (upsampler,) if grad_upsampler is None else (upsampler, grad_upsampler)
+    _check(upsamplers, downsampler)
+    ups = [resampler.y.up for resampler in upsamplers]
 
-    # The raised tile begins a little early, where the first raising filter is in phase; the second is brought in
-    # phase by zeros in front of its taps.
+    # The upsampled tile begins up to up - 1 samples early, so that the upsampler is at phase 0 there. Zeros before the
+    # grad upsampler's taps bring that one to phase 0, too.
+    down_y, down_x = downsampler.y, downsampler.x
     shift = (
-        _phase(after.y.pad_before + raise_.y.pad_before, ups[0]),
-        _phase(after.x.pad_before + raise_.x.pad_before, ups[0]),
+        _phase(down_y.pad_before + upsampler.y.pad_before, ups[0]),
+        _phase(down_x.pad_before + upsampler.x.pad_before, ups[0]),
     )
-    early = after.y.pad_before + shift[0], after.x.pad_before + shift[1]
-    second = before or raise_
-    front = _phase(early[0] + second.y.pad_before, ups[-1]), _phase(early[1] + second.x.pad_before, ups[-1])
-    taps = [max(raise_.f.shape)]
-    arrays = [raise_.f.correlated(taps[0])]
-    if before is not None:
-        taps.append(max(before.f.shape) + max(front))
-        arrays.append(before.f.correlated(taps[1], front))
-    lower = after.f.correlated(max(after.f.shape))
-    folded = len(after.f.shape) == 2 and bool((lower == lower[:, ::-1]).all())
+    start = down_y.pad_before + shift[0], down_x.pad_before + shift[1]
+    last = upsamplers[-1]
+    leading_zeros = _phase(start[0] + last.y.pad_before, ups[-1]), _phase(start[1] + last.x.pad_before, ups[-1])
+    taps = [max(upsampler.f.shape)]
+    arrays = [upsampler.f.correlated(taps[0])]
+    if grad_upsampler is not None:
+        taps.append(max(grad_upsampler.f.shape) + max(leading_zeros))
+        arrays.append(grad_upsampler.f.correlated(taps[1], leading_zeros))
+    down_taps = downsampler.f.correlated(max(downsampler.f.shape))
+    symmetric = len(downsampler.f.shape) == 2 and bool((down_taps == down_taps[:, ::-1]).all())
 
     tile = _best_tile(
-        tuple(_Rising(len(leg.f.shape) == 1, leg.y.up, count) for leg, count in zip(rising, taps, strict=True)),
-        _Lowering(len(after.f.shape) == 1, after.y.down, max(after.f.shape), folded, *shift),
-        after.y.size_out,
-        after.x.size_out,
+        tuple(_UpStage(len(r.f.shape) == 1, r.y.up, count) for r, count in zip(upsamplers, taps, strict=True)),
+        _DownStage(len(downsampler.f.shape) == 1, down_y.down, max(downsampler.f.shape), symmetric, *shift),
+        down_y.size_out,
+        down_x.size_out,
     )
-    across, rows = -(-after.x.size_out // tile.width), -(-after.y.size_out // tile.height)
+    tiles_x, tiles_y = -(-down_x.size_out // tile.width), -(-down_y.size_out // tile.height)
     integers = [
-        *(channels, raise_.y.size_in, raise_.x.size_in, second.y.size_in, second.x.size_in),
-        *(raise_.y.size_out, raise_.x.size_out, after.y.size_out, after.x.size_out, across, across * rows),
-        *(early[0] + raise_.y.pad_before, early[1] + raise_.x.pad_before),
-        *(early[0] + second.y.pad_before + front[0], early[1] + second.x.pad_before + front[1], *early),
+        *(channels, upsampler.y.size_in, upsampler.x.size_in, last.y.size_in, last.x.size_in),
+        *(upsampler.y.size_out, upsampler.x.size_out, down_y.size_out, down_x.size_out, tiles_x, tiles_x * tiles_y),
+        *(start[0] + upsampler.y.pad_before, start[1] + upsampler.x.pad_before),
+        *(start[0] + last.y.pad_before + leading_zeros[0], start[1] + last.x.pad_before + leading_zeros[1], *start),
     ]
-    arrays = [arrays[0], arrays[1] if before else lower[:1, :1], lower]
-    counts = {f"{name}_COUNT": a.size for name, a in zip(("RAISE", "BEFORE", "AFTER"), arrays, strict=True)}
-    parameters = pack(POINTERS, integers, [slope, inf if clamp is None else clamp], arrays)
-    return Kernel("filtered_lrelu", tile.constants(sample, counts), tile.words, across * rows, parameters)
+    arrays = [arrays[0], arrays[1] if grad_upsampler else down_taps[:1, :1], down_taps]
+    names = "UP_TAPS_SIZE", "GRAD_UP_TAPS_SIZE", "DOWN_TAPS_SIZE"
+    sizes = {name: array.size for name, array in zip(names, arrays, strict=True)}
+    parameters = pack_parameters(POINTERS, integers, [slope, inf if clamp is None else clamp], arrays)
+    return Kernel("filtered_lrelu", tile.struct_body(sample, sizes), tile.words, tiles_x * tiles_y, parameters)
 
 
 def _phase(start: int, up: int) -> int:
     return -start % up
 
 
-def _check(rising: tuple[Leg, ...], after: Leg) -> None:
-    for leg in (*rising, after):
-        if leg.y.up != leg.x.up or leg.y.down != leg.x.down:
-            raise Unfit("factors that differ between the axes")
-    if after.y.up != 1 or after.y.down not in FACTORS or any(r.y.down != 1 or r.y.up not in FACTORS for r in rising):
-        raise Unfit("factors other than 1, 2 and 4")
-    for s in (after.y, after.x):
-        if len(rising) == 1 and (s.pad_before > 0 or (s.size_out - 1) * s.down + s.taps - s.pad_before > s.size_in):
-            raise Unfit("a filter that reads beyond the raised signal")
+def _check(upsamplers: tuple[HostResampler, ...], downsampler: HostResampler) -> None:
+    """Raise UnsupportedError unless the kernel can do such resamplers."""
+    for resampler in (*upsamplers, downsampler):
+        if resampler.y.up != resampler.x.up or resampler.y.down != resampler.x.down:
+            raise UnsupportedError("factors that differ between the axes")
+    down_y, down_x = downsampler.y, downsampler.x
+    if down_y.up != 1 or down_y.down not in FACTORS or any(r.y.down != 1 or r.y.up not in FACTORS for r in upsamplers):
+        raise UnsupportedError("factors other than 1, 2 and 4")
+    for axis in (down_y, down_x):
+        end = (axis.size_out - 1) * axis.down + axis.taps - axis.pad_before
+        if len(upsamplers) == 1 and (axis.pad_before > 0 or end > axis.size_in):
+            raise UnsupportedError("a filter that reads beyond the raised signal")
 
 
 @dataclass(frozen=True)
-class _Rising:
+class _UpStage:
     separable: bool
     up: int
     taps: int
 
-    def needed(self, raised: int) -> int:
-        """Input samples for so many raised ones."""
-        return (raised + self.taps - 2) // self.up + 1
+    def input_size(self, upsampled: int) -> int:
+        """Return how many input samples `upsampled` outputs of one axis need."""
+        return (upsampled + self.taps - 2) // self.up + 1
 
 
 @dataclass(frozen=True)
-class _Lowering:
+class _DownStage:
     separable: bool
     down: int
     taps: int
-    folded: bool
-    shift_y: int
+    symmetric: bool
+    shift_y: int  # samples by which the upsampled tile begins early
     shift_x: int
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """One way to cut: output size, and how many neighbouring samples a thread makes at once."""
+    """One way to cut the output: the size of a tile, and the runs of a thread. Sizes in samples, memory in words."""
 
-    rising: tuple[_Rising, ...]
-    after: _Lowering
+    up_stages: tuple[_UpStage, ...]  # the upsampler, and in the backward pass the grad upsampler
+    down_stage: _DownStage
     height: int
     width: int
-    raise_run: int
-    after_run: int
+    up_run: int
+    down_run: int
 
     @property
     def split(self) -> int:
-        return 1 if self.after.separable else self.after.down
+        return 1 if self.down_stage.separable else self.down_stage.down
 
     @property
-    def raised(self) -> tuple[int, int]:
-        a = self.after
-        height, width = ((n - 1) * a.down + a.taps for n in (self.height, self.width))
-        return rounded(height + a.shift_y, self.raise_run), rounded(width + a.shift_x, self.raise_run)
+    def upsampled_size(self) -> tuple[int, int]:
+        """Height and width of the upsampled tile."""
+        d = self.down_stage
+        height, width = ((n - 1) * d.down + d.taps for n in (self.height, self.width))
+        return round_up(height + d.shift_y, self.up_run), round_up(width + d.shift_x, self.up_run)
 
     @property
-    def narrow_height(self) -> int:
-        return (self.height - 1) * self.after.down + self.after.taps
+    def down_rows(self) -> int:
+        """Rows that the vertical pass of a separable downsampler reads."""
+        return (self.height - 1) * self.down_stage.down + self.down_stage.taps
 
-    def regions(self) -> tuple[int, int, int]:
-        """Words of the raised tile, of what is wide and short (or narrow and high), and of a separate input."""
-        height, width = self.raised
-        raised = height * odd(width)
-        wide = max([leg.needed(height) * odd(width) for leg in self.rising if leg.separable], default=0)
-        if self.after.separable:
-            wide = max(wide, self.narrow_height * odd(self.width))
-        tile = max(leg.needed(height) * odd(leg.needed(width)) for leg in self.rising)
-        if len(self.rising) == 1 and self.rising[0].separable:  # read up before the raised tile is written
-            return max(raised, tile), wide, 0
-        return raised, wide, tile
+    def shared_regions(self) -> tuple[int, int, int]:
+        """Words of shared memory: the upsampled tile, horizontally filtered rows, and the input tile if it is apart."""
+        height, width = self.upsampled_size
+        upsampled = height * odd_pitch(width)
+        intermediate = max([s.input_size(height) * odd_pitch(width) for s in self.up_stages if s.separable], default=0)
+        if self.down_stage.separable:
+            intermediate = max(intermediate, self.down_rows * odd_pitch(self.width))
+        input_tile = max(s.input_size(height) * odd_pitch(s.input_size(width)) for s in self.up_stages)
+        if self._input_shares_memory:
+            return max(upsampled, input_tile), intermediate, 0
+        return upsampled, intermediate, input_tile
+
+    @property
+    def _input_shares_memory(self) -> bool:
+        """Whether the input tile is read completely before the upsampled tile is written."""
+        return len(self.up_stages) == 1 and self.up_stages[0].separable
 
     @property
     def words(self) -> int:
-        return sum(self.regions())
+        return sum(self.shared_regions())
 
     def cost(self) -> int:
-        """About how many words of shared memory a block moves, in turns of all its threads."""
-        height, width = self.raised
-        total, run = 0, self.raise_run
-        for leg in self.rising:
-            rows, columns = leg.needed(height), leg.needed(width)
-            total += turns(rows * columns) * 2
-            if leg.separable:
-                each = (run + leg.taps - 2) // leg.up + 1 + run
-                total += (turns(rows * width // run) + turns(height * width // run)) * each
+        """Estimate the words of shared memory that a thread reads and writes for one tile."""
+        height, width = self.upsampled_size
+        total, run = 0, self.up_run
+        for stage in self.up_stages:
+            rows, columns = stage.input_size(height), stage.input_size(width)
+            total += block_iterations(rows * columns) * 2
+            if stage.separable:
+                per_run = stage.input_size(run) + run
+                total += (block_iterations(rows * width // run) + block_iterations(height * width // run)) * per_run
             else:
-                side = max(leg.up, 2)
-                total += turns(height * width // side**2) * (((side + leg.taps - 2) // leg.up + 1) ** 2 + side**2)
-        a, run = self.after, self.after_run
-        window = (run - 1) * a.down + a.taps
-        outputs = turns(self.height * self.width // run)
-        if a.separable:
-            return total + turns(self.narrow_height * self.width // run) * (window + run) + outputs * (window + run)
-        return total + outputs * (window * a.taps + run)
+                side = max(stage.up, 2)
+                per_patch = stage.input_size(side) ** 2 + side**2
+                total += block_iterations(height * width // side**2) * per_patch
+        d, run = self.down_stage, self.down_run
+        window = (run - 1) * d.down + d.taps
+        outputs = block_iterations(self.height * self.width // run)
+        if d.separable:
+            horizontal = block_iterations(self.down_rows * self.width // run)
+            return total + (horizontal + outputs) * (window + run)
+        return total + outputs * (window * d.taps + run)
 
-    def constants(self, sample: str, counts: dict[str, int]) -> str:
-        (height, width), (raised, wide, _) = self.raised, self.regions()
-        a = self.after
+    def struct_body(self, sample: str, array_sizes: dict[str, int]) -> str:
+        """Return the C++ body of the kernel's struct of constants."""
+        (height, width), (upsampled, intermediate, _) = self.upsampled_size, self.shared_regions()
+        d = self.down_stage
         nested = "".join(
-            f"    struct {name} {{\n        static constexpr bool SEPARABLE = {str(leg.separable).lower()};\n"
-            f"        static constexpr int UP = {leg.up}, TAPS = {leg.taps}, ROWS = {leg.needed(height)}, "
-            f"COLUMNS = {leg.needed(width)}, PITCH = {odd(leg.needed(width))};\n    }};\n"
-            for name, leg in zip(("Raise", "Before"), (self.rising[0], self.rising[-1]), strict=True)
+            f"    struct {name} {{\n        static constexpr bool SEPARABLE = {str(stage.separable).lower()};\n"
+            f"        static constexpr int UP = {stage.up}, TAPS = {stage.taps}, ROWS = {stage.input_size(height)}, "
+            f"COLUMNS = {stage.input_size(width)}, PITCH = {odd_pitch(stage.input_size(width))};\n    }};\n"
+            for name, stage in zip(
+                ("Upsampler", "GradUpsampler"), (self.up_stages[0], self.up_stages[-1]), strict=True
+            )
         )
-        alone = len(self.rising) == 1 and self.rising[0].separable
-        numbers = {
-            "MASKED": len(self.rising) == 2,
-            "AFTER_SEPARABLE": a.separable,
-            "AFTER_FOLDED": a.folded,
-            "AFTER_TAPS": a.taps,
-            "DOWN": a.down,
-            "SHIFT_Y": a.shift_y,
-            "SHIFT_X": a.shift_x,
+        constants = {
+            "IS_GRAD": len(self.up_stages) == 2,
+            "DOWN_SEPARABLE": d.separable,
+            "DOWN_SYMMETRIC": d.symmetric,
+            "DOWN_TAPS": d.taps,
+            "DOWN": d.down,
+            "SHIFT_Y": d.shift_y,
+            "SHIFT_X": d.shift_x,
             "TILE_H": self.height,
             "TILE_W": self.width,
-            "RAISE_RUN": self.raise_run,
-            "AFTER_RUN": self.after_run,
-            "RAISED_H": height,
-            "RAISED_W": width,
-            "RAISED_PITCH": odd(width),
+            "UP_RUN": self.up_run,
+            "DOWN_RUN": self.down_run,
+            "UPSAMPLED_H": height,
+            "UPSAMPLED_W": width,
+            "UPSAMPLED_PITCH": odd_pitch(width),
             "SPLIT": self.split,
-            "NARROW_H": self.narrow_height,
-            "NARROW_PITCH": odd(self.width),
-            "RAISED_AT": 0,
-            "WIDE_AT": raised,
-            "TILE_AT": 0 if alone else raised + wide,
+            "DOWN_ROWS": self.down_rows,
+            "DOWN_PITCH": odd_pitch(self.width),
+            "UPSAMPLED_OFFSET": 0,
+            "INTERMEDIATE_OFFSET": upsampled,
+            "INPUT_OFFSET": 0 if self._input_shares_memory else upsampled + intermediate,
         }
-        return constants(sample, {**numbers, **counts}, nested)
+        return struct_body(sample, {**constants, **array_sizes}, nested)
 
 
 @lru_cache(maxsize=256)
-def _best_tile(rising: tuple[_Rising, ...], after: _Lowering, height: int, width: int) -> _Tile:
-    return ranked(rising, after, height, width)[0]
+def _best_tile(up_stages: tuple[_UpStage, ...], down_stage: _DownStage, height: int, width: int) -> _Tile:
+    return rank_tiles(up_stages, down_stage, height, width)[0]
 
 
-def ranked(rising: tuple[_Rising, ...], after: _Lowering, height: int, width: int) -> list[_Tile]:
-    """All tiles for an output of that size, the one that should be quickest first. Raises Unfit if there is none."""
+def rank_tiles(up_stages: tuple[_UpStage, ...], down_stage: _DownStage, height: int, width: int) -> list[_Tile]:
+    """Return all tiles for an output [height, width], the one with the lowest estimated cost first.
+
+    Raises UnsupportedError if none fits into shared memory.
+    """
 
     def candidates() -> Iterator[tuple[int, _Tile]]:
-        for h, w, raise_run, after_run in product(TILES, TILES, (4, 8), (4, 8)):
-            if h % after_run or w % after_run:
+        for h, w, up_run, down_run in product(TILE_SIDES, TILE_SIDES, RUNS, RUNS):
+            if h % down_run or w % down_run:
                 continue
-            tile = _Tile(rising, after, h, w, raise_run, after_run)
+            tile = _Tile(up_stages, down_stage, h, w, up_run, down_run)
             if tile.words * 4 <= SHARED_LIMIT:
                 yield -(-height // h) * -(-width // w) * tile.cost(), tile
 
-    found = sorted(candidates(), key=lambda pair: pair[0])
-    if not found:
-        raise Unfit("filters too long for a tile")
-    return [tile for _, tile in found]
+    ranked = sorted(candidates(), key=lambda pair: pair[0])
+    if not ranked:
+        raise UnsupportedError("filters too long for a tile")
+    return [tile for _, tile in ranked]

@@ -1,4 +1,4 @@
-"""What a launch of an NVIDIA kernel needs, its source text and its parameters; nothing here needs a GPU."""
+"""Source text and parameters of CUDA kernels; nothing here needs a GPU."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ import numpy as np
 from ops.polyphase import AxisResampling
 
 HERE = Path(__file__).parent
-THREADS = 256  # of a block
-BLOCKS = 4  # of a multiprocessor at a time; not told so, ptxas starves each of registers for the sake of eight
-SHARED_LIMIT = 48 << 10  # what every GPU gives a block without asking, and leaves room for several blocks
-PARAMETER_LIMIT = 4000  # CUDA gives a kernel 4 KB of constants; a filter in them is a free operand
+THREADS = 256  # per block
+BLOCKS_PER_SM = 4  # resident per multiprocessor; without this bound ptxas spills registers to fit eight
+SHARED_LIMIT = 48 << 10  # bytes per block; every GPU has as much without opting in, and several blocks fit
+PARAMETER_LIMIT = 4000  # bytes; CUDA passes up to 4 KB in constant memory, where a filter's taps are free operands
 PARAMETERS = {"filtered_lrelu": "FilteredLrelu<{0}>", "upfirdn2d": "Upfirdn2d<{0}>", "bias_act": "BiasAct"}
-SAMPLES = {"float32": "float", "float16": "Half", "bfloat16": "Brain"}
+SAMPLE_TYPES = {"float32": "float", "float16": "Half", "bfloat16": "BFloat16"}
 
 
-class Unfit(ValueError):
-    """These kernels do not do such a thing; the message names it."""
+class UnsupportedError(ValueError):
+    """The kernels cannot do this; the message says what."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter's float32 values: shape (taps,) is separable, (height, width) is not."""
+    """A filter's float32 values: shape (taps,) if separable, else (height, width)."""
 
     values: bytes
     shape: tuple[int, ...]
 
-    def correlated(self, size: int | tuple[int, int], front: tuple[int, int] = (0, 0)) -> np.ndarray:
-        """What a window is multiplied with, in its order: behind `front` (y, x) zeros, and as many after as fit `size`.
+    def correlated(self, size: int | tuple[int, int], leading_zeros: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """Return the flipped taps, in the order of the samples that they weight, padded with zeros to `size`.
 
-        Separable: [2, size], along y and along x. Else [size, size], or [height, width] as given.
+        `leading_zeros` (y, x) come first, the rest of the padding last. Separable filters: [2, size], along y and along
+        x. Others: [size, size], or [height, width] if `size` is a pair.
         """
         f = np.frombuffer(self.values, np.float32).reshape(self.shape)
         height, width = (size, size) if isinstance(size, int) else size
         if f.ndim == 1:
             pair = np.zeros([2, max(height, width)], np.float32)
-            for row, zeros in zip(pair, front, strict=True):
+            for row, zeros in zip(pair, leading_zeros, strict=True):
                 row[zeros : zeros + f.size] = f[::-1]
             return pair
-        patch = np.zeros([height, width], np.float32)
-        patch[front[0] : front[0] + f.shape[0], front[1] : front[1] + f.shape[1]] = f[::-1, ::-1]
-        return patch
+        y, x = leading_zeros
+        padded = np.zeros([height, width], np.float32)
+        padded[y : y + f.shape[0], x : x + f.shape[1]] = f[::-1, ::-1]
+        return padded
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One resampling: a filter and how both axes go."""
+class HostResampler:
+    """An `ops.filtered_lrelu.Resampler` whose filter's values are in main memory, so that it can be a cache key."""
 
     f: Filter
     y: AxisResampling
@@ -60,16 +62,16 @@ class Leg:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Everything of a launch but the pointers, which open the parameters, and the number of planes."""
+    """A launch except for the pointers, which are the first parameters, and the number of planes."""
 
-    family: str
-    constants: str
-    shared_words: int
-    blocks: int  # of each plane
+    family: str  # "filtered_lrelu", "upfirdn2d" or "bias_act"
+    constants: str  # C++ body of the struct of compile-time constants, from `struct_body`
+    shared_words: int  # 4-byte words of shared memory per block
+    blocks: int  # per plane
     parameters: bytes
 
     def source(self, entry: str = "bandlimit", *, shared_code: bool = True) -> str:
-        """CUDA C++ that defines the kernel `entry`; without `shared_code` only what is its own."""
+        """Return CUDA C++ that defines the kernel `entry`; without `shared_code`, only its own constants and entry."""
         sizes = f"{entry}_sizes"
         parameters = PARAMETERS[self.family].format(sizes)
         own = f"struct {sizes} {{\n{self.constants}}};\nENTRY({entry}, {parameters}, {self.family}<{sizes}>)\n"
@@ -78,41 +80,46 @@ class Kernel:
 
 @lru_cache
 def shared_source(*families: str) -> str:
-    """common.cuh and the .cuh of each family."""
+    """Return common.cuh and the .cuh of each family."""
     names = ("common.cuh", *(f"{family}.cuh" for family in families))
-    defined = f"#define THREADS {THREADS}\n#define BLOCKS {BLOCKS}\n"
-    return defined + "".join((HERE / name).read_text(encoding="utf-8") for name in names)
+    macros = f"#define THREADS {THREADS}\n#define BLOCKS_PER_SM {BLOCKS_PER_SM}\n"
+    return macros + "".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
-def constants(sample: str, numbers: Mapping[str, int | bool], nested: str = "") -> str:
-    """The body of a struct of compile-time numbers."""
-    lines = [f"    using Sample = {SAMPLES[sample]};\n", nested]
-    for name, value in numbers.items():
-        kind, text = ("bool", str(value).lower()) if isinstance(value, bool) else ("int", str(int(value)))
-        lines.append(f"    static constexpr {kind} {name} = {text};\n")
+def struct_body(sample: str, constants: Mapping[str, int | bool], nested: str = "") -> str:
+    """Return the C++ body of a struct of compile-time constants; `sample` is the dtype that planes are stored in."""
+    lines = [f"    using Sample = {SAMPLE_TYPES[sample]};\n", nested]
+    for name, value in constants.items():
+        cpp_type, text = ("bool", str(value).lower()) if isinstance(value, bool) else ("int", str(int(value)))
+        lines.append(f"    static constexpr {cpp_type} {name} = {text};\n")
     return "".join(lines)
 
 
-def pack(pointers: int, integers: Sequence[int], floats: Sequence[float], arrays: Sequence[np.ndarray] = ()) -> bytes:
-    """A parameter struct: null pointers, then 32-bit integers, floats and arrays of floats. Raises Unfit."""
+def pack_parameters(
+    pointers: int, integers: Sequence[int], floats: Sequence[float], arrays: Sequence[np.ndarray] = ()
+) -> bytes:
+    """Pack a parameter struct: null pointers, then int32, float32 and arrays of float32.
+
+    Raises UnsupportedError if it is larger than PARAMETER_LIMIT.
+    """
     parts = [bytes(8 * pointers), struct.pack(f"{len(integers)}i{len(floats)}f", *integers, *floats)]
     packed = b"".join(parts + [np.ascontiguousarray(array, np.float32).tobytes() for array in arrays])
     packed += bytes(-len(packed) % 8)
     if len(packed) > PARAMETER_LIMIT:
-        raise Unfit(f"filters of {len(packed)} bytes")
+        raise UnsupportedError(f"filters of {len(packed)} bytes")
     return packed
 
 
-def odd(size: int) -> int:
-    """The next odd number: rows of such a pitch begin in different banks of shared memory."""
+def odd_pitch(size: int) -> int:
+    """Return the next odd number: rows of that pitch begin in different banks of shared memory."""
     return size | 1
 
 
-def rounded(size: int, unit: int) -> int:
-    """The next multiple of `unit`."""
-    return -(-size // unit) * unit
+def round_up(size: int, multiple: int) -> int:
+    """Return the next multiple of `multiple`."""
+    return -(-size // multiple) * multiple
 
 
-def turns(items: int) -> int:
-    """How often a block goes round to do `items` pieces of work."""
+def block_iterations(items: int) -> int:
+    """Return how many iterations a block's threads need for `items` work items."""
     return -(-items // THREADS)

@@ -1,4 +1,4 @@
-"""Planning upfirdn2d and bias_act on NVIDIA GPUs: tiles, constants and parameters."""
+"""Tiles, compile-time constants and parameters of the CUDA kernels upfirdn2d and bias_act."""
 
 from __future__ import annotations
 
@@ -6,69 +6,86 @@ import struct
 from functools import lru_cache
 from math import inf, lcm
 
-from ops.kernels.cuda.kernel_source import SHARED_LIMIT, Kernel, Leg, Unfit, constants, odd, pack, rounded
+from ops.kernels.cuda.kernel_source import (
+    SHARED_LIMIT,
+    HostResampler,
+    Kernel,
+    UnsupportedError,
+    odd_pitch,
+    pack_parameters,
+    round_up,
+    struct_body,
+)
 
-LARGEST_FACTOR = 8
-RUN = 4
-SIDES = 32, 24, 16, 8
-SHARE = 2048  # samples of a block of bias_act
+MAX_FACTOR = 8
+RUN = 4  # neighboring outputs that a thread computes at a time
+TILE_SIDES = 32, 24, 16, 8  # outputs; the largest whose tile fits into shared memory is taken
+SAMPLES_PER_BLOCK = 2048  # of bias_act
 ACTIVATIONS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
 
 
 @lru_cache(maxsize=1024)
-def upfirdn2d(sample: str, leg: Leg) -> Kernel:
-    """The kernel for planes stored as `sample`; pointers are x, out. Raises Unfit for factors above 8."""
-    ys, xs, separable = leg.y, leg.x, len(leg.f.shape) == 1
-    if max(ys.up, ys.down, xs.up, xs.down) > LARGEST_FACTOR:
-        raise Unfit(f"factors above {LARGEST_FACTOR}")
-    # Zeros in front of the taps bring every tile in phase.
-    front = -ys.pad_before % ys.up, -xs.pad_before % xs.up
-    taps_y, taps_x = leg.f.shape[0] + front[0], leg.f.shape[-1] + front[1]
+def upfirdn2d(sample: str, resampler: HostResampler) -> Kernel:
+    """Return the kernel for planes [H,W] of dtype `sample`; its pointers are x, out.
+
+    Raises UnsupportedError for factors above MAX_FACTOR and filters that are too long for a tile.
+    """
+    y, x, separable = resampler.y, resampler.x, len(resampler.f.shape) == 1
+    if max(y.up, y.down, x.up, x.down) > MAX_FACTOR:
+        raise UnsupportedError(f"factors above {MAX_FACTOR}")
+    # Zeros before the taps make every tile start at phase 0.
+    leading_zeros = -y.pad_before % y.up, -x.pad_before % x.up
+    taps_y, taps_x = resampler.f.shape[0] + leading_zeros[0], resampler.f.shape[-1] + leading_zeros[1]
     if separable:
         taps_y = taps_x = max(taps_y, taps_x)
-    f = leg.f.correlated((taps_y, taps_x), front)
-    run_y, run_x = lcm(RUN, ys.up), lcm(RUN, xs.up) if separable else xs.up
-    for side in SIDES:
-        height, width = rounded(min(side, ys.size_out), run_y), rounded(min(side, xs.size_out), run_x)
-        rows = ((height - 1) * ys.down + taps_y - 1) // ys.up + 1
-        columns = ((width - 1) * xs.down + taps_x - 1) // xs.up + 1
-        wide_at = rows * odd(columns)
-        words = wide_at + (rows * odd(width) if separable else 0)
+    f = resampler.f.correlated((taps_y, taps_x), leading_zeros)
+    run_y, run_x = lcm(RUN, y.up), lcm(RUN, x.up) if separable else x.up
+    for side in TILE_SIDES:
+        height, width = round_up(min(side, y.size_out), run_y), round_up(min(side, x.size_out), run_x)
+        rows = ((height - 1) * y.down + taps_y - 1) // y.up + 1
+        columns = ((width - 1) * x.down + taps_x - 1) // x.up + 1
+        intermediate_offset = rows * odd_pitch(columns)
+        words = intermediate_offset + (rows * odd_pitch(width) if separable else 0)
         if words * 4 <= SHARED_LIMIT:
             break
     else:
-        raise Unfit("filters too long for a tile")
-    across, down = -(-xs.size_out // width), -(-ys.size_out // height)
-    numbers = {
+        raise UnsupportedError("filters too long for a tile")
+    tiles_x, tiles_y = -(-x.size_out // width), -(-y.size_out // height)
+    constants = {
         "SEPARABLE": separable,
-        "UP_Y": ys.up,
-        "UP_X": xs.up,
-        "DOWN_Y": ys.down,
-        "DOWN_X": xs.down,
+        "UP_Y": y.up,
+        "UP_X": x.up,
+        "DOWN_Y": y.down,
+        "DOWN_X": x.down,
         "TAPS_Y": taps_y,
         "TAPS_X": taps_x,
-        "COUNT": f.size,
+        "TAPS_SIZE": f.size,
         "TILE_H": height,
         "TILE_W": width,
         "RUN_Y": run_y,
         "RUN_X": run_x,
         "ROWS": rows,
         "COLUMNS": columns,
-        "PITCH": odd(columns),
-        "WIDE_AT": wide_at,
-        "WIDE_PITCH": odd(width),
+        "PITCH": odd_pitch(columns),
+        "INTERMEDIATE_OFFSET": intermediate_offset,
+        "INTERMEDIATE_PITCH": odd_pitch(width),
     }
-    integers = [ys.size_in, xs.size_in, ys.size_out, xs.size_out, across, across * down]
-    integers += [ys.pad_before + front[0], xs.pad_before + front[1]]
-    return Kernel("upfirdn2d", constants(sample, numbers), words, across * down, pack(2, integers, [], [f]))
+    integers = [y.size_in, x.size_in, y.size_out, x.size_out, tiles_x, tiles_x * tiles_y]
+    integers += [y.pad_before + leading_zeros[0], x.pad_before + leading_zeros[1]]
+    parameters = pack_parameters(2, integers, [], [f])
+    return Kernel("upfirdn2d", struct_body(sample, constants), words, tiles_x * tiles_y, parameters)
 
 
 @lru_cache(maxsize=1024)
 def bias_act(
-    sample: str, count: int, step: int, channels: int, act: str, alpha: float, gain: float, clamp: float | None
+    sample: str, count: int, channel_stride: int, channels: int, act: str, alpha: float, gain: float, clamp: float | None
 ) -> Kernel:
-    """The kernel for `count` samples, the channel changing every `step` of them; pointers are x, out, bias."""
+    """Return the kernel for `count` samples of dtype `sample`; its pointers are x, out, bias.
+
+    The channel, modulo `channels`, changes every `channel_stride` samples.
+    """
     index = "unsigned" if count < 1 << 31 else "long long"
-    own = constants(sample, {"ACT": ACTIVATIONS.index(act), "SHARE": SHARE}, f"    using Index = {index};\n")
-    parameters = struct.pack("3Q2qi3f", 0, 0, 0, count, step, channels, alpha, gain, inf if clamp is None else clamp)
-    return Kernel("bias_act", own, 0, -(-count // SHARE), parameters)
+    own = {"ACT": ACTIVATIONS.index(act), "SAMPLES_PER_BLOCK": SAMPLES_PER_BLOCK}
+    body = struct_body(sample, own, f"    using Index = {index};\n")
+    numbers = count, channel_stride, channels, alpha, gain, inf if clamp is None else clamp
+    return Kernel("bias_act", body, 0, -(-count // SAMPLES_PER_BLOCK), struct.pack("3Q2qi3f", 0, 0, 0, *numbers))
