@@ -30,7 +30,7 @@ class TrainingLoop:
     """A T network and its discriminator on random images; the channel base is 32 times the resolution."""
 
     def __init__(self, resolution: int, batch: int, plain: bool = False) -> None:
-        kernels.ready(wait=True)
+        kernels.load(wait=True)
         torch.manual_seed(0)
         base = 32 * resolution
         self.G = Generator(replace(TRAINING, img_resolution=resolution, channel_base=base))

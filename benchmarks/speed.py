@@ -27,7 +27,7 @@ OPS = {  # name: (network, layer index, ratio that the prototype reached)
 
 def generator(case: str, batch: int, seconds: float, min_count: int, with_plain: bool = True) -> dict[str, Any]:
     """Time a whole synthesis against the plain path, with their relative error and the machine's limits."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     network = make_generator(CASES[case].config)
     synthesis, ws = network.synthesis, random_ws(network, batch)
     result: dict[str, Any] = {"form": implementation_name()}
@@ -56,12 +56,12 @@ def generator(case: str, batch: int, seconds: float, min_count: int, with_plain:
 
 def implementation_name() -> str:
     """Return which implementation of the kernels is in use, in two words at most."""
-    return kernels.serving().split(" kernel-")[0]
+    return kernels.active_backend().split(" kernel-")[0]
 
 
 def memory(case: str, plain: bool) -> int:
     """Return the peak bytes of one image, beyond network, libraries and interpreter."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     network = make_generator(CASES[case].config)
     small = make_generator(replace(T, img_resolution=16, channel_base=64, num_layers=4, margin_size=2))
     run = baseline.generate if plain else lambda synthesis, ws: synthesis(ws)
@@ -73,7 +73,7 @@ def memory(case: str, plain: bool) -> int:
 
 def filtered_lrelu_layer(name: str, seconds: float, min_count: int) -> dict[str, Any]:
     """Time filtered_lrelu alone, at the size of one layer."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     case, number, _ = OPS[name]
     synthesis = make_generator(CASES[case].config).synthesis
     layer = synthesis.layer(synthesis.layer_names[number])
@@ -102,7 +102,7 @@ def filtered_lrelu_layer(name: str, seconds: float, min_count: int) -> dict[str,
 
 def training(seconds: float, min_count: int, batch: int = 8, warm_up: bool = True) -> dict[str, Any]:
     """Time forward and backward of a generator, with gradients of all its weights."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     network = make_generator(TRAINING).train().requires_grad_(True)
     synthesis, ws = network.synthesis, random_ws(network, batch)
     direction = torch.randn(batch, 3, TRAINING.img_resolution, TRAINING.img_resolution)
@@ -134,7 +134,7 @@ def write_network(case: str, path: str) -> None:
 
 def growth(resolution: int, channel_max: int, batch: int, seconds: float, with_plain: bool = True) -> dict[str, Any]:
     """Time one point of the growth table: a T network with a channel base of 32 * resolution."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     network = make_generator(
         replace(T, img_resolution=resolution, channel_base=32 * resolution, channel_max=channel_max)
     )

@@ -51,7 +51,7 @@ def devices() -> str:
 def kernels() -> str:
     import ops
 
-    ops.kernels.ready(wait=True)  # a build in the background would end with this command, and its reason with it
+    ops.kernels.load(wait=True)  # a build in the background would end with this command, and its reason with it
     return ops.describe()
 
 

@@ -151,7 +151,7 @@ class SynthesisLayer(nn.Module):
         """
         noise = self._noise(x, name, options)
         supported = self.up == 1 and x.device.type == "cpu" and x.dtype == torch.float32
-        compiled = supported and kernels.why_not() is None
+        compiled = supported and kernels.unavailable_reason() is None
         prepared = self.prepared.get(self) if compiled else None
         if prepared is not None:
             x = prepared(x, w)

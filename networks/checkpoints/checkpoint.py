@@ -99,7 +99,7 @@ def load_network(
     device.
     """
     torch_device = check_device(device)
-    kernels.ready()  # adopts a compiled kernel, here only, so that a loaded network's results never change
+    kernels.load()  # adopts a compiled kernel, here only, so that a loaded network's results never change
     problem: CheckpointError | None = None
     for path in resolve_source(source, progress):
         try:

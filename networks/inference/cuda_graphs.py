@@ -115,10 +115,10 @@ class CudaGraphCache:
         if not self._is_current():
             self.clear()
             self.reason = ""
-            kernels.why_not()  # the first call decides which backend is used
+            kernels.unavailable_reason()  # the first call decides which backend is used
             # Holding a view of each tensor prevents its memory from being reused for another at the same address.
             self._weights = [(tensor.detach(), _version(tensor)) for tensor in self._tensors()]
-            self._backend = kernels.serving()
+            self._backend = kernels.active_backend()
         entry = self._entries.setdefault(key, _GraphEntry())
         self._entries.move_to_end(key)
         while len(self._entries) > MAX_GRAPHS:
@@ -159,7 +159,7 @@ class CudaGraphCache:
     def _is_current(self) -> bool:
         """Whether weights and kernels are unchanged since the entries were made."""
         tensors = self._tensors()
-        if len(tensors) != len(self._weights) or self._backend != kernels.serving():
+        if len(tensors) != len(self._weights) or self._backend != kernels.active_backend():
             return False
         return all(
             tensor.data_ptr() == seen.data_ptr() and tensor.dtype == seen.dtype and _version(tensor) == version

@@ -87,7 +87,7 @@ def make_preview(synthesis: nn.Module) -> PreviewNetwork | None:
         return None
     max_rate = resolution // FACTOR
     first, table = layer_table(synthesis.config, max_rate)
-    if not on_cpu or first.size != synthesis.input.size or kernels.why_not() is not None:
+    if not on_cpu or first.size != synthesis.input.size or kernels.unavailable_reason() is not None:
         return None
     preview = _shallow_copy_module(synthesis, PreviewNetwork)
     steps = [synthesis.steps[0]]

@@ -61,10 +61,10 @@ class PreparedCache(Generic[P]):
             # Inference-mode tensors have no version counter, so changes cannot be detected.
             if any(t.device.type != self._device or t.dtype != torch.float32 or t.is_inference() for t in tensors):
                 return None
-            kernels.why_not()  # the first call decides which backend is used
+            kernels.unavailable_reason()  # the first call decides which backend is used
             # Holding a view of each tensor prevents its memory from being reused for another at the same address.
             self._sources = [(tensor.detach(), tensor._version) for tensor in tensors]
-            self._backend = kernels.serving()
+            self._backend = kernels.active_backend()
             self._value = self._prepare(module)
         return self._value
 
@@ -74,7 +74,7 @@ class PreparedCache(Generic[P]):
 
     def _is_current(self, tensors: list[Tensor]) -> bool:
         """Whether tensors and backend are unchanged since the prepared form was built."""
-        if len(tensors) != len(self._sources) or self._backend != kernels.serving():
+        if len(tensors) != len(self._sources) or self._backend != kernels.active_backend():
             return False
         return all(
             tensor.data_ptr() == seen.data_ptr() and tensor._version == version
@@ -109,7 +109,7 @@ def prepare_layer(module: SynthesisLayer) -> SynthesisLayerCpu | PreparedTorchLa
     The result maps x [N, in, in_size, in_size] and w [N, w_dim] to [N, out, out_size, out_size].
     """
     args = layer_args(module)
-    if kernels.why_not() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(args):
+    if kernels.unavailable_reason() is not None or module.spec.conv_kernel not in KERNEL_SIZES or not supports(args):
         return PreparedTorchLayer(module)
     affine, bias, padding = layer_affine(module), module.bias.detach(), module.spec.conv_kernel - 1
     demod_weights = None if module.spec.is_torgb else demodulation_weights(module)
@@ -139,7 +139,7 @@ class PreparedInput:
     def __init__(self, module: SynthesisInput) -> None:
         self.affine = Affine.from_module(module.affine)
         weight = (module.weight.detach() / math.sqrt(len(module.weight)))[:, :, None, None]
-        self.convolve = ConvolutionCpu(weight) if kernels.why_not() is None else partial(F.conv2d, weight=weight)
+        self.convolve = ConvolutionCpu(weight) if kernels.unavailable_reason() is None else partial(F.conv2d, weight=weight)
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""

@@ -7,11 +7,11 @@ first op calls it.
 """
 
 from ops.kernels.cpu import filtered_lrelu, self_test
-from ops.kernels.cpu.loader import checked_by, ready, serving, why_not
+from ops.kernels.cpu.loader import set_self_test, load, active_backend, unavailable_reason
 from ops.kernels.cuda import dispatch
 
-__all__ = ["ready", "serving", "why_not"]
+__all__ = ["load", "active_backend", "unavailable_reason"]
 
-checked_by(self_test.find_error)
+set_self_test(self_test.find_error)
 filtered_lrelu.register()
 dispatch.register()

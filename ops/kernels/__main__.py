@@ -10,9 +10,9 @@ from ops import kernels
 
 def main() -> int:
     start = time.perf_counter()
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     seconds = time.perf_counter() - start
-    reason = kernels.why_not()
+    reason = kernels.unavailable_reason()
     outcome = (
         f"The CPU kernel is ready ({seconds:.1f} s)." if reason is None else f"Plain torch serves the CPU: {reason}."
     )

@@ -14,7 +14,7 @@ from session import Model
 
 def get_model_info(loaded: LoadedModel, model: Model, force_fp32: bool) -> ModelInfo:
     """Return the network's properties; the same object while they are unchanged."""
-    key = (model, force_fp32, ops.kernels.serving(), loaded.graphs.status)
+    key = (model, force_fp32, ops.kernels.active_backend(), loaded.graphs.status)
     if key not in loaded.infos:
         loaded.infos[key] = _build(loaded, model, force_fp32)
     return loaded.infos[key]

@@ -27,8 +27,8 @@ R = StyleGAN3Config(
 
 @pytest.fixture(autouse=True)
 def kernel() -> None:
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    if not kernels.load(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.unavailable_reason()}")
 
 
 def make(config: StyleGAN3Config = R) -> SynthesisNetwork:

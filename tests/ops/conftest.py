@@ -13,8 +13,8 @@ from ops import kernels
 @pytest.fixture
 def kernel() -> Iterator[None]:
     """Load the C++ kernel; skip the test where it is unavailable."""
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    if not kernels.load(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.unavailable_reason()}")
     torch.manual_seed(3)
     threads = torch.get_num_threads()
     yield

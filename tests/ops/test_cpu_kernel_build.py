@@ -20,7 +20,7 @@ from ops.kernels.cpu import build
 from ops.kernels.cpu.cross_build import TARGETS
 
 ROOT = Path(__file__).parent.parent.parent
-pytestmark = pytest.mark.skipif(not build.compiler(), reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(not build.find_compiler(), reason="there is no C++ compiler")
 
 SAY = "import ops; print(ops.describe()); print(ops.kernels.serving())"
 
@@ -78,12 +78,12 @@ def test_small_numbers_survive_loading_the_kernel(built):
 @pytest.mark.parametrize("harm", ["cut short", "altered", "emptied"])
 def test_a_damaged_library_is_not_loaded(cache, monkeypatch, harm):
     monkeypatch.setenv("BANDLIMIT_CACHE", str(cache))
-    assert build.find()
+    assert build.find_libraries()
     for path in (cache / "kernels").iterdir():
         content = path.read_bytes()
         altered = content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
         path.write_bytes({"cut short": content[:9000], "altered": altered, "emptied": b""}[harm])
-    assert build.find() == []
+    assert build.find_libraries() == []
 
 
 def test_a_damaged_library_is_built_again(cache):
@@ -124,7 +124,7 @@ def test_a_cache_folder_of_any_name_serves(tmp_path):
 
 def test_a_compiler_may_be_a_command_with_arguments(monkeypatch):
     monkeypatch.setenv("CXX", f"{shlex.quote(sys.executable)} -m ziglang 'c++'")
-    assert build.compiler() == [sys.executable, "-m", "ziglang", "c++"]
+    assert build.find_compiler() == [sys.executable, "-m", "ziglang", "c++"]
 
 
 def test_a_cxx_that_is_no_compiler_is_named(tmp_path):
@@ -183,9 +183,9 @@ def test_a_person_can_forbid_the_kernel(built):
 
 
 def test_this_process_can_say_what_serves():
-    ready = kernels.ready(wait=True)
-    assert ready == (kernels.why_not() is None)
-    assert kernels.serving().startswith("C++" if ready else "plain torch")
+    ready = kernels.load(wait=True)
+    assert ready == (kernels.unavailable_reason() is None)
+    assert kernels.active_backend().startswith("C++" if ready else "plain torch")
 
 
 LIMIT = """

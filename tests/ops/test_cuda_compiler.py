@@ -80,36 +80,36 @@ def test_every_kernel_fits_what_each_gpu_gives_without_asking():
 def test_a_kernel_is_compiled_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path))
     source = kernels()["swish"].source()
-    first = nvrtc.compiled(source, "sm_90")
+    first = nvrtc.compile_cached(source, "sm_90")
     (kept,) = (tmp_path / "kernels").iterdir()
     assert kept.read_bytes() == first
     kept.write_bytes(b"the one that was kept")
-    assert nvrtc.compiled(source, "sm_90") == b"the one that was kept"
-    assert nvrtc.compiled(source, "sm_80") != first
+    assert nvrtc.compile_cached(source, "sm_90") == b"the one that was kept"
+    assert nvrtc.compile_cached(source, "sm_80") != first
     assert len(list((tmp_path / "kernels").iterdir())) == 2
 
 
 @needs_nvrtc
 def test_a_gpu_newer_than_the_compiler_gets_code_that_its_driver_finishes(tmp_path, monkeypatch):
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path))
-    assert b".target sm_" in nvrtc.compiled(kernels()["swish"].source(), "sm_990")
+    assert b".target sm_" in nvrtc.compile_cached(kernels()["swish"].source(), "sm_990")
 
 
 @needs_nvrtc
 def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path / "file"))
-    assert nvrtc.compiled(kernels()["swish"].source(), "sm_90")
+    assert nvrtc.compile_cached(kernels()["swish"].source(), "sm_90")
 
 
 @needs_nvrtc
 def test_an_error_is_one_sentence_with_the_compilers_words_as_details(tmp_path, monkeypatch):
     monkeypatch.setenv("BANDLIMIT_CACHE", str(tmp_path))
     with pytest.raises(nvrtc.NvrtcError, match=r"^NVRTC [\d.]+ could not compile a kernel for sm_90\.$") as failure:
-        nvrtc.compiled("int f() { return nothing; }", "sm_90")
+        nvrtc.compile_cached("int f() { return nothing; }", "sm_90")
     assert "nothing" in failure.value.details
     with pytest.raises(nvrtc.NvrtcError, match="as old as sm_30"):
-        nvrtc.compiled("", "sm_30")
+        nvrtc.compile_cached("", "sm_30")
 
 
 def test_a_tensor_elsewhere_is_refused_in_words():

@@ -16,7 +16,7 @@ from ops import kernels
 @pytest.fixture(scope="session", autouse=True)
 def same_arithmetic_in_every_process() -> Iterator[None]:
     """Pictures of two processes are compared bit for bit, so both use the same kernels and as many threads."""
-    kernels.ready(wait=True)
+    kernels.load(wait=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -17,8 +17,8 @@ from session import Capture, Inspect, Latent, Transform
 
 @pytest.fixture(autouse=True)
 def kernel() -> None:
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    if not kernels.load(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.unavailable_reason()}")
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

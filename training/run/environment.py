@@ -25,13 +25,13 @@ from training.run.diagnostics import oom_message
 
 def collect_versions() -> dict[str, str]:
     """Return the versions that a result may depend on besides the configuration."""
-    kernels.ready(wait=True)  # else run.yaml would tell of what served before
+    kernels.load(wait=True)  # else run.yaml would tell of what served before
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "threads": str(torch.get_num_threads()),
-        "kernels": kernels.serving(),
+        "kernels": kernels.active_backend(),
     }
 
 
@@ -41,7 +41,7 @@ def prepare_torch(config: TrainingConfig) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = config.allow_tf32
     torch.use_deterministic_algorithms(config.deterministic)
     disable_malloc_trim()
-    kernels.ready(wait=True)  # one form from the first step to the last: another one has other last digits
+    kernels.load(wait=True)  # one form from the first step to the last: another one has other last digits
 
 
 @contextlib.contextmanager

@@ -39,8 +39,8 @@ FLAGS = (
 )
 PREBUILT = HERE / "prebuilt"
 SUFFIX = ".dll" if os.name == "nt" else ".dylib" if sys.platform == "darwin" else ".so"
-ABANDONED = 3600  # seconds after which a build folder has no builder any more
-LONGEST_BUILD = 300  # seconds
+ABANDONED_SECONDS = 3600  # seconds after which a build folder has no builder any more
+MAX_BUILD_SECONDS = 300  # seconds
 
 
 class BuildError(RuntimeError):
@@ -57,7 +57,7 @@ def cache_folder() -> Path:
         raise OSError("there is no home folder to keep it in; set BANDLIMIT_CACHE to a folder") from error
 
 
-def compiler() -> list[str]:
+def find_compiler() -> list[str]:
     """The command of a C++ compiler: $CXX, which may have arguments, or c++, g++, clang++; empty if there is none."""
     wanted = os.environ.get("CXX")
     for name in [wanted] if wanted else COMPILERS:
@@ -71,22 +71,22 @@ def compiler() -> list[str]:
     return [found, *words[1:]] if found else []
 
 
-def no_compiler() -> str:
+def explain_no_compiler() -> str:
     """That there is none, and where it was looked for."""
     wanted = os.environ.get("CXX")
     return f"no C++ compiler was found ({f'CXX is {wanted}' if wanted else ', '.join(COMPILERS)})"
 
 
-def find() -> list[Path]:
+def find_libraries() -> list[Path]:
     """The libraries that can be loaded without building, whole and unaltered, best first."""
-    cxx = compiler()
+    cxx = find_compiler()
     # Without a compiler any compiler's work serves.
-    pattern = f"{_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
+    pattern = f"{_source_and_processor_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
     try:
         kept = sorted(cache_folder().glob(pattern))
     except OSError:
         kept = []
-    return [path for path in (*kept, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == digest_of(path)]
+    return [path for path in (*kept, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == file_digest(path)]
 
 
 def prebuilt() -> list[Path]:
@@ -103,24 +103,24 @@ def prebuilt() -> list[Path]:
 
 def build() -> Path:
     """Compile the kernel for this processor and keep it. Raises BuildError saying why it cannot be."""
-    cxx = compiler()
+    cxx = find_compiler()
     if not cxx:
-        raise BuildError(no_compiler())
+        raise BuildError(explain_no_compiler())
     try:
         folder = cache_folder()
     except OSError as error:
         raise BuildError(str(error)) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
-            made = Path(room) / f"kernel{SUFFIX}"
-            compile_to(made, cxx, native_flags(), _link_flags())
-            target = folder / f"{_key()}-{_compiler_key(cxx)}-{digest_of(made)}{SUFFIX}"
-            for old in folder.glob(f"{_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
-                if old != target and digest_of(old) != old.stem.rsplit("-", 1)[-1]:
+        _remove_abandoned_builds(folder)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as build_folder:
+            library = Path(build_folder) / f"kernel{SUFFIX}"
+            compile_to(library, cxx, native_flags(), _link_flags())
+            target = folder / f"{_source_and_processor_key()}-{_compiler_key(cxx)}-{file_digest(library)}{SUFFIX}"
+            for old in folder.glob(f"{_source_and_processor_key()}-{_compiler_key(cxx)}-*{SUFFIX}"):
+                if old != target and file_digest(old) != old.stem.rsplit("-", 1)[-1]:
                     old.unlink(missing_ok=True)
-            made.replace(target)
+            library.replace(target)
     except OSError as error:
         raise BuildError(f"the kernel could not be built in {folder}: {error.strerror or error}") from error
     return target
@@ -128,27 +128,27 @@ def build() -> Path:
 
 def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Sequence[str]) -> None:
     """Compile and link in target's folder, through ninja where there is one; cxx is a command. Raises BuildError."""
-    room = target.parent
-    compiling = [*cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(room / "kernel.o")]
-    linking = [*cxx, "-shared", *flags, str(room / "kernel.o"), "-o", str(target), *link]
+    folder = target.parent
+    compile_command = [*cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(folder / "kernel.o")]
+    link_command = [*cxx, "-shared", *flags, str(folder / "kernel.o"), "-o", str(target), *link]
     ninja = _ninja()
     if ninja is None:
-        commands = [compiling, linking]
+        commands = [compile_command, link_command]
     else:
-        text = _ninja_file(compiling, linking, target.name)
-        (room / "build.ninja").write_text(text, encoding="utf-8", errors="surrogateescape")
-        commands = [[ninja, "-C", str(room)]]
+        text = _ninja_file(compile_command, link_command, target.name)
+        (folder / "build.ninja").write_text(text, encoding="utf-8", errors="surrogateescape")
+        commands = [[ninja, "-C", str(folder)]]
     for command in commands:
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=LONGEST_BUILD, check=False
+            result = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=MAX_BUILD_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BuildError(f"{Path(command[0]).name} did not run: {error}") from error
-        if done.returncode:
-            lines = (done.stderr + done.stdout).splitlines()
-            complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
-            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {complaint.strip()[:300].rstrip('.')}")
+        if result.returncode:
+            lines = (result.stderr + result.stdout).splitlines()
+            first_error = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+            raise BuildError(f"{Path(cxx[0]).name} refused the kernel: {first_error.strip()[:300].rstrip('.')}")
 
 
 def native_flags() -> list[str]:
@@ -179,29 +179,29 @@ def _ninja() -> str | None:
     return str(Path(ninja.BIN_DIR) / "ninja")
 
 
-def _ninja_file(compiling: list[str], linking: list[str], target: str) -> str:
+def _ninja_file(compile_command: list[str], link_command: list[str], target: str) -> str:
     def command(words: list[str]) -> str:
         line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)  # elsewhere a shell reads it
         return line.replace("$", "$$")
 
     return (
-        f"rule compile\n  command = {command(compiling)}\nrule link\n  command = {command(linking)}\n"
+        f"rule compile\n  command = {command(compile_command)}\nrule link\n  command = {command(link_command)}\n"
         f"build kernel.o: compile\nbuild {target}: link kernel.o\n"
     )
 
 
-def _key() -> str:
+def _source_and_processor_key() -> str:
     """Of the source and the processor."""
-    return f"kernel-{source_key()}-{hashlib.sha256(_processor().encode()).hexdigest()[:12]}"
+    return f"kernel-{source_key()}-{hashlib.sha256(_describe_processor().encode()).hexdigest()[:12]}"
 
 
-def _processor() -> str:
+def _describe_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    told = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
-    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *told[:2]])
+    lines_of_interest = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *lines_of_interest[:2]])
 
 
 def _compiler_key(cxx: list[str]) -> str:
@@ -212,16 +212,16 @@ def _compiler_key(cxx: list[str]) -> str:
     return hashlib.sha256(done.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError:
         return "unreadable"
 
 
-def _sweep(folder: Path) -> None:
+def _remove_abandoned_builds(folder: Path) -> None:
     """Remove the folders of builds that were interrupted."""
     for left in folder.glob("building-*"):
         with contextlib.suppress(FileNotFoundError):  # its builder has just finished
-            if time.time() - left.stat().st_mtime > ABANDONED:
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)

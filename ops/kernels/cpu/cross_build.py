@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     for target in TARGETS:
         start = time.perf_counter()
         try:
-            path = make(target, folder)
+            path = cross_build(target, folder)
         except build.BuildError as error:
             sys.stdout.write(f"{target.name}: {error}\n")
             failed += 1
@@ -57,14 +57,14 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def make(target: Target, folder: Path) -> Path:
+def cross_build(target: Target, folder: Path) -> Path:
     """Build one library and put it into the folder, in place of older ones. Raises BuildError."""
     zig = [sys.executable, "-m", "ziglang", "c++"]
     flags = ["-target", target.triple, f"-mcpu={target.processor}"]
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
         made = Path(room) / f"kernel{target.suffix}"
         build.compile_to(made, zig, flags, ["-s"])
-        path = folder / f"{target.name}-{build.source_key()}-{build.digest_of(made)}{target.suffix}"
+        path = folder / f"{target.name}-{build.source_key()}-{build.file_digest(made)}{target.suffix}"
         for old in folder.glob(f"{target.name}-*{target.suffix}"):
             old.unlink()
         made.replace(path)

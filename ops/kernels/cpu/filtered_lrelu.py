@@ -129,7 +129,7 @@ def unsupported_reason(x: Tensor) -> str | None:
         return "it is for the CPU"
     if x.dtype not in DTYPES and x.dtype != torch.float16:
         return "it is for float32 and the half precisions"
-    return loader.why_not()
+    return loader.unavailable_reason()
 
 
 def filtered_lrelu(x: Tensor, b: Tensor | None, grad: Tensor | None, args: FilteredLreluArgs) -> Tensor:

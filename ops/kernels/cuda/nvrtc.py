@@ -41,7 +41,7 @@ class NvrtcError(RuntimeError):
         self.details = details
 
 
-def compiled(source: str, architecture: str) -> bytes:
+def compile_cached(source: str, architecture: str) -> bytes:
     """Machine code (cubin) of CUDA C++ source for an architecture such as "sm_90", from the cache where it is there.
 
     For a GPU newer than NVRTC it is PTX for the newest one known, which the driver finishes. Raises NvrtcError.

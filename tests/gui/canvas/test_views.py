@@ -28,8 +28,8 @@ SLOW = StyleGAN3Config(
 
 @pytest.fixture
 def slow(start, tmp_path):
-    if not kernels.ready(wait=True):
-        pytest.skip(f"there is no C++ kernel: {kernels.why_not()}")
+    if not kernels.load(wait=True):
+        pytest.skip(f"there is no C++ kernel: {kernels.unavailable_reason()}")
     torch.manual_seed(0)
     save_networks(tmp_path / "slow.safetensors", {"G_ema": Generator(SLOW)})
     driver = start(Session((Scene(model=Model(path=str(tmp_path / "slow.safetensors"))),)))
