@@ -139,7 +139,9 @@ class PreparedInput:
     def __init__(self, module: SynthesisInput) -> None:
         self.affine = Affine.from_module(module.affine)
         weight = (module.weight.detach() / math.sqrt(len(module.weight)))[:, :, None, None]
-        self.convolve = ConvolutionCpu(weight) if kernels.unavailable_reason() is None else partial(F.conv2d, weight=weight)
+        self.convolve = (
+            ConvolutionCpu(weight) if kernels.unavailable_reason() is None else partial(F.conv2d, weight=weight)
+        )
 
     def __call__(self, module: SynthesisInput, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size]."""

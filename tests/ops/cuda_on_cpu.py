@@ -1,4 +1,4 @@
-"""Runs the NVIDIA kernels' own source on the CPU: g++ compiles it behind cuda_host_shim.h, a block as one thread."""
+"""Run the CUDA kernels on the CPU: g++ compiles their source with cuda_host_shim.h, one thread per block."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ COMPILER = next(filter(None, map(shutil.which, ("g++", "c++", "clang++"))), None
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to run the CUDA source on the CPU with")
 
 
-def compiled(kernels: Sequence[Kernel], folder: Path) -> list[Compiled]:
-    """Each kernel as something to call, all from one source file."""
+def compile_kernels(kernels: Sequence[Kernel], folder: Path) -> list[CompiledKernel]:
+    """Compile all kernels as one source file; return one callable object per kernel."""
     text, names = translation_unit(kernels)
     (folder / "kernels.cpp").write_text(text)
     build(folder / "kernels.cpp", folder / "kernels.so", "-fPIC", "-shared")
     library = ctypes.CDLL(str(folder / "kernels.so"))
-    return [Compiled(kernel, library, name) for kernel, name in zip(kernels, names, strict=True)]
+    return [CompiledKernel(kernel, library, name) for kernel, name in zip(kernels, names, strict=True)]
 
 
 def translation_unit(kernels: Sequence[Kernel]) -> tuple[str, list[str]]:
-    """Source that defines them, those with the same constants once, and the name of each."""
+    """Return source that defines the kernels, those with equal constants once, and each kernel's name in it."""
     keys = [kernel.family + kernel.constants for kernel in kernels]
     unique = list(dict.fromkeys(keys))
     text = shared_source(*PARAMETERS)
@@ -40,35 +40,36 @@ def translation_unit(kernels: Sequence[Kernel]) -> tuple[str, list[str]]:
     return text, [f"kernel{unique.index(key)}" for key in keys]
 
 
-def build(source: Path, result: Path, *options: str) -> None:
+def build(source: Path, output: Path, *options: str) -> None:
     assert COMPILER is not None
     common = ["-std=c++20", "-O1", "-include", str(Path(__file__).with_name("cuda_host_shim.h")), *options]
-    subprocess.run([COMPILER, *common, str(source), "-o", str(result)], check=True)
+    subprocess.run([COMPILER, *common, str(source), "-o", str(output)], check=True)
 
 
-def load(folder: Path) -> Callable[[Kernel], Launch]:
-    """What makes single kernels ready to launch, as `ops.kernels.cuda.Gpu.load` does."""
+def cpu_loader(folder: Path) -> Callable[[Kernel], Launch]:
+    """Return a function that compiles one kernel and returns its launch, like `ops.kernels.cuda.dispatch.Gpu.load`."""
     numbers = itertools.count()
 
-    def make(kernel: Kernel) -> Launch:
-        own = folder / str(next(numbers))
-        own.mkdir()
-        run = compiled([kernel], own)[0]
-        return run.launch
+    def load(kernel: Kernel) -> Launch:
+        subfolder = folder / str(next(numbers))
+        subfolder.mkdir()
+        return compile_kernels([kernel], subfolder)[0].launch
 
-    return make
+    return load
 
 
-class Compiled:
-    """One kernel on the CPU."""
+class CompiledKernel:
+    """A kernel compiled for the CPU."""
 
     def __init__(self, kernel: Kernel, library: ctypes.CDLL, entry: str) -> None:
         self.kernel, self._run = kernel, getattr(library, entry)
         size = getattr(library, f"{entry}_size")()
-        assert size == len(kernel.parameters), f"the struct is of {size} bytes, its parameters {len(kernel.parameters)}"
+        assert size == len(kernel.parameters), (
+            f"the C++ struct has {size} bytes, the parameters {len(kernel.parameters)}"
+        )
 
     def run(self, out: Tensor, planes: int, *pointers: Tensor | None) -> Tensor:
-        """Fill `out` from the tensors whose addresses open the parameters (None for one that is not given)."""
+        """Launch for `planes` planes and return `out`; `pointers` are the first parameters, None for a null pointer."""
         assert out.is_contiguous() and all(t is None or t.is_contiguous() for t in pointers)
         parameters = bytearray(self.kernel.parameters)
         struct.pack_into(f"{len(pointers)}Q", parameters, 0, *(0 if t is None else t.data_ptr() for t in pointers))
@@ -80,17 +81,20 @@ class Compiled:
         self._run(buffer, ctypes.c_int(blocks), ctypes.c_int(self.kernel.shared_words))
 
 
-def races(kernels: Sequence[Kernel], folder: Path) -> str:
-    """Run two blocks of each as five threads under the thread sanitizer: what it reports, or "". Skips without it."""
+def find_races(kernels: Sequence[Kernel], folder: Path) -> str:
+    """Run two blocks of each kernel with five threads under the thread sanitizer; return its report, "" for no races.
+
+    Skips the test if there is no thread sanitizer.
+    """
     text, names = translation_unit(kernels)
     text += "#include <cstdio>\nint main() {\n    static std::vector<float> data(1 << 20, 0.5f);\n"
     for kernel, name in zip(kernels, names, strict=True):
-        numbers = ",".join(str(byte) for byte in kernel.parameters)
+        values = ",".join(str(byte) for byte in kernel.parameters)
         pointers = 3 if kernel.family == "filtered_lrelu" else 2
-        text += f"    {{ alignas(8) unsigned char p[] = {{{numbers}}};\n"
-        for index in range(pointers):  # inputs share memory, the result comes last
-            place = 1 << 19 if index == pointers - 1 else 0
-            text += f"      *(float**)(p + {8 * index}) = data.data() + {place};\n"
+        text += f"    {{ alignas(8) unsigned char p[] = {{{values}}};\n"
+        for index in range(pointers):  # inputs share memory, the output is the last pointer
+            offset = 1 << 19 if index == pointers - 1 else 0
+            text += f"      *(float**)(p + {8 * index}) = data.data() + {offset};\n"
         text += f"      {name}(p, {min(2, kernel.blocks)}, {kernel.shared_words}); }}\n"
     source, program = folder / "races.cpp", folder / "races"
     source.write_text(text + '    std::puts("done");\n}\n')
@@ -98,10 +102,10 @@ def races(kernels: Sequence[Kernel], folder: Path) -> str:
         build(source, program, "-fsanitize=thread", "-DBANDLIMIT_THREADS=5", "-pthread")
     except subprocess.CalledProcessError:
         pytest.skip("this C++ compiler has no thread sanitizer")
-    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
-    if "done" not in done.stdout and "ThreadSanitizer: data race" not in done.stderr:
-        pytest.skip(f"the thread sanitizer does not run here: {done.stderr[:200]}")
-    return done.stderr
+    result = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    if "done" not in result.stdout and "ThreadSanitizer: data race" not in result.stderr:
+        pytest.skip(f"the thread sanitizer does not run here: {result.stderr[:200]}")
+    return result.stderr
 
 
 def random(*size: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,9 +1,9 @@
-"""Builds the CPU kernel with whatever C++ compiler is there, and keeps it in the cache.
+"""Build the CPU kernel library with the C++ compiler of this machine, and keep it in the cache.
 
-    find()      the libraries that were built for this source, processor and compiler, or that came with a release
-    build()     builds it; takes seconds; safe when several processes do it at once
+    find_libraries()    libraries built for this source, processor and compiler, and those of a release
+    build()             compile one; takes seconds; several processes may do it at once
 
-Names in the cache end in the file's own digest, so that a damaged file is not loaded but built again.
+File names in the cache end in the file's own digest: a damaged file is not loaded, but built again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "c_api.cpp"
 HEADERS = tuple(sorted(HERE.glob("*.h")))
 COMPILERS = "c++", "g++", "clang++"
-# Not -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
+# Not -ffast-math: a library linked with it makes the whole process flush denormals to zero.
 FLAGS = (
     "-std=c++17",
     "-O3",
@@ -39,16 +39,16 @@ FLAGS = (
 )
 PREBUILT = HERE / "prebuilt"
 SUFFIX = ".dll" if os.name == "nt" else ".dylib" if sys.platform == "darwin" else ".so"
-ABANDONED_SECONDS = 3600  # seconds after which a build folder has no builder any more
-MAX_BUILD_SECONDS = 300  # seconds
+ABANDONED_SECONDS = 3600  # age after which a build folder was left by a process that has died
+MAX_BUILD_SECONDS = 300
 
 
 class BuildError(RuntimeError):
-    """There is no kernel, and why."""
+    """The library could not be built; the message says why."""
 
 
 def cache_folder() -> Path:
-    """Where built kernels are kept: $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels. Raises OSError."""
+    """Return $BANDLIMIT_CACHE/kernels, or ~/.cache/bandlimit/kernels. Raises OSError if there is no home folder."""
     if own := os.environ.get("BANDLIMIT_CACHE"):
         return Path(own) / "kernels"
     try:
@@ -58,39 +58,39 @@ def cache_folder() -> Path:
 
 
 def find_compiler() -> list[str]:
-    """The command of a C++ compiler: $CXX, which may have arguments, or c++, g++, clang++; empty if there is none."""
-    wanted = os.environ.get("CXX")
-    for name in [wanted] if wanted else COMPILERS:
-        if found := shutil.which(name):
-            return [found]
+    """Return the command of a C++ compiler, empty if none is found: $CXX with its arguments, else one of COMPILERS."""
+    cxx = os.environ.get("CXX")
+    for name in [cxx] if cxx else COMPILERS:
+        if path := shutil.which(name):
+            return [path]
     try:
-        words = shlex.split(wanted or "", posix=os.name != "nt")
+        words = shlex.split(cxx or "", posix=os.name != "nt")
     except ValueError:
         return []
-    found = shutil.which(words[0]) if words else None
-    return [found, *words[1:]] if found else []
+    path = shutil.which(words[0]) if words else None
+    return [path, *words[1:]] if path else []
 
 
 def explain_no_compiler() -> str:
-    """That there is none, and where it was looked for."""
-    wanted = os.environ.get("CXX")
-    return f"no C++ compiler was found ({f'CXX is {wanted}' if wanted else ', '.join(COMPILERS)})"
+    """Say that no compiler was found, and which were tried."""
+    cxx = os.environ.get("CXX")
+    return f"no C++ compiler was found ({f'CXX is {cxx}' if cxx else ', '.join(COMPILERS)})"
 
 
 def find_libraries() -> list[Path]:
-    """The libraries that can be loaded without building, whole and unaltered, best first."""
+    """Return the undamaged libraries that can be loaded without building, best first."""
     cxx = find_compiler()
-    # Without a compiler any compiler's work serves.
+    # Without a compiler, a library of any compiler will do.
     pattern = f"{_source_and_processor_key()}-{_compiler_key(cxx) if cxx else '*'}-*{SUFFIX}"
     try:
-        kept = sorted(cache_folder().glob(pattern))
+        cached = sorted(cache_folder().glob(pattern))
     except OSError:
-        kept = []
-    return [path for path in (*kept, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == file_digest(path)]
+        cached = []
+    return [path for path in (*cached, *prebuilt()) if path.stem.rsplit("-", 1)[-1] == file_digest(path)]
 
 
 def prebuilt() -> list[Path]:
-    """The libraries of a release that suit this machine, best first (see release.py)."""
+    """Return a release's libraries for this machine, best first (see cross_build.py)."""
     system = {"linux": "linux", "win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
@@ -102,7 +102,7 @@ def prebuilt() -> list[Path]:
 
 
 def build() -> Path:
-    """Compile the kernel for this processor and keep it. Raises BuildError saying why it cannot be."""
+    """Compile the library for this processor into the cache, and return its path. Raises BuildError."""
     cxx = find_compiler()
     if not cxx:
         raise BuildError(explain_no_compiler())
@@ -127,7 +127,7 @@ def build() -> Path:
 
 
 def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Sequence[str]) -> None:
-    """Compile and link in target's folder, through ninja where there is one; cxx is a command. Raises BuildError."""
+    """Compile and link in target's folder with the compiler command cxx, by ninja if it is there. Raises BuildError."""
     folder = target.parent
     compile_command = [*cxx, *FLAGS, *flags, "-c", str(SOURCE), "-o", str(folder / "kernel.o")]
     link_command = [*cxx, "-shared", *flags, str(folder / "kernel.o"), "-o", str(target), *link]
@@ -152,13 +152,13 @@ def compile_to(target: Path, cxx: Sequence[str], flags: Sequence[str], link: Seq
 
 
 def native_flags() -> list[str]:
-    """What makes the compiler use all of this processor."""
+    """Return the compiler flags for all instructions of this processor."""
     arm = platform.machine().lower() in ("arm64", "aarch64")
     return ["-mcpu=native"] if arm else ["-march=native"]
 
 
 def source_key() -> str:
-    """A digest of the source and of how it is compiled."""
+    """Return a digest of the source and of the compiler flags."""
     digest = hashlib.sha256(repr(FLAGS).encode())
     for path in (SOURCE, *HEADERS):
         digest.update(path.read_bytes())
@@ -181,7 +181,8 @@ def _ninja() -> str | None:
 
 def _ninja_file(compile_command: list[str], link_command: list[str], target: str) -> str:
     def command(words: list[str]) -> str:
-        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)  # elsewhere a shell reads it
+        # Ninja runs commands in a shell, except on Windows.
+        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
         return line.replace("$", "$$")
 
     return (
@@ -191,7 +192,7 @@ def _ninja_file(compile_command: list[str], link_command: list[str], target: str
 
 
 def _source_and_processor_key() -> str:
-    """Of the source and the processor."""
+    """Return the first part of the library's name in the cache."""
     return f"kernel-{source_key()}-{hashlib.sha256(_describe_processor().encode()).hexdigest()[:12]}"
 
 
@@ -200,16 +201,16 @@ def _describe_processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    lines_of_interest = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
-    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *lines_of_interest[:2]])
+    features = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return repr([platform.machine(), platform.processor(), torch.backends.cpu.get_cpu_capability(), *features[:2]])
 
 
 def _compiler_key(cxx: list[str]) -> str:
     try:
-        done = subprocess.run([*cxx, "--version"], capture_output=True, timeout=10, check=False)
+        result = subprocess.run([*cxx, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return hashlib.sha256(done.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]
+    return hashlib.sha256(result.stdout + " ".join(cxx[1:]).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def file_digest(path: Path) -> str:
@@ -220,8 +221,8 @@ def file_digest(path: Path) -> str:
 
 
 def _remove_abandoned_builds(folder: Path) -> None:
-    """Remove the folders of builds that were interrupted."""
-    for left in folder.glob("building-*"):
-        with contextlib.suppress(FileNotFoundError):  # its builder has just finished
-            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+    """Remove the folders of interrupted builds."""
+    for build_folder in folder.glob("building-*"):
+        with contextlib.suppress(FileNotFoundError):  # its build has just finished
+            if time.time() - build_folder.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(build_folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Cross-builds the CPU kernel for a release: python -m ops.kernels.cpu.cross_build [FOLDER].
+"""Cross-compile the CPU kernel library for a release: python -m ops.kernels.cpu.cross_build [FOLDER].
 
-Needs ziglang (`pip install ziglang`), which compiles for every system from any. The libraries go to prebuilt, beside
-this file, and are used wherever this machine's own build is not in the cache: see `build.find`.
+Needs ziglang (`pip install ziglang`), which compiles for all systems on any of them. The libraries go to prebuilt, next
+to this file, and serve where no library built on the machine itself is in the cache: see `build.find_libraries`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ops.kernels.cpu import build
 
 @dataclass(frozen=True)
 class Target:
-    """One machine to build for. `name` is what `build.prebuilt` looks for."""
+    """A kind of machine to build for. `build.prebuilt` looks for files that start with `name`."""
 
     name: str
     triple: str
@@ -26,7 +26,7 @@ class Target:
     suffix: str
 
 
-# glibc 2.17 is that of every Linux on which torch runs; v3 has AVX2, v4 AVX-512.
+# Every Linux that torch supports has glibc 2.17 or newer. x86_64_v3 has AVX2, x86_64_v4 has AVX-512.
 TARGETS = (
     Target("linux-x86_64_v3", "x86_64-linux-gnu.2.17", "x86_64_v3", ".so"),
     Target("linux-x86_64_v4", "x86_64-linux-gnu.2.17", "x86_64_v4", ".so"),
@@ -58,16 +58,16 @@ def main(arguments: list[str]) -> int:
 
 
 def cross_build(target: Target, folder: Path) -> Path:
-    """Build one library and put it into the folder, in place of older ones. Raises BuildError."""
+    """Build one library into the folder, replacing older ones of the same target. Raises BuildError."""
     zig = [sys.executable, "-m", "ziglang", "c++"]
     flags = ["-target", target.triple, f"-mcpu={target.processor}"]
-    with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as room:
-        made = Path(room) / f"kernel{target.suffix}"
-        build.compile_to(made, zig, flags, ["-s"])
-        path = folder / f"{target.name}-{build.source_key()}-{build.file_digest(made)}{target.suffix}"
+    with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as build_folder:
+        library = Path(build_folder) / f"kernel{target.suffix}"
+        build.compile_to(library, zig, flags, ["-s"])
+        path = folder / f"{target.name}-{build.source_key()}-{build.file_digest(library)}{target.suffix}"
         for old in folder.glob(f"{target.name}-*{target.suffix}"):
             old.unlink()
-        made.replace(path)
+        library.replace(path)
     return path
 
 

@@ -1,4 +1,7 @@
-"""Which CPU kernel this process uses: found, or built in the background while plain torch serves, checked, adopted."""
+"""Choose the CPU kernel library of this process: from the cache, a release, or a build in the background.
+
+Until a library is built and has passed its self-test, plain torch serves.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from pathlib import Path
 
 from ops.kernels.cpu import build
 
-VERSION = 5  # of what kernel.cpp exports
+VERSION = 5  # of the interface, see c_api.cpp
 
 SelfTest = Callable[[ctypes.CDLL], str | None]
 
 
 @dataclass
 class _State:
-    """What this process knows; written under `lock` alone."""
+    """The state of this process; written only while `lock` is held."""
 
     library: ctypes.CDLL | None = None
     name: str = "plain torch"
-    reason: str | None = None  # why there is none; None until the first ready()
+    reason: str | None = None  # why there is no library; None before the first load()
     build_thread: threading.Thread | None = None
     build_result: Path | build.BuildError | None = None
-    self_test: SelfTest | None = None  # set by cpu.py
+    self_test: SelfTest | None = None  # returns what the library computes wrongly, or None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -33,11 +36,11 @@ _state = _State()
 
 
 def load(wait: bool = False) -> bool:
-    """Whether the C++ kernel serves from now on.
+    """Load the library if there is one, and return whether the C++ kernel is in use from now on.
 
-    Adopts a library that is in the cache or came with the release, after comparing it with plain torch. Where none
-    serves, builds one: in the background, to be adopted by a later call, or at once if `wait`. BANDLIMIT_KERNELS=torch
-    forbids it all. Never raises: `why_not()` has the reason.
+    Takes a library from the cache or the release, after comparing it with plain torch. If there is none, builds one: in
+    the background, for a later call to load, or at once if `wait`. BANDLIMIT_KERNELS=torch forbids it all. Never
+    raises: `unavailable_reason()` says what failed.
     """
     with _state.lock:
         if _state.library is not None:
@@ -64,47 +67,50 @@ def load(wait: bool = False) -> bool:
 
 
 def active_backend() -> str:
-    """The name of what computes: "plain torch", or "C++" and which build. Results agree bit for bit under one name."""
+    """Return "plain torch", or "C++" with the library's name. Results under the same name are bit-identical."""
     return _state.name
 
 
 def unavailable_reason() -> str | None:
-    """None if the C++ kernel serves, else the reason. The first call of a process decides, as `ready()` does."""
+    """Return why plain torch serves, or None if the C++ kernel does.
+
+    Calls `load()` if it was never called.
+    """
     if _state.library is None and _state.reason is None:
         load()
     return None if _state.library is not None else _state.reason
 
 
 def is_building() -> bool:
-    """Whether a build is under way."""
+    """Return whether a build is in progress."""
     return _state.build_thread is not None and _state.build_thread.is_alive()
 
 
 def library() -> ctypes.CDLL | None:
-    """The library in use."""
+    """Return the library in use."""
     return _state.library
 
 
-def set_self_test(check: SelfTest) -> None:
-    """What a library has to pass before it is used: `check` returns what is wrong with it, or None."""
-    _state.self_test = check
+def set_self_test(self_test: SelfTest) -> None:
+    """Set the test that a library must pass before it is used: it returns what is computed wrongly, or None."""
+    _state.self_test = self_test
 
 
 def _adopt_or_build() -> bool:
-    """Adopt what is there already, or else begin to build."""
+    """Use a library that exists already, else start a build; return whether one is in use."""
     reasons = []
     for path in build.find_libraries():
         reason = _adopt(path)
         if reason is None:
             return True
         reasons.append(reason)
-        if path.parent != build.PREBUILT:  # this compiler would make the same again
+        if path.parent != build.PREBUILT:  # a new build would be the same
             _state.build_result = build.BuildError(reason)
     if _state.build_result is None and build.find_compiler():
-        building = threading.Thread(target=_build, name="kernel build", daemon=True)
+        thread = threading.Thread(target=_build, name="kernel build", daemon=True)
         try:
-            building.start()
-            _state.build_thread = building
+            thread.start()
+            _state.build_thread = thread
         except RuntimeError as error:  # too little memory, or too many threads
             _state.build_result = build.BuildError(f"its build could not begin: {error}")
     elif _state.build_result is None:
@@ -121,7 +127,7 @@ def _build() -> None:
 
 
 def _adopt(path: Path) -> str | None:
-    """Use this library from now on, or say why it cannot be."""
+    """Use this library from now on and return None, or return why it cannot be used."""
     try:
         library = ctypes.CDLL(str(path))
         version = library.bandlimit_version()
@@ -131,7 +137,7 @@ def _adopt(path: Path) -> str | None:
         return f"{path.name} is of another version ({version}, not {VERSION})"
     try:
         error_found = _state.self_test(library) if _state.self_test else None
-    except (MemoryError, RuntimeError) as error:  # torch's own word for too little memory is a RuntimeError
+    except (MemoryError, RuntimeError) as error:  # torch raises RuntimeError if memory runs out
         return f"its self-check was broken off ({str(error).partition(chr(10))[0]})"
     if error_found:
         return f"it failed its self-check: {error_found}"

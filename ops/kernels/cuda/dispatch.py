@@ -6,7 +6,7 @@ computes filtered_lrelu(x * input_scale + b) * output_scale for x [N,C,H,W] floa
 scales [C] or [N,C], for example styles and demodulation. Arithmetic is in float32. Every kernel is compared with plain
 torch before its first use; if it is wrong or cannot be compiled, plain torch serves and `ops.describe` says why.
 
-Launching does not wait, and allocates only through torch's allocator, so a CUDA graph can record it after its first run.
+Launching does not wait, and allocates only through torch's allocator: a CUDA graph can record it after a first run.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def set_enabled(enabled: bool) -> None:
 
 
 def _run_kernel(family: str, x: Tensor, run: Callable[[CudaKernels], Tensor | None]) -> Tensor | None:
-    """Return the result, or None if plain torch has to serve. A kernel that fails disables its family for the device."""
+    """Return the result, or None if plain torch has to serve. A kernel that fails disables its family on the device."""
     kernels = _kernels(x.device.index)
     if isinstance(kernels, str) or family in kernels.failures:
         return None

@@ -1,4 +1,4 @@
-"""Launching compiled kernels through NVIDIA's driver, on torch's own context and stream.
+"""Launch compiled kernels through NVIDIA's driver, in torch's own context and streams.
 
 Nothing here waits for the GPU or allocates on it when launching, so launches can be recorded in a CUDA graph.
 """
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 SHARED_SIZE, SHARED_PREFERENCE = 8, 9  # CUfunction_attribute
 WINDOWS = sys.platform == "win32"
-ALWAYS_GIVEN = 48 << 10  # bytes of shared memory that need not be asked for
+DEFAULT_SHARED_LIMIT = 48 << 10  # bytes of shared memory per block without opting in
 
 
 class DriverError(RuntimeError):
@@ -22,7 +22,7 @@ class DriverError(RuntimeError):
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """The driver, initialised. Raises DriverError."""
+    """Load and initialize the driver. Raises DriverError."""
     name = "nvcuda.dll" if WINDOWS else "libcuda.so.1"
     try:
         loaded = ctypes.CDLL(name)
@@ -33,18 +33,18 @@ def library() -> ctypes.CDLL:
 
 
 class Context:
-    """The context that torch uses on a device (0, 1, ... as torch counts)."""
+    """The primary context of a device, which torch uses; devices are 0, 1, ... in torch's order."""
 
     def __init__(self, device: int) -> None:
         self._library = library()
         handle = ctypes.c_int()
         self._call("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device))
         self._context = ctypes.c_void_p()
-        # The primary context, which torch made: never released, since torch keeps it as long as the process lives.
+        # Never released: torch keeps it until the process ends.
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), handle)
 
     def load(self, image: bytes, entry: str) -> Function:
-        """A kernel of a cubin or PTX."""
+        """Load the kernel `entry` from a cubin or PTX."""
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         with self.current():
             self._call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(image + b"\0"))
@@ -53,7 +53,7 @@ class Context:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Threads of torch's backward pass may come without a context."""
+        """Make the context current: threads of torch's backward pass may have none."""
         self._call("cuCtxPushCurrent_v2", self._context)
         try:
             yield
@@ -65,14 +65,14 @@ class Context:
 
 
 class Function:
-    """A kernel that is ready to run."""
+    """A loaded kernel."""
 
     def __init__(self, context: Context, handle: ctypes.c_void_p) -> None:
         self._context, self._handle = context, handle
-        self._shared = ALWAYS_GIVEN
+        self._shared = DEFAULT_SHARED_LIMIT
 
     def prefer_shared_memory(self, size: int) -> None:
-        """Ask for `size` bytes for each block, and for as much shared memory as the GPU has rather than cache."""
+        """Request `size` bytes of shared memory per block, and as much shared memory instead of cache as possible."""
         with self._context.current():
             if size > self._shared:
                 self._context._call("cuFuncSetAttribute", self._handle, SHARED_SIZE, ctypes.c_int(size))
@@ -80,7 +80,7 @@ class Function:
             self._context._call("cuFuncSetAttribute", self._handle, SHARED_PREFERENCE, ctypes.c_int(100))
 
     def launch(self, blocks: int, threads: int, shared: int, stream: int, parameters: bytearray) -> None:
-        """Queue the kernel on a stream (torch's `cuda_stream` number); the driver copies the parameters, a struct."""
+        """Queue the kernel on a stream (torch's `cuda_stream`). `parameters` is one struct, which the driver copies."""
         buffer = (ctypes.c_char * len(parameters)).from_buffer(parameters)
         pointers = (ctypes.c_void_p * 1)(ctypes.addressof(buffer))
         grid, block = (ctypes.c_uint(blocks), _ONE, _ONE), (ctypes.c_uint(threads), _ONE, _ONE)

@@ -38,7 +38,7 @@ def filtered_lrelu(
 ) -> Kernel:
     """Return the kernel for planes [H,W] of dtype `sample` (float32, float16, bfloat16).
 
-    Its pointers are POINTERS. With `grad_upsampler` it is the backward pass, see `ops.filtered_lrelu.FilteredLreluArgs`.
+    Its pointers are POINTERS. With `grad_upsampler` it is the backward pass of `ops.filtered_lrelu.FilteredLreluArgs`.
     Raises UnsupportedError for resamplers that the kernel cannot do.
     """
     upsamplers = (upsampler,) if grad_upsampler is None else (upsampler, grad_upsampler)
@@ -200,9 +200,7 @@ class _Tile:
             f"    struct {name} {{\n        static constexpr bool SEPARABLE = {str(stage.separable).lower()};\n"
             f"        static constexpr int UP = {stage.up}, TAPS = {stage.taps}, ROWS = {stage.input_size(height)}, "
             f"COLUMNS = {stage.input_size(width)}, PITCH = {odd_pitch(stage.input_size(width))};\n    }};\n"
-            for name, stage in zip(
-                ("Upsampler", "GradUpsampler"), (self.up_stages[0], self.up_stages[-1]), strict=True
-            )
+            for name, stage in zip(("Upsampler", "GradUpsampler"), (self.up_stages[0], self.up_stages[-1]), strict=True)
         )
         constants = {
             "IS_GRAD": len(self.up_stages) == 2,

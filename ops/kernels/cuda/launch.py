@@ -23,7 +23,7 @@ from ops.upfirdn2d import upfirdn2d_torch
 Launch = Callable[[int, bytearray], None]  # number of blocks, parameters
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # of the largest value: two roundings
-# Fraction of a gradient that may differ: where the signal is within rounding of zero or the clamp, either slope is right.
+# Fraction of a gradient that may differ: within rounding of zero or of the clamp, either slope is right.
 MAX_FLIPPED = 0.05
 MAX_BLOCKS = 2**31 - 1  # of a launch
 
@@ -35,13 +35,13 @@ class KernelMismatchError(RuntimeError):
 class CudaKernels:
     """The kernels of one device. Every kernel is compared with plain torch before its first use.
 
-    Methods return None where plain torch has to serve: for arguments that no kernel supports, for empty tensors, and for
-    more planes than a launch can have. They raise KernelMismatchError and whatever `load` raises. Inputs and outputs are
-    those of the ops of the same name: x [N,C,H,W] float32, float16 or bfloat16; bias_act: any shape.
+    Methods return None where plain torch has to serve: for arguments that no kernel supports, for empty tensors, and
+    for more planes than a launch can have. They raise KernelMismatchError and whatever `load` raises. Inputs and
+    outputs are those of the ops of the same name: x [N,C,H,W] float32, float16 or bfloat16; bias_act: any shape.
     """
 
     def __init__(self, load: Callable[[Kernel], Launch]) -> None:
-        """`load` compiles a kernel and returns the function that launches it."""
+        """Take `load`, which compiles a kernel and returns the function that launches it."""
         self.failures: dict[str, str] = {}  # by family: why it must not be used; the caller fills it in
         self._load = load
         self._launchers: dict[tuple[str, str], Launch] = {}  # by family and constants
@@ -185,9 +185,7 @@ def _to_host(resampler: Resampler) -> HostResampler:
         f = resampler.f.to("cpu", torch.float32).contiguous()
         return Filter(f.numpy().tobytes(), tuple(f.shape))
 
-    return HostResampler(
-        filter_cache.memoize_for_filter(resampler.f, "values", copy_filter), resampler.y, resampler.x
-    )
+    return HostResampler(filter_cache.memoize_for_filter(resampler.f, "values", copy_filter), resampler.y, resampler.x)
 
 
 def _check_not_capturing(x: Tensor) -> None:

@@ -1,7 +1,6 @@
-"""Compiling CUDA C++ at run time with the NVRTC library that comes with torch: no nvcc, no compiler, no headers.
+"""Compile CUDA C++ at run time with the NVRTC library that comes with torch: no nvcc, no compiler, no headers.
 
-Compiled kernels are kept in $BANDLIMIT_CACHE/kernels or ~/.cache/bandlimit/kernels, so that each GPU type compiles
-each of them once.
+Compiled kernels are cached in $BANDLIMIT_CACHE/kernels or ~/.cache/bandlimit/kernels, by source and GPU architecture.
 """
 
 from __future__ import annotations
@@ -42,26 +41,26 @@ class NvrtcError(RuntimeError):
 
 
 def compile_cached(source: str, architecture: str) -> bytes:
-    """Machine code (cubin) of CUDA C++ source for an architecture such as "sm_90", from the cache where it is there.
+    """Return machine code (a cubin) of CUDA C++ for an architecture such as "sm_90", from the cache if it is there.
 
-    For a GPU newer than NVRTC it is PTX for the newest one known, which the driver finishes. Raises NvrtcError.
+    For a GPU newer than NVRTC, return PTX for the newest one known, which the driver compiles. Raises NvrtcError.
     """
     compiler = library()
     known = sorted(compiler.architectures())
-    wanted = int(architecture.removeprefix("sm_"))
-    below = [number for number in known if number <= wanted]
-    if not below:
+    number = int(architecture.removeprefix("sm_"))
+    supported = [n for n in known if n <= number]
+    if not supported:
         raise NvrtcError(
             f"NVRTC {compiler.version} knows no GPU as old as {architecture}; a torch for an older CUDA brings one."
         )
-    target = architecture if wanted in below else f"compute_{below[-1]}"
+    target = architecture if number in supported else f"compute_{supported[-1]}"
     text = "\n".join((compiler.version, target, *OPTIONS, source))
     name = f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.cubin"
     with contextlib.suppress(OSError):
-        if kept := (cache_folder() / name).read_bytes():
-            return kept
+        if cached := (cache_folder() / name).read_bytes():
+            return cached
     image = compiler.compile(source, target)
-    with contextlib.suppress(OSError):  # a disk that is full or read-only costs time alone
+    with contextlib.suppress(OSError):  # a full or read-only disk costs only time
         cache_folder().mkdir(parents=True, exist_ok=True)
         with atomic_write(cache_folder() / name) as part:
             part.write_bytes(image)
@@ -70,7 +69,7 @@ def compile_cached(source: str, architecture: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def library() -> Nvrtc:
-    """The NVRTC of this installation. Raises NvrtcError where there is none."""
+    """Load the NVRTC of this installation. Raises NvrtcError if there is none."""
     failures = []
     for path in candidates():
         try:
@@ -83,24 +82,24 @@ def library() -> Nvrtc:
 
 
 def candidates() -> Iterator[str]:
-    """Paths of NVRTC libraries, those of torch's own CUDA version first, the system's last."""
-    found = []
+    """Yield paths of NVRTC libraries: those of torch's own CUDA version first, the system's last."""
+    paths = []
     for folder in dict.fromkeys(sys.path):
         for pattern in PATTERNS:
-            found += [p for p in sorted(Path(folder or ".").glob(pattern)) if not re.search(r"builtins|\.alt", p.name)]
+            paths += [p for p in sorted(Path(folder or ".").glob(pattern)) if not re.search(r"builtins|\.alt", p.name)]
     major = (torch.version.cuda or "").split(".")[0]
-    yield from map(str, sorted(found, key=lambda path: not (major and re.search(rf"(\.so\.|64_){major}", path.name))))
+    yield from map(str, sorted(paths, key=lambda path: not (major and re.search(rf"(\.so\.|64_){major}", path.name))))
     if system := ctypes.util.find_library("nvrtc"):
         yield system
 
 
 class Nvrtc:
-    """A loaded NVRTC library. Raises OSError or AttributeError for a file that is none."""
+    """A loaded NVRTC library. Raises OSError or AttributeError if the file is not one."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         if sys.platform == "win32" and os.sep in path:
-            os.add_dll_directory(str(Path(path).parent))  # its builtins lie beside it
+            os.add_dll_directory(str(Path(path).parent))  # where its builtins are
         self._library = ctypes.CDLL(path)
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         for name in ("nvrtcCompileProgram", "nvrtcGetCUBIN", "nvrtcGetPTX", "nvrtcGetSupportedArchs"):
@@ -110,7 +109,7 @@ class Nvrtc:
         self.version = f"{major.value}.{minor.value}"
 
     def architectures(self) -> list[int]:
-        """The numbers NN of all sm_NN that it compiles for."""
+        """Return the numbers NN of all sm_NN that it compiles for."""
         count = ctypes.c_int()
         self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
         numbers = (ctypes.c_int * count.value)()
@@ -118,20 +117,20 @@ class Nvrtc:
         return list(numbers)
 
     def compile(self, source: str, target: str, *options: str, log: list[str] | None = None) -> bytes:
-        """A cubin for target sm_NN, PTX for compute_NN; what the compiler says is added to `log`. Raises NvrtcError."""
+        """Return a cubin for target sm_NN, PTX for compute_NN; append its output to `log`. Raises NvrtcError."""
         program = ctypes.c_void_p()
         self._call(
             "nvrtcCreateProgram", ctypes.byref(program), source.encode(), b"bandlimit.cu", ctypes.c_int(0), None, None
         )
         try:
-            every = [option.encode() for option in (f"--gpu-architecture={target}", *OPTIONS, *options)]
-            array = (ctypes.c_char_p * len(every))(*every)
-            status = self._library.nvrtcCompileProgram(program, ctypes.c_int(len(every)), array)
-            said = self._read(program, "nvrtcGetProgramLog").decode(errors="replace").strip("\0\n")
+            all_options = [option.encode() for option in (f"--gpu-architecture={target}", *OPTIONS, *options)]
+            array = (ctypes.c_char_p * len(all_options))(*all_options)
+            status = self._library.nvrtcCompileProgram(program, ctypes.c_int(len(all_options)), array)
+            compiler_log = self._read(program, "nvrtcGetProgramLog").decode(errors="replace").strip("\0\n")
             if log is not None:
-                log.append(said)
+                log.append(compiler_log)
             if status:
-                raise NvrtcError(f"NVRTC {self.version} could not compile a kernel for {target}.", said)
+                raise NvrtcError(f"NVRTC {self.version} could not compile a kernel for {target}.", compiler_log)
             return self._read(program, "nvrtcGetCUBIN" if target.startswith("sm_") else "nvrtcGetPTX")
         finally:
             self._library.nvrtcDestroyProgram(ctypes.byref(program))

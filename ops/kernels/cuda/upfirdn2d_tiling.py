@@ -78,7 +78,14 @@ def upfirdn2d(sample: str, resampler: HostResampler) -> Kernel:
 
 @lru_cache(maxsize=1024)
 def bias_act(
-    sample: str, count: int, channel_stride: int, channels: int, act: str, alpha: float, gain: float, clamp: float | None
+    sample: str,
+    count: int,
+    channel_stride: int,
+    channels: int,
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float | None,
 ) -> Kernel:
     """Return the kernel for `count` samples of dtype `sample`; its pointers are x, out, bias.
 
