@@ -212,7 +212,7 @@ def test_without_the_kernel_prepared_layers_make_the_same_images() -> None:
         "for kind in ('T', 'R'):\n"
         "    network = t.make(kind); ws = t.ws_for(network, 2)\n"
         "    t.assert_same(t.run_prepared(network, ws), t.run_plain(network, ws))\n"
-        "assert kernels.serving() == 'plain torch'"
+        "assert kernels.active_backend() == 'plain torch'"
     )
     env = {**os.environ, "BANDLIMIT_KERNELS": "torch"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True)
