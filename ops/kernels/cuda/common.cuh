@@ -1,13 +1,14 @@
 // What all CUDA kernels share: their entry point, sample types, and FIR filters whose outputs are held in registers.
 //
-// A kernel is a sequence of loops `for (i = tid; i < count; i += threads)` with BARRIER() between them. NVRTC compiles it for
-// a GPU without any headers; g++ compiles the same text behind cuda_host_shim.h, with one thread per block, for the tests.
-// Template parameter G of the kernels: a struct of compile-time constants, which the *_tiling.py modules generate.
+// A kernel is a sequence of loops `for (i = tid; i < count; i += threads)` with BARRIER() between them. NVRTC compiles
+// it for a GPU without any headers; g++ compiles the same text behind cuda_host_shim.h, with one thread per block, for
+// the tests. Template parameter G of the kernels: a struct of compile-time constants, which the *_tiling.py modules
+// generate.
 #ifndef BANDLIMIT_SHIM
 #define DEVICE __device__ __forceinline__
 #define BARRIER() __syncthreads()
 #define UNROLL _Pragma("unroll")
-#define ENTRY(NAME, PARAMS, BODY)                                                                   \
+#define ENTRY(NAME, PARAMS, BODY) \
     extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM) NAME(const __grid_constant__ PARAMS p) {  \
         extern __shared__ float shared[];                                                           \
         BODY(p, shared, (int)blockIdx.x, (int)threadIdx.x, (int)blockDim.x);                        \
@@ -52,8 +53,8 @@ template <> struct FromFloat<BFloat16> {
 };
 
 // RUN neighboring outputs of a 1-D filter: out[i] = sum over k of taps[k] * u[i * DOWN + k], where u is the source with
-// UP - 1 zeros after each sample, and begins at `source`. step: elements from one sample to the next. The zeros are never
-// read: all conditions are known at compile time, and every sample is read once.
+// UP - 1 zeros after each sample, and begins at `source`. step: elements from one sample to the next. The zeros are
+// never read: all conditions are known at compile time, and every sample is read once.
 template <int UP, int DOWN, int TAPS, int RUN>
 DEVICE void fir_1d(const float* source, int step, const float* taps, float* out) {
     static_assert(RUN * DOWN % UP == 0, "every run must begin at the same phase");
@@ -71,8 +72,9 @@ DEVICE void fir_1d(const float* source, int step, const float* taps, float* out)
     }
 }
 
-// Rows of WIDTH columns may be stored as SPLIT parts, part r holding the columns x with x % SPLIT == r, so that neighboring
-// threads, which read every SPLIT-th column, read neighboring words. The position of column x, and the column at a position.
+// Rows of WIDTH columns may be stored as SPLIT parts, part r holding the columns x with x % SPLIT == r, so that
+// neighboring threads, which read every SPLIT-th column, read neighboring words. The position of column x, and the
+// column at a position.
 template <int SPLIT, int WIDTH> DEVICE int split_position(int x) {
     static_assert(WIDTH % SPLIT == 0, "all parts must be of one length");
     return x % SPLIT * (WIDTH / SPLIT) + x / SPLIT;
@@ -81,10 +83,11 @@ template <int SPLIT, int WIDTH> DEVICE int split_column(int position) {
     return position % (WIDTH / SPLIT) * SPLIT + position / (WIDTH / SPLIT);
 }
 
-// RY x RX neighboring outputs of a 2-D filter taps [TY][TX], with factors UY, UX (up) and DY, DX (down). Their window begins at
-// row `source` and column x * SPLIT + SHIFT of a buffer with rows of `pitch` elements and WIDTH split columns.
-// SYMMETRIC: every row of the filter is a palindrome, which halves the products.
-template <int UY, int UX, int DY, int DX, int TY, int TX, int RY, int RX, bool SYMMETRIC, int SPLIT, int WIDTH, int SHIFT>
+// RY x RX neighboring outputs of a 2-D filter taps [TY][TX], with factors UY, UX (up) and DY, DX (down). Their window
+// begins at row `source` and column x * SPLIT + SHIFT of a buffer with rows of `pitch` elements and WIDTH split
+// columns. SYMMETRIC: every row of the filter is a palindrome, which halves the products.
+template <int UY, int UX, int DY, int DX, int TY, int TX, int RY, int RX, bool SYMMETRIC, int SPLIT, int WIDTH,
+          int SHIFT>
 DEVICE void fir_2d(const float* source, int pitch, int x, const float* taps, float* out) {
     static_assert(RY * DY % UY == 0 && RX * DX % UX == 0, "every patch must begin at the same phase");
     static_assert(!SYMMETRIC || (UX == 1 && RX == 1), "symmetric rows need one output column at the source's own rate");

@@ -5,20 +5,20 @@
 //     out = downsample(activation'(u) * grad_upsample(grad)) * output_scale
 //
 // G, made by filtered_lrelu_tiling.py, holds every size that is known when the kernel is compiled. G::Upsampler and
-// G::GradUpsampler: SEPARABLE, UP, TAPS, and their input tile (ROWS, COLUMNS, PITCH). TILE_H, TILE_W: outputs of a block.
-// UPSAMPLED_H, _W, _PITCH: the upsampled tile. UP_RUN, DOWN_RUN: neighboring samples that a thread computes at a time.
-// SPLIT: columns of the upsampled tile are stored in that many parts (see common.cuh), DOWN for a 2-D downsampling filter, which
-// reads every DOWN-th column, else 1. SHIFT_Y, _X: the upsampled tile begins this much early, to be in phase.
-// INTERMEDIATE_OFFSET, INPUT_OFFSET, UPSAMPLED_OFFSET: the regions of shared memory.
+// G::GradUpsampler: SEPARABLE, UP, TAPS, and their input tile (ROWS, COLUMNS, PITCH). TILE_H, TILE_W: outputs of a
+// block. UPSAMPLED_H, _W, _PITCH: the upsampled tile. UP_RUN, DOWN_RUN: neighboring samples that a thread computes at a
+// time. SPLIT: columns of the upsampled tile are stored in that many parts (see common.cuh), DOWN for a 2-D
+// downsampling filter, which reads every DOWN-th column, else 1. SHIFT_Y, _X: the upsampled tile begins this much
+// early, to be in phase. INTERMEDIATE_OFFSET, INPUT_OFFSET, UPSAMPLED_OFFSET: the regions of shared memory.
 template <class G> struct FilteredLrelu {
     const void *x, *grad;  // [N, C, x_height, x_width]; [N, C, grad_height, grad_width] or null
     void* out;             // [N, C, out_height, out_width]
     const float *bias, *input_scale, *output_scale;  // [C], [N * C], [N * C], or null
     int channels, x_height, x_width, grad_height, grad_width, upsampled_height, upsampled_width, out_height, out_width;
-    int tiles_x, tiles;                                      // tiles in a row, and in a plane
+    int tiles_x, tiles;  // tiles in a row, and in a plane
     int up_offset_y, up_offset_x, grad_offset_y, grad_offset_x;  // input tile starts at (output * DOWN - offset) / UP
-    int down_offset_y, down_offset_x;                        // upsampled tile starts at output * DOWN - offset
-    float slope, clamp;                                      // clamp: infinity for none
+    int down_offset_y, down_offset_x;  // upsampled tile starts at output * DOWN - offset
+    float slope, clamp;                // clamp: infinity for none
     // Separable filters: [2][TAPS], along y, then along x; else [TAPS][TAPS].
     float up_taps[G::UP_TAPS_SIZE], grad_up_taps[G::GRAD_UP_TAPS_SIZE], down_taps[G::DOWN_TAPS_SIZE];
 };
@@ -27,7 +27,8 @@ template <class G> struct FilteredLrelu {
 enum { ACTIVATE, DERIVATIVE, MULTIPLY };
 
 template <class G, int MODE>
-DEVICE void store_upsampled(const FilteredLrelu<G>& p, int top, int left, int y, int column, float t, float* upsampled) {
+DEVICE void store_upsampled(const FilteredLrelu<G>& p, int top, int left, int y, int column, float t,
+                            float* upsampled) {
     float* to = upsampled + y * G::UPSAMPLED_PITCH + split_position<G::SPLIT, G::UPSAMPLED_W>(column);
     if constexpr (MODE == MULTIPLY) {
         *to *= t;
@@ -92,17 +93,19 @@ DEVICE void filtered_lrelu(const FilteredLrelu<G>& p, float* shared, int block, 
     using V = typename G::GradUpsampler;
     const int plane = block / p.tiles, tile_index = block % p.tiles;
     const int out_y = tile_index / p.tiles_x * G::TILE_H, out_x = tile_index % p.tiles_x * G::TILE_W;
-    const int top = out_y * G::DOWN - p.down_offset_y, left = out_x * G::DOWN - p.down_offset_x;  // of the upsampled tile
+    // The upsampled tile's first row and column.
+    const int top = out_y * G::DOWN - p.down_offset_y, left = out_x * G::DOWN - p.down_offset_x;
     float *upsampled = shared + G::UPSAMPLED_OFFSET, *intermediate = shared + G::INTERMEDIATE_OFFSET;
     float* input_tile = shared + G::INPUT_OFFSET;
 
     load_tile<T, U::ROWS, U::COLUMNS, U::PITCH>(
         (const T*)p.x + (long long)plane * p.x_height * p.x_width, p.x_height, p.x_width,
         (out_y * G::DOWN - p.up_offset_y) / U::UP, (out_x * G::DOWN - p.up_offset_x) / U::UP,
-        p.input_scale ? p.input_scale[plane] : 1.f, p.bias ? p.bias[plane % p.channels] : 0.f, input_tile, tid, threads);
+        p.input_scale ? p.input_scale[plane] : 1.f, p.bias ? p.bias[plane % p.channels] : 0.f,
+        input_tile, tid, threads);
     BARRIER();
-    upsample_tile<G, U, G::IS_GRAD ? DERIVATIVE : ACTIVATE>(p, p.up_taps, top, left, input_tile, intermediate, upsampled,
-                                                            tid, threads);
+    upsample_tile<G, U, G::IS_GRAD ? DERIVATIVE : ACTIVATE>(p, p.up_taps, top, left, input_tile, intermediate,
+                                                            upsampled, tid, threads);
     if constexpr (G::IS_GRAD) {
         load_tile<T, V::ROWS, V::COLUMNS, V::PITCH>(
             (const T*)p.grad + (long long)plane * p.grad_height * p.grad_width, p.grad_height, p.grad_width,

@@ -1,8 +1,9 @@
 // Upsample, FIR filter, downsample: one tile of one plane per block.
 //
-// G, made by upfirdn2d_tiling.py: UP_*, DOWN_*, TAPS_*: the resampling of each axis. SEPARABLE: taps [2][TAPS], along y, then
-// along x; else [TAPS_Y][TAPS_X]. TILE_H, TILE_W: outputs of a block. RUN_Y, RUN_X: outputs of a thread at a time. ROWS,
-// COLUMNS, PITCH: the input tile in shared memory. INTERMEDIATE_*: separable filters' horizontally filtered rows there.
+// G, made by upfirdn2d_tiling.py: UP_*, DOWN_*, TAPS_*: the resampling of each axis. SEPARABLE: taps [2][TAPS], along
+// y, then along x; else [TAPS_Y][TAPS_X]. TILE_H, TILE_W: outputs of a block. RUN_Y, RUN_X: outputs of a thread at a
+// time. ROWS, COLUMNS, PITCH: the input tile in shared memory. INTERMEDIATE_*: separable filters' horizontally filtered
+// rows there.
 template <class G> struct Upfirdn2d {
     const void* x;  // [planes][height][width]
     void* out;      // [planes][out_height][out_width]
@@ -35,8 +36,8 @@ template <class G> DEVICE void upfirdn2d(const Upfirdn2d<G>& p, float* shared, i
         for (int i = tid; i < G::TILE_W * (G::TILE_H / G::RUN_Y); i += threads) {
             const int x = i % G::TILE_W, y = i / G::TILE_W * G::RUN_Y;
             float result[G::RUN_Y];
-            fir_1d<G::UP_Y, G::DOWN_Y, G::TAPS_Y, G::RUN_Y>(
-                intermediate + y * G::DOWN_Y / G::UP_Y * G::INTERMEDIATE_PITCH + x, G::INTERMEDIATE_PITCH, p.taps, result);
+            const float* source = intermediate + y * G::DOWN_Y / G::UP_Y * G::INTERMEDIATE_PITCH + x;
+            fir_1d<G::UP_Y, G::DOWN_Y, G::TAPS_Y, G::RUN_Y>(source, G::INTERMEDIATE_PITCH, p.taps, result);
             UNROLL
             for (int k = 0; k < G::RUN_Y; k++)
                 if (out_y + y + k < p.out_height && out_x + x < p.out_width)
