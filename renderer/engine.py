@@ -89,7 +89,12 @@ class Engine:
 
         plan = plan_transform(scene.transform, loaded)
         inputs = LayerInputs(
-            loaded, styles.ws_cpu[0], _noise_key(scene, loaded), plan.at_input, _force_fp32(scene), kernels.active_backend()
+            loaded,
+            styles.ws_cpu[0],
+            _noise_key(scene, loaded),
+            plan.at_input,
+            _force_fp32(scene),
+            kernels.active_backend(),
         )
         state = self._run_layers(cache, inputs, styles.ws, step, on_layer)
         timer.lap("synthesis", loaded)
