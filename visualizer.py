@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 from renderer.openmp_env import openmp_env
 
-os.environ.update(openmp_env(os.environ))  # before torch is loaded
+os.environ.update(openmp_env(os.environ))  # before torch is imported
 
 
 def main(arguments: Sequence[str]) -> int:
     import cli
 
-    for stream in (sys.stdout, sys.stderr):  # a file's name that the terminal has no letters for is no reason to stop
+    for stream in (sys.stdout, sys.stderr):  # names that the terminal cannot encode are escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if arguments and arguments[0] in cli.COMMANDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-COMMANDS = {  # name -> what it does, in one line
+COMMANDS = {  # name -> description for --help
     "window": "the window, or the same program off-screen (what happens without a command)",
     "render": "pictures from a network or a session, without a window",
     "convert": "a published network file into a safe .safetensors file",
@@ -16,5 +16,5 @@ COMMANDS = {  # name -> what it does, in one line
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit status. Mistakes are one sentence on standard error and status 2."""
+    """Run one command and return its exit status. User errors are one sentence on standard error and status 2."""
     return importlib.import_module(f"cli.{command}").main(arguments)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     from data.sources import open_source
 
     width, height = options.resolution or (options.width, options.height)
-    wish = PrepareOptions(
+    prepare_options = PrepareOptions(
         width=width,
         height=height,
         transform=options.transform,
@@ -49,10 +49,10 @@ def main(arguments: Sequence[str]) -> int:
         elif is_same_file(options.source, options.dest):
             return fail(f"{options.dest} is the source itself; choose another --dest.")
         elif options.what == "letters":
-            source = letters(options, width or 64, height or 64, progress)
+            source = open_letters(options, width or 64, height or 64, progress)
         else:
             source = open_source(options.source, options.labels)
-        report = prepare(source, options.dest, wish, progress)
+        report = prepare(source, options.dest, prepare_options, progress)
     except PrepareRefused as error:
         progress.end()
         print(error.report.table())
@@ -86,7 +86,7 @@ def open_planets(options: argparse.Namespace, width: int, height: int):
     return Planets(options.max_images or 10_000, width, options.seed)
 
 
-def letters(options: argparse.Namespace, width: int, height: int, progress: Progress):
+def open_letters(options: argparse.Namespace, width: int, height: int, progress: Progress):
     from data.errors import DatasetError
     from data.letters import Letters, characters_of
 
@@ -104,52 +104,54 @@ def letters(options: argparse.Namespace, width: int, height: int, progress: Prog
 
 
 def create_parser() -> Parser:
-    made = Parser("visualizer.py dataset", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("what", nargs="?", choices=["planets", "letters"], help="built-in pictures, or letters of fonts")
-    made.add_argument(
+    parser = Parser("visualizer.py dataset", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "what", nargs="?", choices=["planets", "letters"], help="built-in pictures, or letters of fonts"
+    )
+    parser.add_argument(
         "--source",
         type=Path,
         help="folder (recursive), zip, LMDB folder, cifar-10-python.tar.gz or train-images-idx3-ubyte.gz; "
         "letters: folder of fonts",
     )
-    made.add_argument("--dest", type=Path, required=True, help="the .zip or empty folder to write")
-    made.add_argument(
+    parser.add_argument("--dest", type=Path, required=True, help="the .zip or empty folder to write")
+    parser.add_argument(
         "--resolution", type=parse_size, metavar="WxH", help="size of the pictures; without it, the source's own"
     )
-    made.add_argument("--width", type=int, help="as --resolution, in two options")
-    made.add_argument("--height", type=int, help=argparse.SUPPRESS)
-    made.add_argument(
+    parser.add_argument("--width", type=int, help="as --resolution, in two options")
+    parser.add_argument("--height", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
         "--transform",
         choices=["center-crop", "center-crop-wide"],
         help="cut the middle square out, or lay a wide middle part on black; without it pictures are stretched",
     )
-    made.add_argument("--resize-filter", choices=["lanczos", "box"], default="lanczos", help="(lanczos)")
-    made.add_argument("--max-images", type=int, help="only the first so many; planets: how many (10000)")
-    made.add_argument(
+    parser.add_argument("--resize-filter", choices=["lanczos", "box"], default="lanczos", help="(lanczos)")
+    parser.add_argument("--max-images", type=int, help="only the first so many; planets: how many (10000)")
+    parser.add_argument(
         "--labels",
         choices=["auto", "folders", "json", "none"],
         default="auto",
         help="from the source's dataset.json, or from class folders; auto: whichever there is (auto)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--on-problem",
         choices=["convert", "skip", "refuse"],
         default="convert",
         help="odd pictures: mend what can be mended, leave them out, or write nothing (convert)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--background", type=parse_color, default=(255, 255, 255), metavar="RRGGBB", help="below transparency (ffffff)"
     )
-    made.add_argument("--any-size", action="store_true", help="allow sides that are no power of two")
-    made.add_argument("--characters", default="A-Z", help="of letters, as in A-Za-z0-9: a class each (A-Z)")
-    made.add_argument("--max-styles", type=int, default=6, help="of letters: styles of one family, as bold (6)")
-    made.add_argument("--seed", type=int, default=0, help="of the planets (0)")
-    made.add_argument("--workers", type=int, help="processes (one for each core)")
-    return made
+    parser.add_argument("--any-size", action="store_true", help="allow sides that are no power of two")
+    parser.add_argument("--characters", default="A-Z", help="of letters, as in A-Za-z0-9: a class each (A-Z)")
+    parser.add_argument("--max-styles", type=int, default=6, help="of letters: styles of one family, as bold (6)")
+    parser.add_argument("--seed", type=int, default=0, help="of the planets (0)")
+    parser.add_argument("--workers", type=int, help="processes (one for each core)")
+    return parser
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`256x128` or `256` as width and height."""
+    """Parse `256x128` or `256` into width and height. Raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 256x256")
@@ -157,7 +159,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
-    """`ff8000` as red, green, blue."""
+    """Parse `ff8000` into red, green, blue (0 to 255). Raises ArgumentTypeError."""
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a colour like ffffff")
@@ -166,7 +168,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
 
 
 class Progress:
-    """One line that counts up on a terminal; a line every ten per cent elsewhere."""
+    """Prints progress: one updated line on a terminal, else a line every ten per cent."""
 
     def __init__(self) -> None:
         self.last_print = 0.0

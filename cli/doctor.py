@@ -24,15 +24,15 @@ def main(arguments: Sequence[str]) -> int:
         ("video", video),
         ("settings", settings),
     )
-    broken = 0
+    failed = 0
     for name, check in checks:
         try:
             line = check()
-        except Exception as error:  # noqa: BLE001  (whatever is wrong with a machine, the other lines still help)
-            broken += 1
+        except Exception as error:  # noqa: BLE001  (the other lines still help)
+            failed += 1
             line = f"not working: {' '.join(str(error).split()) or type(error).__name__}"
         print(f"{name:11}{line}")
-    return 1 if broken else 0
+    return 1 if failed else 0
 
 
 def torch_version() -> str:
@@ -44,14 +44,14 @@ def torch_version() -> str:
 def devices() -> str:
     import torch
 
-    found = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
-    return ", ".join(found + (["mps"] if torch.backends.mps.is_available() else []))
+    names = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return ", ".join(names + (["mps"] if torch.backends.mps.is_available() else []))
 
 
 def kernels() -> str:
     import ops
 
-    ops.kernels.load(wait=True)  # a build in the background would end with this command, and its reason with it
+    ops.kernels.load(wait=True)  # a background build would be cut off at exit
     return ops.describe()
 
 
@@ -82,7 +82,7 @@ def off_screen() -> str:
 
 
 def opengl() -> str:
-    """What the current context is."""
+    """Return version and renderer of the current OpenGL context."""
     from OpenGL import GL
 
     version, renderer = (GL.glGetString(name) for name in (GL.GL_VERSION, GL.GL_RENDERER))
@@ -90,7 +90,7 @@ def opengl() -> str:
 
 
 def views() -> str:
-    """Which way pictures take from the renderer to the window."""
+    """Return how frames get from the renderer to the window."""
     import torch
 
     from renderer.transport.cuda_driver import Driver, GpuError

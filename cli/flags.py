@@ -1,4 +1,4 @@
-"""Every field of a Scene as a flag, and flags written as people know them: `_` and `-` alike."""
+"""Command-line flags: one for every field of a Scene, accepting `_` and `-` alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from session.fields import Field, FieldError, leaf_fields
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes `--noise_mode` for `--noise-mode`, negative numbers as values, and says mistakes in one sentence."""
+    """Accepts `--noise_mode` for `--noise-mode` and negative numbers as values; errors are one sentence."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         args = sys.argv[1:] if args is None else args
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def normalize_flag(word: str) -> str:
-    """`--projected_w=a_b.npz` -> `--projected-w=a_b.npz`: only the option's name changes."""
+    """Convert `--projected_w=a_b.npz` to `--projected-w=a_b.npz`: only the option's name changes."""
     if not word.startswith("--"):
         return word
     name, equals, value = word.partition("=")
@@ -34,16 +34,16 @@ def normalize_flag(word: str) -> str:
 
 
 def add_scene_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every field of a Scene: `--truncation.psi 0.7`, `--mixing.layers 0-3`, `--latent.class-index none`."""
+    """Add a flag for every field of a Scene, e.g. `--truncation.psi 0.7`, `--mixing.layers 0-3`."""
     group = parser.add_argument_group("every setting of the window, by its place in a session file")
-    for place, field in leaf_fields(Scene):
+    for path, field in leaf_fields(Scene):
         bounds = (
             f" ({field.range.low:g} to {field.range.high:g} {field.unit})".replace(" )", ")") if field.range else ""
         )
-        words = f" ({', '.join(field.choice.values)})" if field.choice else ""
-        meaning = (field.meaning + bounds + words).replace("%", "%%")
-        flag = "--" + place.replace("_", "-")
-        keywords: dict[str, Any] = {"dest": f"scene {place}", "metavar": field.kind.__name__.upper(), "help": meaning}
+        choices = f" ({', '.join(field.choice.values)})" if field.choice else ""
+        meaning = (field.meaning + bounds + choices).replace("%", "%%")
+        flag = "--" + path.replace("_", "-")
+        keywords: dict[str, Any] = {"dest": f"scene {path}", "metavar": field.kind.__name__.upper(), "help": meaning}
         keywords |= {"type": flag_parser(field), "default": argparse.SUPPRESS}
         if field.kind is bool:
             keywords |= {"nargs": "?", "const": True}
@@ -51,7 +51,7 @@ def add_scene_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def apply_scene_flags(scene: Scene, options: argparse.Namespace) -> Scene:
-    """The scene with every flag that was given. Raises FieldError, naming the field and the bound."""
+    """Return the scene with all given flags applied. Raises FieldError, naming the field and the bound."""
     for name, value in vars(options).items():
         if name.startswith("scene "):
             scene = with_path(scene, name.removeprefix("scene "), value)
@@ -59,7 +59,7 @@ def apply_scene_flags(scene: Scene, options: argparse.Namespace) -> Scene:
 
 
 def flag_parser(field: Field) -> Callable[[str], Any]:
-    """What turns a flag's text into the field's value."""
+    """Return the function that parses a flag's text into the field's value."""
 
     def read(text: str) -> Any:
         if field.optional and text.lower() in ("none", "auto", ""):
@@ -75,7 +75,7 @@ def flag_parser(field: Field) -> Callable[[str], Any]:
 
 
 def parse_bool(text: str) -> bool:
-    """1/0, true/false, yes/no, on/off."""
+    """Parse 1/0, true/false, yes/no or on/off. Raises ValueError."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):
@@ -84,8 +84,8 @@ def parse_bool(text: str) -> bool:
 
 
 def parse_int_list(text: str) -> list[int]:
-    """`1,2,5-10` as a list of whole numbers; an empty text is an empty list."""
-    found: list[int] = []
+    """Parse `1,2,5-10` into a list of integers; an empty text gives an empty list. Raises ArgumentTypeError."""
+    numbers: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if not match:
@@ -93,12 +93,12 @@ def parse_int_list(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last - first > 1_000_000:
             raise argparse.ArgumentTypeError(f"{part!r} is not a range from a smaller to a larger number")
-        found += range(first, last + 1)
-    return found
+        numbers += range(first, last + 1)
+    return numbers
 
 
 def parse_pair(text: str) -> tuple[float, float]:
-    """`0.3,1` as two numbers."""
+    """Parse `0.3,1` into two numbers. Raises ArgumentTypeError."""
     try:
         x, y = (float(part) for part in text.replace("x", ",").split(","))
     except ValueError:
@@ -106,16 +106,16 @@ def parse_pair(text: str) -> tuple[float, float]:
     return x, y
 
 
-def is_same_file(one: Path, other: Path) -> bool:
-    """Whether both names, links or not, lead to one file or folder."""
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether both paths, links or not, lead to the same file or folder."""
     try:
-        return one.samefile(other)
-    except OSError:  # one is not there, or may not be looked at
+        return first.samefile(second)
+    except OSError:  # missing or inaccessible
         return False
 
 
 def fail(message: str) -> int:
-    """One sentence on standard error; the exit status for a mistake."""
+    """Print a message on standard error; return the exit status of a user error."""
     print(message, file=sys.stderr)
     return 2
 

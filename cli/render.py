@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RenderCommandError(RuntimeError):
-    """Why a picture could not be made: one sentence."""
+    """An image cannot be rendered; one sentence."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,13 +57,13 @@ def create_parser() -> Parser:
 
 
 def initial_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
-    """What the session and the flags say together; flags win."""
+    """Return the scene of session and flags (flags win), and the session. Raises SessionError or FieldError."""
     session = Session()
     if options.session:
         path = Path(options.session)
         session = read_session(path) if path.suffix.lower() == ".png" else load_session(path)
     scene = session.scene
-    short = {
+    flags = {
         "model": {"path": options.network},
         "compute": {"device": options.device},
         "latent": {"projected": options.projected_w},
@@ -72,11 +72,11 @@ def initial_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
         "transform": {"rotate": options.rotate},
     }
     if options.translate:
-        short["transform"] |= {"translate_x": options.translate[0], "translate_y": options.translate[1]}
-    for name, values in short.items():
-        given = {field: value for field, value in values.items() if value is not None}
-        if given:
-            scene = replace(scene, **{name: replace(getattr(scene, name), **given)})
+        flags["transform"] |= {"translate_x": options.translate[0], "translate_y": options.translate[1]}
+    for name, values in flags.items():
+        values_given = {field: value for field, value in values.items() if value is not None}
+        if values_given:
+            scene = replace(scene, **{name: replace(getattr(scene, name), **values_given)})
     if options.network:
         scene = replace(scene, model=replace(scene.model, digest=""))
     if options.class_word is not None:
@@ -86,7 +86,7 @@ def initial_scene(options: argparse.Namespace) -> tuple[Scene, Session]:
 
 
 def find_class(word: str, network: str) -> int:
-    """The class that a number or a name means in this network."""
+    """Return the index of a class given by number or name. Raises RenderCommandError."""
     from networks import CheckpointError, inspect_checkpoint
     from networks.api import DEMO
     from networks.class_names import class_index
@@ -98,7 +98,7 @@ def find_class(word: str, network: str) -> int:
 
 
 def list_jobs(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene, Path]]:
-    """Each picture's scene and file."""
+    """Yield the scene and the output path of each image. Raises RenderCommandError."""
     projected = scene.latent.projected
     if projected and options.seeds:
         raise RenderCommandError("--seeds and --projected-w name two sources for one picture: give one of them.")
@@ -116,7 +116,7 @@ def list_jobs(scene: Scene, options: argparse.Namespace) -> Iterator[tuple[Scene
 
 
 def count_projected(path: Path) -> int:
-    """How many w a projection's file holds."""
+    """Return the number of w in a projected file. Raises RenderCommandError."""
     from renderer.stages.latents import LatentError, read_projected
 
     try:
@@ -126,7 +126,7 @@ def count_projected(path: Path) -> int:
 
 
 def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
-    """Make each picture by the engine that serves the window, and save it with its session."""
+    """Render each image with the window's engine and save it with its session."""
     from renderer.in_process import InProcessRenderer
     from renderer.messages import RenderFailure, RenderProgress, RenderRequest, RenderResult
 
@@ -143,35 +143,35 @@ def render(jobs: Sequence[tuple[Scene, Path]], session: Session) -> None:
                     if isinstance(answer, RenderProgress) and answer.message not in printed:
                         printed.add(answer.message)
                         print(answer.message)
-                done = next((answer for answer in answers if isinstance(answer, RenderResult)), None)
-                if done:
+                result = next((answer for answer in answers if isinstance(answer, RenderResult)), None)
+                if result:
                     break
                 time.sleep(0.002)
-            for line in list_remarks(done, scene):
+            for line in list_remarks(result, scene):
                 if line not in printed:
                     printed.add(line)
                     print(line)
-            frame = done.frame if (done.frame[..., 3] != 255).any() else done.frame[..., :3]
+            frame = result.frame if (result.frame[..., 3] != 255).any() else result.frame[..., :3]
             save_png(path, frame, replace(session, scenes=(scene,), active=0))
-            chosen = shown_class(done)
-            print(f"seed {scene.latent.seed}{chosen} -> {path}" if not scene.latent.projected else f"w -> {path}")
+            class_text = shown_class(result)
+            print(f"seed {scene.latent.seed}{class_text} -> {path}" if not scene.latent.projected else f"w -> {path}")
     finally:
         client.close()
 
 
-def shown_class(done: RenderResult) -> str:
-    """What follows the seed: ", class 3", and its name where it has one."""
-    if done.shown_class is None:
+def shown_class(result: RenderResult) -> str:
+    """Return ", class 3" with the class name, if any, to print after the seed."""
+    if result.shown_class is None:
         return ""
-    names = done.model.classes
-    return f", class {done.shown_class}" + (f" ({names[done.shown_class]})" if names else "")
+    names = result.model.classes
+    return f", class {result.shown_class}" + (f" ({names[result.shown_class]})" if names else "")
 
 
-def list_remarks(done: RenderResult, scene: Scene) -> Iterator[str]:
-    """What a person should know of the network and the classes, once."""
+def list_remarks(result: RenderResult, scene: Scene) -> Iterator[str]:
+    """Yield remarks about the network and its classes, each to be printed once."""
     from networks.class_names import summarize
 
-    model = done.model
+    model = result.model
     yield f"{model.name}: {model.family}, {model.resolution}x{model.resolution}, on {model.device_name}"
     if model.classes:
         yield f"Classes: {summarize(model.classes)}"

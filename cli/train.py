@@ -23,9 +23,7 @@ from training.run.options_json import to_nvidia_options
 if TYPE_CHECKING:
     from training.engine.distributed import ProcessGroup
 
-SHUTDOWN_TIMEOUT = (
-    "600"  # seconds that processes which were asked to stop may take for the step at hand and their state
-)
+SHUTDOWN_TIMEOUT = "600"  # seconds for stopped processes to finish their step and save their state
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,10 +42,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def add_options(parser: argparse.ArgumentParser) -> list[str]:
-    """A flag for every option of a training; those not given are left out of the result."""
+    """Add a flag for every training option and return their names; options not given have no attribute."""
     group = parser.add_argument_group("options")
     for name, field in fields.describe(Options).items():
-        words = f" ({', '.join(field.choice.values)})" if field.choice else ""
+        choices = f" ({', '.join(field.choice.values)})" if field.choice else ""
         default = "" if field.default is None else f" [{field.default}]"
         keywords: dict = {"default": argparse.SUPPRESS, "metavar": "X"}
         if field.kind is bool:
@@ -57,14 +55,14 @@ def add_options(parser: argparse.ArgumentParser) -> list[str]:
         group.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
-            help=(field.meaning + words + default).replace("%", "%%"),
+            help=(field.meaning + choices + default).replace("%", "%%"),
             **keywords,
         )
     return list(fields.describe(Options))
 
 
 class UserError(ValueError):
-    """A mistake of any of the parts that a training is made of."""
+    """An error that is reported to the user as one sentence."""
 
 
 def _train(args: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
@@ -151,7 +149,7 @@ def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str])
             torch.cuda.set_device(config.device)
         network_configs(config)
         if args.run is None and config.resume is not None:
-            config = replace(config, resume=_resolve_resume(config.resume, group))  # before there is a folder
+            config = replace(config, resume=_resolve_resume(config.resume, group))  # before the folder is created
         folder = RunFolder(args.run) if args.run is not None else create_run(config, args.outdir, arguments, group)
         if group.is_main:
             print(folder.path, flush=True)
@@ -169,9 +167,9 @@ def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str])
 
 
 def _resolve_resume(source: str, group: ProcessGroup) -> str:
-    """What --resume names, still the same elsewhere and later: a whole path, of a run folder its newest snapshot.
+    """Return --resume as an absolute path (a run folder: its newest snapshot), so that it stays valid later.
 
-    In every process of the group the same. URLs stay. Raises CheckpointError where it is no network.
+    The same in every process of the group. URLs are unchanged. Raises CheckpointError if it is not a network.
     """
     from networks import inspect_checkpoint
     from networks.checkpoints.download import is_url
@@ -181,7 +179,7 @@ def _resolve_resume(source: str, group: ProcessGroup) -> str:
 
 
 def _check_device(device: str) -> None:
-    """Raises a sentence where there is no such device."""
+    """Raise UserError if there is no such device."""
     import torch
 
     kind, _, number = device.partition(":")
@@ -196,15 +194,15 @@ def _check_device(device: str) -> None:
 
 
 def _start_processes(count: int, arguments: list[str]) -> int:
-    """The same command in `count` processes, by torch's own launcher."""
+    """Run the same command in `count` processes with torch's launcher."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)  # it tells of every Ctrl-C
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)  # it logs every Ctrl-C
     program = Path(__file__).resolve().parent.parent / "visualizer.py"
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_TIMEOUT)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes would stand in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores
     machine = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -216,8 +214,8 @@ def _start_processes(count: int, arguments: list[str]) -> int:
     )
     try:
         elastic_launch(machine, sys.executable)(str(program), "train", *arguments)
-    except SignalException:  # the processes have had it too, and were waited for
+    except SignalException:  # the processes received it as well and have ended
         return 130
-    except ChildFailedError as failed:  # which has said why
+    except ChildFailedError as failed:  # the process has printed the reason
         return max(failed.get_first_failure()[1].exitcode, 1)
     return 0

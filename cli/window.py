@@ -16,12 +16,12 @@ from session.codec import SessionError
 from session.codec import load as load_session
 from session.timeline import without_motion
 
-DRIFT, SPIN = 0.2, 4.0  # of the greeting: seeds and degrees a second
+DRIFT, SPIN = 0.2, 4.0  # of the opening motion: seeds and degrees per second
 FIRST_START_PREFERENCES = {
     "drawer": "Bookmarks",
     "drawer_height": 12.0,
-}  # preferences of the first start: what there is to see stands open
-DEMO_SECONDS, DEMO_FPS = 6.0, 24  # of the film: seconds, frames a second
+}  # the bookmarks are open
+DEMO_SECONDS, DEMO_FPS = 6.0, 24  # length in seconds, frames per second
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +51,7 @@ def create_parser() -> Parser:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`1280x800` as two numbers of pixels."""
+    """Parse `1280x800` into width and height in pixels. Raises ArgumentTypeError."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and 320 <= int(width) <= 16384 and 240 <= int(height) <= 16384):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 1280x800, from 320x240 on")
@@ -59,7 +59,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def run_or_demonstrate(options: argparse.Namespace) -> int:
-    """Open the window; without a display, say so in one line and demonstrate off-screen."""
+    """Open the window; without a display, say so and run the off-screen demonstration."""
     from gui.backend.base import NoDisplayError, ScreenError
     from gui.platform_dirs import missing_display_reason
 
@@ -76,7 +76,7 @@ def run_or_demonstrate(options: argparse.Namespace) -> int:
 
 
 def run_window(options: argparse.Namespace) -> int:
-    """The program in a window, until it is closed. Raises ScreenError where none can be opened."""
+    """Run the program in a window until it is closed. Raises ScreenError if none can be opened."""
     from gui.app import App
     from gui.backend.window import Window
     from gui.platform_dirs import config_folder, prefers_reduced_motion
@@ -87,7 +87,7 @@ def run_window(options: argparse.Namespace) -> int:
     session, greeting = initial_session(options, folder)
     if session is not None and greeting and prefers_reduced_motion():
         session = with_scene(session, without_motion(session.scene))
-    client = SubprocessRenderer(wake=Window.wake)  # first, so that the renderer loads while the window opens
+    client = SubprocessRenderer(wake=Window.wake)  # started first, so that it loads while the window opens
     try:
         app = App(PANELS, client, session, folder=folder, start_in_attract_mode=greeting)
         app.prefs = apply_options(replace(app.prefs, **FIRST_START_PREFERENCES) if greeting else app.prefs, options)
@@ -103,7 +103,7 @@ def run_window(options: argparse.Namespace) -> int:
 
 
 def run_offscreen(options: argparse.Namespace) -> int:
-    """The whole program without a display: some seconds of a hand at work, as a film and a screenshot."""
+    """Run the program off-screen: a short demonstration, saved as a video and a screenshot."""
     from gui.app import App
     from gui.backend.base import ScreenError
     from gui.backend.headless import Headless
@@ -114,7 +114,7 @@ def run_offscreen(options: argparse.Namespace) -> int:
     from widgets import PANELS
 
     width, height = options.size or (1280, 800)
-    shot, film = options.out / "screenshot.png", options.out / "demo.mp4"
+    screenshot, video_path = options.out / "screenshot.png", options.out / "demo.mp4"
     client = SubprocessRenderer()
     try:
         with tempfile.TemporaryDirectory(prefix="bandlimit-") as folder, Headless(width, height) as screen:
@@ -123,9 +123,9 @@ def run_offscreen(options: argparse.Namespace) -> int:
             app.prefs = apply_options(replace(app.prefs, **FIRST_START_PREFERENCES) if greeting else app.prefs, options)
             try:
                 open_paths(app, options)
-                with VideoWriter(film, width, height, fps=DEMO_FPS) as video:
+                with VideoWriter(video_path, width, height, fps=DEMO_FPS) as video:
                     demonstrate(screen, app, seconds=DEMO_SECONDS, fps=DEMO_FPS, on_frame=video.write)
-                save_png(shot, screen.screenshot())
+                save_png(screenshot, screen.screenshot())
                 problem = app.views.canvas.problem
             finally:
                 app.close()
@@ -135,38 +135,38 @@ def run_offscreen(options: argparse.Namespace) -> int:
         return fail(f"{error.filename or options.out} cannot be written ({error.strerror}): choose another --out.")
     finally:
         client.close()
-    print(f"{shot}\n{film}")
+    print(f"{screenshot}\n{video_path}")
     return fail(problem.message) if problem else 0
 
 
 def initial_session(options: argparse.Namespace, folder: Path) -> tuple[Session | None, bool]:
-    """What to start from (None: what was kept last time), and whether it greets by moving until it is touched."""
+    """Return the session to start with (None: the last one), and whether it moves until the first input."""
     from gui.preferences import SESSION
 
-    kept = folder / SESSION
+    saved = folder / SESSION
     flags = any(name.startswith("scene ") for name in vars(options))
     if not flags:
-        if kept.exists():
+        if saved.exists():
             return None, False
         if options.paths:
             return Session(), False
         return with_scene(Session(), greeting_scene()), True
     try:
-        session = load_session(kept) if kept.exists() else Session()
+        session = load_session(saved) if saved.exists() else Session()
     except SessionError:  # the App sets it aside and says so
         session = Session()
     return with_scene(session, apply_scene_flags(session.scene, options)), False
 
 
 def greeting_scene() -> Scene:
-    """The first bookmark, walking slowly from seed to seed and turning."""
-    scene = next((kept.scene for kept in bookmarks()), Scene())
+    """Return the first bookmark, drifting slowly from seed to seed and rotating."""
+    scene = next((bookmark.scene for bookmark in bookmarks()), Scene())
     walking, turning = replace(scene.latent, drift_x=DRIFT), replace(scene.transform, spin=SPIN)
     return replace(scene, latent=walking, transform=turning)
 
 
 def apply_options(prefs, options: argparse.Namespace):
-    """The preferences with what the command line says about window and folders."""
+    """Return the preferences with the command line's window size and folders."""
     from gui.platform_dirs import expand_home, working_folder
 
     if options.size:
@@ -179,7 +179,7 @@ def apply_options(prefs, options: argparse.Namespace):
 
 
 def open_paths(app, options: argparse.Namespace) -> None:
-    """Open the first, whatever kind it is, with what the flags say of it; the others go to the recents."""
+    """Open the first path, of whatever kind, and apply the flags to it; add the others to the recent files."""
     from gui import actions
     from gui.platform_dirs import expand_home, working_folder
     from gui.preferences import add_recent

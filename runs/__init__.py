@@ -1,1 +1,1 @@
-"""A job as a folder: what it was asked for, what it is doing, what it found, and wishes to it. No torch."""
+"""A run as a folder: configuration, status, results, and requests to the running process. No torch."""

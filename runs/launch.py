@@ -1,4 +1,4 @@
-"""Starting a run as a process of its own, which survives the one that started it, and asking it to stop."""
+"""Starting a run as a detached process, and asking it to stop."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PROGRAM = Path(__file__).resolve().parent.parent / "visualizer.py"
 
 @dataclass
 class LaunchedRun:
-    """A command that was started; what it says goes to a file, so nothing breaks when the starter goes away."""
+    """A started command; its output goes to a file, so it survives the process that started it."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
     def folder(self) -> Path | None:
-        """The run's folder, which the command prints first; None as long as it has not."""
+        """Return the run's folder, which the command prints first; None until then."""
         try:
             first, newline, _ = self.output.read_text(encoding="utf-8", errors="replace").partition("\n")
         except OSError:
@@ -31,7 +31,7 @@ class LaunchedRun:
         return path if newline and first.strip() and path.is_dir() else None
 
     def failure(self) -> str | None:
-        """The last words of a command that ended badly; None while it runs or when it ended well."""
+        """Return the last output line of a command that failed; None while it runs or if it succeeded."""
         if self.process.poll() in (None, 0):
             return None
         lines = [line for line in self.output.read_text(encoding="utf-8", errors="replace").splitlines() if line]
@@ -39,7 +39,7 @@ class LaunchedRun:
 
 
 def launch(arguments: Sequence[str]) -> LaunchedRun:
-    """Start `visualizer.py` with these arguments, beyond the reach of this process's Ctrl-C and end."""
+    """Start `visualizer.py` with these arguments, independent of this process's Ctrl-C and exit."""
     with tempfile.NamedTemporaryFile(prefix="bandlimit-run-", suffix=".txt", delete=False) as file:
         process = subprocess.Popen(
             [sys.executable, "-u", str(PROGRAM), *arguments],
@@ -52,5 +52,5 @@ def launch(arguments: Sequence[str]) -> LaunchedRun:
 
 
 def stop(folder: str | Path) -> None:
-    """Ask a run to stop after the step it is at, keeping its state. Raises OSError."""
+    """Ask a run to stop after its current step, keeping its state. Raises OSError."""
     RunFolder(folder).request(stop=True)

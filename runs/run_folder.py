@@ -1,4 +1,4 @@
-"""The folder of one run: configuration, wishes, changes, status, statistics and log; kills and full disks spare it."""
+"""The folder of one run: configuration, requests, changes, status, statistics and log; safe against kills."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ RUN, CONTROL, CHANGES, STATUS, STATS, LOG, LOCK = (
     "run.yaml", "control.yaml", "changes.jsonl", "status.json", "stats.jsonl", "log.txt", ".lock"
 )  # fmt: skip
 
-PARSE_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # what reading a spoilt file of YAML or JSON may raise
+PARSE_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # raised by damaged YAML or JSON
 
 
 class RunError(ValueError):
-    """Something is wrong with a run's folder; one sentence."""
+    """A run's folder cannot be used; one sentence."""
 
 
 class RunFolder:
-    """One run's folder. A single process, which holds `locked()`, writes it; any number may read it.
+    """One run's folder. Only the process that holds `lock()` writes to it; any number may read it.
 
-    run.yaml        kind, configuration, command, versions: written once
-    control.yaml    wishes: anyone writes them, the run reads them at each step
-    changes.jsonl   which wishes were taken up, and when
-    status.json     pid, state, heartbeat, done, total: replaced in one move
-    stats.jsonl     one line a tick          log.txt   what was said
-    snapshots/      networks                 state/    from what the run continues
+    run.yaml        kind, configuration, command, versions; written once
+    control.yaml    requests: written by anyone, read by the run at each step
+    changes.jsonl   which requests were applied, and when
+    status.json     pid, state, heartbeat, done, total; replaced atomically
+    stats.jsonl     one line per tick
+    log.txt         messages
+    snapshots/      networks
+    state/          training states to resume from
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -44,7 +46,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, outdir: str | Path, name: str) -> RunFolder:
-        """Make `outdir`/NNNNN-`name`, one higher than the highest number there. Raises RunError."""
+        """Create `outdir`/NNNNN-`name`, numbered one above the highest there. Raises RunError."""
         out = Path(outdir)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -54,25 +56,25 @@ class RunFolder:
                 try:
                     path.mkdir()
                 except FileExistsError:
-                    continue  # another run was quicker
+                    continue  # another process took the number
                 return cls(path)
         except OSError as error:
             raise RunError(f"{out} cannot hold runs ({error.strerror}); choose another --outdir.") from None
 
     @classmethod
     def open(cls, path: str | Path, kind: str | None = None) -> RunFolder:
-        """An existing run, of this kind if one is named. Raises RunError."""
+        """Open an existing run, of the given kind if any. Raises RunError."""
         folder = cls(path)
-        described = folder.read_description()
-        if kind is not None and described.get("kind") != kind:
-            raise RunError(f"{path} is a run of kind {described.get('kind')!r}, not {kind!r}.")
+        description = folder.read_description()
+        if kind is not None and description.get("kind") != kind:
+            raise RunError(f"{path} is a run of kind {description.get('kind')!r}, not {kind!r}.")
         return folder
 
     def write_description(
         self, kind: str, config: Mapping[str, Any], command: list[str], versions: Mapping[str, str]
     ) -> None:
         """Write run.yaml, once."""
-        facts = {
+        description = {
             "kind": kind,
             "command": command,
             "config": dict(config),
@@ -80,25 +82,25 @@ class RunFolder:
             "host": socket.gethostname(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
         }
-        replace_text(self.path / RUN, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+        replace_text(self.path / RUN, yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
 
     def read_description(self) -> dict[str, Any]:
-        """What run.yaml says. Raises RunError where this is no run."""
+        """Return the content of run.yaml. Raises RunError if this is not a run."""
         try:
-            facts = _read_yaml(self.path / RUN)
+            description = _read_yaml(self.path / RUN)
         except NotPlainFileError as error:
             raise RunError(f"{self.path / RUN} cannot be read: {error.strerror}.") from None
         except OSError:
             raise RunError(f"{self.path} is not a run: there is no {RUN} in it.") from None
         except PARSE_ERRORS:
-            facts = None
-        if not isinstance(facts, dict):
+            description = None
+        if not isinstance(description, dict):
             raise RunError(f"{self.path / RUN} is damaged, so the run cannot be continued.")
-        return facts
+        return description
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that works on this run. Raises RunError where another one does, or it is read-only."""
+        """Hold the run's lock inside the `with` block. Raises RunError if another process does, or it is read-only."""
         try:
             opened = (self.path / LOCK).open("a+b")
         except OSError as error:
@@ -106,10 +108,10 @@ class RunFolder:
         with opened as file:
             if not _lock(file):
                 raise RunError(f"{self.path} is being worked on by another process; stop that one first.")
-            yield  # the lock goes with the file, or with this process however it ends
+            yield  # closing the file, or the end of this process, releases the lock
 
     def requests(self) -> dict[str, Any]:
-        """What control.yaml asks for; empty where it is missing, damaged or half written."""
+        """Return the requests in control.yaml; empty if it is missing or damaged."""
         try:
             data = _read_yaml(self.path / CONTROL)
         except (OSError, *PARSE_ERRORS):
@@ -117,28 +119,28 @@ class RunFolder:
         return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
     def request(self, **requests: Any) -> None:
-        """Ask the run for something: `wish(stop=True)`. A None takes a wish back."""
+        """Add requests to control.yaml: `request(stop=True)`; None withdraws one. Raises OSError."""
         merged = {key: value for key, value in {**self.requests(), **requests}.items() if value is not None}
         replace_text(self.path / CONTROL, yaml.safe_dump(merged))
 
-    def log_change(self, **facts: Any) -> None:
-        """Note what was taken up; on the disk when this returns."""
-        append_line(self.path / CHANGES, facts, sync=True)
+    def log_change(self, **change: Any) -> None:
+        """Append a change to changes.jsonl, synced to the disk. Raises OSError."""
+        append_line(self.path / CHANGES, change, sync=True)
 
     def change_log(self) -> list[dict[str, Any]]:
-        """All that was taken up, oldest first."""
+        """Return all changes, oldest first."""
         return list(read_lines(self.path / CHANGES))
 
-    def write_status(self, **facts: Any) -> None:
-        """Replace status.json; the time and this process are added. A full disk is no reason to stop."""
-        facts = {"pid": os.getpid(), "heartbeat": time.time(), **facts}
+    def write_status(self, **status: Any) -> None:
+        """Replace status.json, adding time and process id. Errors are ignored: a full disk must not stop the run."""
+        status = {"pid": os.getpid(), "heartbeat": time.time(), **status}
         try:
-            replace_text(self.path / STATUS, json.dumps(facts), sync=False)
+            replace_text(self.path / STATUS, json.dumps(status), sync=False)
         except OSError:
             return
 
     def log(self, line: str) -> None:
-        """Add a line to log.txt; a full disk is no reason to stop."""
+        """Append a line to log.txt. Errors are ignored: a full disk must not stop the run."""
         try:
             with (self.path / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
@@ -146,16 +148,16 @@ class RunFolder:
             return
 
     def log_stats(self, **values: Any) -> None:
-        """Add a line to stats.jsonl."""
+        """Append a line to stats.jsonl. Raises OSError."""
         append_line(self.path / STATS, values)
 
     def truncate_after(self, key: str, limit: float) -> None:
-        """Drop the lines of stats.jsonl whose `key` (a number or {mean}) is above `limit`: they come again."""
+        """Drop the lines of stats.jsonl with `key` (a number or {mean}) above `limit`; a resumed run repeats them."""
         path = self.path / STATS
         if not path.exists():
             return
-        kept = [line for line in read_lines(path) if _mean(line.get(key)) <= limit]
-        replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        lines = [line for line in read_lines(path) if _mean_of(line.get(key)) <= limit]
+        replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def replace_text(path: Path, text: str, sync: bool = True) -> None:
@@ -165,7 +167,7 @@ def replace_text(path: Path, text: str, sync: bool = True) -> None:
 
 
 def append_line(path: Path, values: Mapping[str, Any], sync: bool = False) -> None:
-    """Add one line of JSON; a line that a kill left half written is ended first. Raises OSError."""
+    """Append a line of JSON, after ending a line that a killed process left incomplete. Raises OSError."""
     with path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
@@ -178,7 +180,7 @@ def append_line(path: Path, values: Mapping[str, Any], sync: bool = False) -> No
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file of JSON lines; what is half written or damaged is passed over."""
+    """Yield the lines of a JSON Lines file; incomplete or damaged ones are skipped."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -196,7 +198,7 @@ def _read_yaml(path: Path) -> Any:
     return load_yaml(read_bounded(path, MAX_YAML_BYTES).decode("utf-8"), aliases=True)
 
 
-def _mean(value: Any) -> float:
+def _mean_of(value: Any) -> float:
     number = value.get("mean") if isinstance(value, dict) else value
     return float(number) if isinstance(number, (int, float)) else 0.0
 

@@ -1,4 +1,4 @@
-"""Watching runs from outside: which there are, how far they are, and what they have written since the last look."""
+"""Watching runs from another process: listing them, reading their status, following their files."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from runs.run_folder import PARSE_ERRORS, RUN, STATUS, RunError, RunFolder
 from session.bounded_read import read_bounded
 
 MAX_STATUS_BYTES = 2**20
-HEARTBEAT_TIMEOUT = 60.0  # seconds without a heartbeat after which a run of another machine counts as gone
+HEARTBEAT_TIMEOUT = 60.0  # seconds, after which a run on another machine counts as gone
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run at one moment."""
+    """The status of a run at one moment."""
 
     path: Path
     kind: str
-    state: str  # "starting", "running", "stopped", "done", "failed", or "gone": its process ended without a word
+    state: str  # "starting", "running", "stopped", "done", "failed", or "gone": its process ended unexpectedly
     done: float
     total: float
     facts: dict[str, Any]  # all of status.json
 
 
 class Tail:
-    """The lines that a growing file has got since the last look; a line half written waits for its end."""
+    """Follows a growing file; an incomplete last line is returned once it is complete."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._offset = 0
 
     def lines(self) -> list[str]:
-        """New whole lines. A file that became shorter is read anew, one that is missing has none."""
+        """Return the new complete lines. A file that has shrunk is read from its start; a missing one is empty."""
         try:
             with self.path.open("rb") as file:
                 if self._offset > os.fstat(file.fileno()).st_size:
@@ -46,42 +46,42 @@ class Tail:
                 new = file.read()
         except OSError:
             return []
-        whole = new[: new.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.decode("utf-8", errors="replace").splitlines()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return complete.decode("utf-8", errors="replace").splitlines()
 
     def values(self) -> list[dict[str, Any]]:
-        """New lines of JSON; damaged ones are passed over."""
-        found = []
+        """Return the new lines parsed as JSON objects; damaged ones are skipped."""
+        values = []
         for line in self.lines():
             try:
                 value = json.loads(line)
             except PARSE_ERRORS:
                 continue
             if isinstance(value, dict):
-                found.append(value)
-        return found
+                values.append(value)
+        return values
 
 
 def read_status(path: str | Path) -> RunStatus:
-    """How a run is doing. Raises RunError where the folder is no run."""
+    """Return the status of a run. Raises RunError if the folder is not a run."""
     folder = RunFolder(path)
-    described = folder.read_description()
+    description = folder.read_description()
     try:
         facts = json.loads(read_bounded(folder.path / STATUS, MAX_STATUS_BYTES))
     except (OSError, *PARSE_ERRORS):
         facts = {}
     facts = facts if isinstance(facts, dict) else {}
     state = str(facts.get("state", "starting"))
-    if state in ("starting", "running") and facts and not _is_alive(facts, described):
+    if state in ("starting", "running") and facts and not _is_alive(facts, description):
         state = "gone"
     return RunStatus(
-        folder.path, str(described.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts
+        folder.path, str(description.get("kind")), state, _number(facts, "done"), _number(facts, "total"), facts
     )
 
 
 def list_runs(outdir: str | Path) -> list[Path]:
-    """The folders of runs in a folder, by name."""
+    """Return the run folders in a folder, sorted by name."""
     out = Path(outdir)
     try:
         return sorted(entry for entry in out.iterdir() if (entry / RUN).is_file())
@@ -89,8 +89,8 @@ def list_runs(outdir: str | Path) -> list[Path]:
         return []
 
 
-def _is_alive(facts: dict[str, Any], described: dict[str, Any]) -> bool:
-    if described.get("host") == socket.gethostname() and os.name != "nt":
+def _is_alive(facts: dict[str, Any], description: dict[str, Any]) -> bool:
+    if description.get("host") == socket.gethostname() and os.name != "nt":
         try:
             os.kill(int(facts["pid"]), 0)
         except PermissionError:

@@ -1,4 +1,4 @@
-"""The document: frozen values that say all about a picture. Imports no torch and no window."""
+"""The document: frozen values that fully determine an image. Imports neither torch nor the window."""
 
 from session.document import Session, with_scene
 from session.inspect import Inspect, Picture, Spectrum

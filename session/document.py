@@ -1,4 +1,4 @@
-"""The document: what a session file holds, what undo steps through, and what is saved by itself."""
+"""The document: the content of a session file, the unit of undo and of autosave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from session.scene import Scene
 
 @dataclass(frozen=True)
 class Session(Record):
-    """Scenes, and which of them is on the canvas."""
+    """The scenes, and which of them is on the canvas."""
 
     scenes: Annotated[tuple[Scene, ...], "The scenes"] = (Scene(),)
     active: Annotated[int, Range(0, 9999), "Which scene is on the canvas, from 0"] = 0
@@ -28,6 +28,6 @@ class Session(Record):
 
 
 def with_scene(session: Session, scene: Scene) -> Session:
-    """The session with another scene on the canvas in place of the present one."""
+    """Return the session with the active scene replaced."""
     scenes = session.scenes[: session.active] + (scene,) + session.scenes[session.active + 1 :]
     return replace(session, scenes=scenes)

@@ -1,4 +1,4 @@
-"""Where a part lives in a Scene: get and put by dotted name, or by type."""
+"""Access to fields by dotted path, e.g. "truncation.psi"."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any, TypeVar
 from session.fields import Field, FieldError, Record, describe, suggest, validate
 from session.scene import Scene
 
-P = TypeVar("P", bound=Record)
+R = TypeVar("R", bound=Record)
 
 
-def get_path(part: Any, place: str) -> Any:
-    """The value at a dotted place: get(scene, "truncation.psi"). Raises FieldError where there is no such place."""
-    for name in place.split("."):
-        _require_field(part, name, place)
-        part = getattr(part, name)
-    return part
+def get_path(record: Any, path: str) -> Any:
+    """Return the value at a path: get_path(scene, "truncation.psi"). Raises FieldError for an unknown path."""
+    for name in path.split("."):
+        _require_field(record, name, path)
+        record = getattr(record, name)
+    return record
 
 
-def with_path(part: P, place: str, value: Any) -> P:
-    """The part with the value at that place. Raises FieldError, naming the place, where it does not fit."""
-    return _with_path(part, place, value, place)
+def with_path(record: R, path: str, value: Any) -> R:
+    """Return a copy with the value at a path. Raises FieldError, naming the path, if the value is invalid."""
+    return _with_path(record, path, value, path)
 
 
-def find_field(part: type, place: str) -> Field:
-    """The description of the field at a dotted place below a Part."""
-    name, _, rest = place.partition(".")
-    fields = describe(part)
+def find_field(kind: type, path: str) -> Field:
+    """Return the description of the field at a path below a record type. Raises FieldError for an unknown path."""
+    name, _, rest = path.partition(".")
+    fields = describe(kind)
     if name not in fields:
-        raise FieldError(f"There is no field {place}: {suggest(name, tuple(fields))}")
+        raise FieldError(f"There is no field {path}: {suggest(name, tuple(fields))}")
     return find_field(fields[name].kind, rest) if rest else fields[name]
 
 
 def path_of(kind: type) -> str:
-    """The name of the Scene's part of a type: place_of(Truncation) is "truncation"; of Scene itself, ""."""
+    """Return the path of a Scene's part by its type: path_of(Truncation) is "truncation", path_of(Scene) is ""."""
     if kind is Scene:
         return ""
     for name, field in describe(Scene).items():
@@ -43,15 +43,15 @@ def path_of(kind: type) -> str:
     raise FieldError(f"A Scene has no part of type {kind.__name__}.")
 
 
-def _with_path(part: P, rest: str, value: Any, place: str) -> P:
+def _with_path(record: R, rest: str, value: Any, path: str) -> R:
     name, _, below = rest.partition(".")
-    field = _require_field(part, name, place)
-    changed = _with_path(getattr(part, name), below, value, place) if below else validate(field, value, place)
-    return replace(part, **{name: changed})
+    field = _require_field(record, name, path)
+    changed = _with_path(getattr(record, name), below, value, path) if below else validate(field, value, path)
+    return replace(record, **{name: changed})
 
 
-def _require_field(part: Any, name: str, place: str) -> Field:
-    if not isinstance(part, Record) or name not in describe(type(part)):
-        known = tuple(describe(type(part))) if isinstance(part, Record) else ()
-        raise FieldError(f"There is no field {place}: {suggest(name, known)}")
-    return describe(type(part))[name]
+def _require_field(record: Any, name: str, path: str) -> Field:
+    if not isinstance(record, Record) or name not in describe(type(record)):
+        known = tuple(describe(type(record))) if isinstance(record, Record) else ()
+        raise FieldError(f"There is no field {path}: {suggest(name, known)}")
+    return describe(type(record))[name]

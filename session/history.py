@@ -1,4 +1,4 @@
-"""Undo over whole documents: one gesture is one step."""
+"""Undo and redo of whole documents; one gesture is one step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_STEPS = 1000
 
 @dataclass(frozen=True)
 class History:
-    """The document now, what it was, and what was undone. `gesture` names the edit in progress, None between edits."""
+    """The current document, its past and its undone future; `gesture` names the edit in progress, if any."""
 
     now: Session
     past: tuple[Session, ...] = ()
@@ -21,9 +21,9 @@ class History:
 
 
 def edit(history: History, session: Session, gesture: str | None = None) -> History:
-    """The history with a changed document. Edits of one gesture (a drag of one slider, say) are one step of undo.
+    """Return the history with a changed document. Edits of one gesture (e.g. a drag of one slider) are one undo step.
 
-    An unchanged document is no edit; without a gesture every edit is a step of its own.
+    An unchanged document is no edit; without a gesture, every edit is its own step.
     """
     if session == history.now:
         return history
@@ -34,7 +34,7 @@ def edit(history: History, session: Session, gesture: str | None = None) -> Hist
 
 
 def end_gesture(history: History) -> History:
-    """The hand has let go: the next edit is a step of its own."""
+    """End the gesture (the mouse was released): the next edit is a new step."""
     return replace(history, gesture=None) if history.gesture is not None else history
 
 
@@ -52,14 +52,14 @@ def rewrite(history: History, change: Callable[[Session], Session]) -> History:
 
 
 def undo(history: History) -> History:
-    """One step back; at the beginning, the same history."""
+    """Go one step back, if possible."""
     if not history.past:
         return end_gesture(history)
     return History(history.past[-1], history.past[:-1], (history.now, *history.future))
 
 
 def redo(history: History) -> History:
-    """One step forward again; at the end, the same history."""
+    """Go one step forward, if possible."""
     if not history.future:
         return end_gesture(history)
     return History(history.future[0], (*history.past, history.now)[-MAX_STEPS:], history.future[1:])

@@ -1,4 +1,4 @@
-"""A picture file that remembers what made it: a PNG with the session in it, so that dropping it restores all."""
+"""PNG files with the session embedded, so that opening one restores the session."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TEXT_KEY = "bandlimit"  # name of the PNG's text chunk
 
 
 def save_png(path: Path, pixels: np.ndarray, session: Session | None = None) -> None:
-    """Write uint8 pixels [H,W,3 or 4] (or [H,W]) in one move, with the session where one is given."""
-    info = PngImagePlugin.PngInfo()
+    """Write uint8 pixels [H, W, 3 or 4] or [H, W] atomically, with the session, if given, embedded. Raises OSError."""
+    metadata = PngImagePlugin.PngInfo()
     if session is not None:
-        info.add_text(TEXT_KEY, to_yaml(session), zip=True)
+        metadata.add_text(TEXT_KEY, to_yaml(session), zip=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part:
-        Image.fromarray(pixels).save(part, format="PNG", pnginfo=info)
+        Image.fromarray(pixels).save(part, format="PNG", pnginfo=metadata)
 
 
 def read_session(path: Path) -> Session:
-    """The session that a PNG carries. Raises SessionError where it carries none or cannot be read."""
+    """Read the session embedded in a PNG. Raises SessionError if there is none, or the file cannot be read."""
     try:
         with Image.open(io.BytesIO(read_bounded(path, MAX_FILE_BYTES))) as image:
             text = getattr(image, "text", {}).get(TEXT_KEY)
@@ -42,7 +42,7 @@ def read_session(path: Path) -> Session:
 
 
 def next_free_path(folder: Path, suffix: str = ".png") -> Path:
-    """The next free numbered name in a folder: 00000.png, 00001.png and so on; nothing is ever written over."""
+    """Return the next numbered path in a folder: 00000.png, 00001.png, ... Never one that exists."""
     stems = [path.stem for path in folder.glob(f"*{suffix}")] if folder.exists() else []
     numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit() and len(stem) < 19]
     return folder / f"{max(numbers, default=-1) + 1:05d}{suffix}"

@@ -1,7 +1,7 @@
-"""One picture as a value: all that determines its pixels, and nothing else.
+"""One image as a value: everything that determines its pixels, and nothing else.
 
-A Scene is the document's unit and the render request at once. Every part is frozen; changing one makes a new Scene by
-`dataclasses.replace`. Units: translation in image widths, angles in degrees, speeds per second.
+A Scene is both the document's unit and the render request. Every part is frozen; `dataclasses.replace` makes a changed
+copy. Units: translation in image widths, angles in degrees, speeds per second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from session.fields import Choice, Range, Record
 from session.inspect import Inspect
 
 NUM_SEEDS = 2**32
-SEEDS_PER_ROW = 100  # one step down the seed plane is this many seeds, as people know it
+SEEDS_PER_ROW = 100  # one row of the seed plane, as in other tools
 Seed = Annotated[int, Range(0, NUM_SEEDS - 1), "Number from which the latent is drawn"]
 ClassIndex = Annotated[
     int | None, Range(0, 1_000_000), "Class of a class-conditional network; empty: the one the seed draws"
@@ -35,7 +35,7 @@ class Model(Record):
 
 @dataclass(frozen=True)
 class Compute(Record):
-    """Where and how finely it is computed."""
+    """Device and precision."""
 
     device: Annotated[str, "auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one"] = "auto"
     precision: Annotated[
@@ -45,7 +45,7 @@ class Compute(Record):
 
 @dataclass(frozen=True)
 class Latent(Record):
-    """Where on the seed plane: seed + x + 100 y, blended between the four nearest seeds in w."""
+    """Position on the seed plane: seed + x + 100 y; w is interpolated bilinearly between the four nearest seeds."""
 
     seed: Seed = 0
     x: Annotated[float, Range(-100, 100, "seeds", step=0.01), "Offset along the seed plane"] = 0.0
@@ -61,7 +61,7 @@ class Latent(Record):
 
 @dataclass(frozen=True)
 class Truncation(Record):
-    """Towards the average image."""
+    """Truncation: w is pulled towards the average w."""
 
     psi: Annotated[
         float,
@@ -73,7 +73,7 @@ class Truncation(Record):
 
 @dataclass(frozen=True)
 class Mixing(Record):
-    """Takes the style of chosen layers from a second seed."""
+    """Style mixing: the chosen layers take w from a second seed."""
 
     seed: Annotated[int, Range(0, NUM_SEEDS - 1), "Seed whose style the chosen layers take"] = 1000
     x: Annotated[float, Range(-100, 100, "seeds", step=0.01), "Offset towards the next seed"] = 0.0
@@ -84,7 +84,7 @@ class Mixing(Record):
 
 @dataclass(frozen=True)
 class Noise(Record):
-    """The random detail of StyleGAN2; alias-free networks have none."""
+    """Per-pixel noise of StyleGAN2; alias-free networks have none."""
 
     mode: Annotated[
         str,
@@ -97,7 +97,7 @@ class Noise(Record):
 
 @dataclass(frozen=True)
 class Transform(Record):
-    """Moves, turns and scales what the network paints, at its input (Karras et al. 2021, section 3.1)."""
+    """Translation, rotation and scale, at the network's input if possible (Karras et al. 2021, section 3.1)."""
 
     translate_x: Annotated[float, Range(-2, 2, "widths", step=0.002), "To the right, in image widths"] = 0.0
     translate_y: Annotated[float, Range(-2, 2, "widths", step=0.002), "Down, in image widths"] = 0.0
@@ -128,7 +128,7 @@ class Transform(Record):
 
 @dataclass(frozen=True)
 class Capture(Record):
-    """Which feature map is looked at."""
+    """Which feature map is inspected."""
 
     layer: Annotated[str, "Name of the layer; empty is the finished picture"] = ""
     channel: Annotated[int, Range(0, 65535), "First channel shown"] = 0
@@ -137,7 +137,7 @@ class Capture(Record):
 
 @dataclass(frozen=True)
 class Scene(Record):
-    """All that determines the pixels of one picture."""
+    """Everything that determines the pixels of one image."""
 
     model: Annotated[Model, "The network"] = Model()
     compute: Annotated[Compute, "Device and precision"] = Compute()
@@ -151,23 +151,23 @@ class Scene(Record):
 
 
 def move_latent(latent: Latent, dx: float, dy: float) -> Latent:
-    """The latent moved by (dx, dy) on the seed plane; `seed` becomes the nearest seed, x and y stay within a half."""
+    """Move a latent by (dx, dy) on the seed plane; `seed` becomes the nearest seed, |x| and |y| at most 0.5."""
     x, y = latent.x + dx, latent.y + dy
-    across, down = round(x), round(y)
-    seed = (latent.seed + across + SEEDS_PER_ROW * down) % NUM_SEEDS
-    return replace(latent, seed=seed, x=x - across, y=y - down)
+    columns, rows = round(x), round(y)
+    seed = (latent.seed + columns + SEEDS_PER_ROW * rows) % NUM_SEEDS
+    return replace(latent, seed=seed, x=x - columns, y=y - rows)
 
 
 def bilinear_seeds(seed: int, x: float, y: float) -> tuple[tuple[int, float], ...]:
-    """The seeds around a place on the plane with bilinear weights that sum to 1; none is zero, none occurs twice."""
+    """Return the seeds around a position with their bilinear weights: positive, summing to 1, each seed once."""
     column, row = math.floor(x), math.floor(y)
     fx, fy = x - column, y - row
     weights: dict[int, float] = {}
-    for down, wy in ((0, 1 - fy), (1, fy)):
-        for across, wx in ((0, 1 - fx), (1, fx)):
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
             if wx * wy > 0:
-                place = (seed + column + across + SEEDS_PER_ROW * (row + down)) % NUM_SEEDS
-                weights[place] = weights.get(place, 0.0) + wx * wy
+                corner = (seed + column + dx + SEEDS_PER_ROW * (row + dy)) % NUM_SEEDS
+                weights[corner] = weights.get(corner, 0.0) + wx * wy
     return tuple(weights.items())
 
 
@@ -175,10 +175,10 @@ Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[flo
 
 
 def transform_matrix(transform: Transform, pixels: int | None = None) -> Matrix:
-    """The forward 3x3 transform in image widths, y down: a point p of the picture goes to matrix @ p.
+    """Return the forward 3x3 matrix in image widths, y down: a point p of the image moves to matrix @ p.
 
-    Rotation and scale about the centre, then translation. With `whole_pixels` set and `pixels` given, the translation
-    is rounded to whole pixels of an image that wide. The network's `input.transform` is its inverse.
+    Rotation and scale about the center, then translation. With `whole_pixels` set and `pixels` given, the translation
+    is rounded to whole pixels of an image that wide. The network's `input.transform` is the inverse.
     """
     tx, ty = transform.translate_x, transform.translate_y
     if transform.whole_pixels and pixels:

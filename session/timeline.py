@@ -1,4 +1,4 @@
-"""Time is an argument: what a scene looks like t seconds after it started to play."""
+"""Motion as a function of time: the scene t seconds after playback started."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 from session.document import Session
 from session.scene import NUM_SEEDS, Latent, Mixing, Noise, Scene, Transform, move_latent
 
-BOUNCE_AT = 0.5  # image widths from the centre at which a gliding picture turns round
-BOUNCE_AT_OCTAVES = 1.0  # octaves of scale at which a growing picture turns round
+BOUNCE_AT = 0.5  # image widths from the center at which a moving image reverses
+BOUNCE_AT_OCTAVES = 1.0  # octaves of scale at which a growing image reverses
 
 
 def scene_at(session: Session, t: float) -> Scene:
-    """The active scene at t seconds: every drift applied. The same t gives the same scene on any machine."""
+    """Return the active scene at t seconds. Deterministic: independent of machine and frame rate."""
     return scene_after(session.scene, t)
 
 
 def scene_after(scene: Scene, t: float) -> Scene:
-    """The scene after t seconds of its own drift; a speed changes its sign where the motion turns round."""
+    """Return the scene after t seconds of its own motion; a speed changes sign where the motion reverses."""
     if t == 0 or not is_moving(scene):
         return scene
     return replace(
@@ -31,7 +31,7 @@ def scene_after(scene: Scene, t: float) -> Scene:
 
 
 def is_moving(scene: Scene) -> bool:
-    """Whether anything of the scene changes with time."""
+    """Whether the scene changes with time."""
     latent, transform = scene.latent, scene.transform
     return any(
         (
@@ -48,7 +48,7 @@ def is_moving(scene: Scene) -> bool:
 
 
 def without_motion(scene: Scene) -> Scene:
-    """The scene with every drift at zero."""
+    """Return the scene with all speeds zero."""
     return replace(
         scene,
         latent=replace(scene.latent, drift_x=0.0, drift_y=0.0),
@@ -94,9 +94,9 @@ def _rotate(degrees: float, by: float) -> float:
 
 
 def _triangle_wave(value: float, speed: float, t: float, bound: float) -> tuple[float, float]:
-    """Position and speed of something that moves at even speed and turns round at plus and minus `bound`."""
+    """Return position and speed after t of a constant-speed motion that reverses at +/- `bound`."""
     if not speed:
         return value, speed
-    bound = max(bound, abs(value))  # what starts outside comes back first
+    bound = max(bound, abs(value))  # a start outside the bounds first returns
     phase = (value + bound + speed * t) % (4 * bound)
     return (phase - bound, speed) if phase <= 2 * bound else (3 * bound - phase, -speed)

@@ -1,1 +1,1 @@
-"""Films: frames to a video file."""
+"""Video: frames to a file."""

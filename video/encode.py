@@ -1,4 +1,4 @@
-"""Frames to an MP4 that every player shows in the right colours, by the ffmpeg that comes with imageio-ffmpeg.
+"""Encodes frames to an MP4 with correct colors in every player, with the ffmpeg of imageio-ffmpeg.
 
     with VideoWriter(Path("walk.mp4"), width, height, fps=30) as video:
         video.write(pixels)                     # uint8 [H,W,3] or [H,W,4]
@@ -20,10 +20,10 @@ from session.atomic_write import commit, discard, new_part
 
 
 class VideoError(RuntimeError):
-    """A video that could not be written: one sentence with the reason."""
+    """A video could not be written; one sentence with the reason."""
 
 
-# Full-range RGB to the limited-range BT.709 that players expect, said in the stream; odd sizes gain one row or column.
+# Full-range RGB to limited-range BT.709, which players expect, tagged in the stream; odd sizes are padded by one.
 TO_BT709 = (
     "pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=in_range=pc:out_range=tv:out_color_matrix=bt709,format=yuv420p,"
     "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
@@ -31,7 +31,7 @@ TO_BT709 = (
 
 
 class VideoWriter:
-    """Writes H.264 with constant quality: `crf` 0 is lossless, 18 looks it, 51 is worst."""
+    """Writes H.264 with constant quality: `crf` 0 is lossless, 18 visually lossless, 51 worst. Raises VideoError."""
 
     def __init__(self, path: Path, width: int, height: int, fps: float = 30, crf: int = 18) -> None:
         self.path, self.width, self.height = path, width, height
@@ -46,7 +46,7 @@ class VideoWriter:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._errors)
 
     def write(self, pixels: np.ndarray) -> None:
-        """Add one frame; waits where the encoder is behind, so memory stays bounded."""
+        """Add one frame, uint8 [H, W, 3 or 4]; blocks while the encoder is behind, so memory stays bounded."""
         if pixels.shape[:2] != (self.height, self.width) or pixels.dtype != np.uint8:
             size = f"{pixels.shape[1]}x{pixels.shape[0]}"
             raise VideoError(f"A frame is {size} {pixels.dtype}, the film {self.width}x{self.height} uint8.")
@@ -74,7 +74,7 @@ class VideoWriter:
             self._errors.close()
 
     def _finish(self) -> None:
-        self._process.communicate()  # closes the pipe, which ends the film
+        self._process.communicate()  # closes the pipe, which ends the video
         if self._process.returncode or self.frames == 0:
             raise VideoError(
                 self._error_message() if self.frames else f"{self.path.name} would have no frames: nothing was written."
