@@ -32,10 +32,11 @@ OURS = {
 }
 ATOMIC_WRITE = "session.atomic_write"  # these two import nothing of ours, so that every package may use them
 BOUNDED_READ = "session.bounded_read"
+SNAPSHOT_NAMES = "runs.snapshot_names"  # imports nothing, so that whatever opens a run may use it
 ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may import
     "session": {"session"},
     "ops": {"ops", ATOMIC_WRITE},
-    "networks": {"networks", "session.fields", "ops", ATOMIC_WRITE},
+    "networks": {"networks", "session.fields", "ops", ATOMIC_WRITE, SNAPSHOT_NAMES},
     "renderer.messages": {"session"},
     "renderer.transport.frames": {"session", "renderer.messages"},
     "renderer.transport.cuda_driver": set(),
@@ -44,13 +45,22 @@ ALLOWED: dict[str, set[str]] = {  # package or module -> what of ours it may imp
     "renderer": {"renderer", "session", "networks", "ops"},
     "data": {"data", "session.fields", ATOMIC_WRITE, BOUNDED_READ},
     "runs": {"runs", ATOMIC_WRITE, BOUNDED_READ},
+    SNAPSHOT_NAMES: set(),
     "training.config": {"training.presets", "session.fields"},
     "training": {"training", "session.fields", "networks", "ops", "data", "runs", ATOMIC_WRITE, BOUNDED_READ},
     "metrics": {"metrics", "session.fields", "networks", "ops", "data", "runs"},
     "video.encode": {ATOMIC_WRITE},
     "video": {"video", "session", "renderer"},
-    "gui": {"gui", "session", "video.encode", *LIGHT},
-    "widgets": {"widgets", "session", "renderer.messages", "gui.controls.ui", "gui.panel", "gui.commands"},
+    "gui": {"gui", "session", "video.encode", SNAPSHOT_NAMES, *LIGHT},
+    "widgets": {
+        "widgets",
+        "session",
+        "renderer.messages",
+        SNAPSHOT_NAMES,
+        "gui.controls.ui",
+        "gui.panel",
+        "gui.commands",
+    },
     "cli": OURS,
 }
 FILES = sorted(path for name in OURS for path in (ROOT / name).rglob("*.py"))

@@ -9,6 +9,7 @@ README.md          a line per training, and the command that continues it on any
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from networks import CheckpointError, load_network, save_networks
 from networks.checkpoints.checkpoint import Discriminator, Generator, Role
+from runs import snapshot_names
 from runs.run_folder import RunError, RunFolder, read_lines
 from tools.collect_run import anonymize
 
@@ -66,7 +68,8 @@ def main() -> int:
     except (RunError, CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    until = int(network.path.stem.split("-")[-1].split("_")[0]) + 1  # exclude what came after the snapshot
+    progress = snapshot_names.parse(network.path.name)
+    until = progress.kimg + 1 if progress else math.inf  # exclude what came after the snapshot
     lines = [line for line in read_lines(options.run / "stats.jsonl") if line["Progress/kimg"]["mean"] < until]
     kept = anonymize(facts, lines)
     kept["trained"] |= {name: _mean(lines, name) for name in ("Loss/signs/real", "Loss/G/loss")}

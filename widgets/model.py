@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from imgui_bundle import imgui
@@ -10,12 +9,12 @@ from imgui_bundle import imgui
 from gui.controls import ui
 from gui.panel import Panel, PanelContext
 from renderer.messages import ModelInfo
+from runs import snapshot_names
 from session import Model, Scene
 from session.fields import Field
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 MAX_NAMES = 24  # class names that are listed
-SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?")
 WORDS = {"auto": "as the file says", "rgb": "red, green, blue", "bgr": "blue, green, red"}
 
 
@@ -92,10 +91,11 @@ def _facts(info: ModelInfo | None) -> None:
     ui.key_value("Latent", f"z {info.z_dim},  w {info.num_ws} × {info.w_dim}" if info else "")
     ui.key_value("Classes", _classes(info) if info else "")
     ui.key_value("Layers", str(len(info.layers)) if info else "")
-    trained = SNAPSHOT.search(info.file) if info else None
-    within = f".{trained[2]}" if trained and trained[2] else ""
-    ui.key_value("Trained", f"{int(trained[1]):,}{within} kimg".replace(",", "\u2009") if trained else "")
-    ui.key_value("File", info.file.replace("\\", "/").rpartition("/")[2] if info else "", info.file if info else "")
+    file_name = info.file.replace("\\", "/").rpartition("/")[2] if info else ""
+    trained = snapshot_names.parse(file_name)
+    fraction = f".{trained.images:03d}" if trained and trained.images else ""
+    ui.key_value("Trained", f"{trained.kimg:,}{fraction} kimg".replace(",", "\u2009") if trained else "")
+    ui.key_value("File", file_name, info.file if info else "")
     ui.key_value("Runs on", info.device_name if info else "", f"{info.device_name}: {info.kernels}" if info else "")
 
 

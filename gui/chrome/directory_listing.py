@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runs import snapshot_names
+
 MAX_ENTRIES = 5000  # entries of one folder
 UNITS = ("B", "kB", "MB", "GB", "TB")
-SNAPSHOT = re.compile(r"network-snapshot-(\d+)(?:_(\d{3}))?\.(?:pkl|safetensors)$")
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ def list_entries(folder: Path, suffixes: Sequence[str]) -> tuple[Entry, ...]:
 
 def newest_snapshot(folder: Path) -> str:
     """The file name of the newest snapshot in a run folder; "" where there is none."""
-    best, name = (-1, 0), ""
+    best, name = snapshot_names.Progress(-1), ""
     for place in (folder, folder / "snapshots"):
         try:
             with os.scandir(place) as scan:
                 for item in scan:
-                    match = SNAPSHOT.match(item.name)
-                    if match and (age := (int(match[1]), int(match[2] or 0))) > best:
-                        best, name = age, item.name
+                    progress = snapshot_names.parse(item.name)
+                    if progress and progress > best and item.name.endswith((".pkl", ".safetensors")):
+                        best, name = progress, item.name
         except OSError:
             continue
     return name

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from networks.checkpoints.download import Progress, fetch, is_url
 from networks.errors import CheckpointError
+from runs import snapshot_names
 
-_SNAPSHOTS = ("snapshots/*.safetensors", "network-snapshot-*.pkl", "network-snapshot-*.safetensors")
 _MAX_CANDIDATES = 3  # snapshots of a run to try, as the newest may be incomplete
 
 
@@ -39,7 +39,9 @@ def expand_home(path: str | Path) -> Path:
 
 
 def _newest_snapshots(path: Path) -> list[Path]:
-    found = [file for pattern in _SNAPSHOTS for file in path.glob(pattern) if not file.name.startswith(".")]
+    found = [
+        file for pattern in snapshot_names.PATTERNS for file in path.glob(pattern) if not file.name.startswith(".")
+    ]
     if not found:
         raise CheckpointError(
             f"The folder {path} has no snapshot of a network yet; choose a run folder with "
@@ -50,12 +52,13 @@ def _newest_snapshots(path: Path) -> list[Path]:
 
 
 def _sort_key(file: Path) -> tuple[int, int, float, str]:
-    """Sort by the training progress in a snapshot's name, in kimg (000200, or 000200_500), then by time."""
-    fractional = re.fullmatch(r"network-snapshot-(\d{6,15})_(\d{3})", file.stem)
-    numbers = [fractional[1]] if fractional else re.findall(r"\d+", file.stem)
+    """Sort by the training progress in a snapshot's name, of other names by their last number, then by time."""
+    progress = snapshot_names.parse(file.name)
+    if progress is None:
+        numbers = re.findall(r"\d+", file.stem)
+        progress = snapshot_names.Progress(int(numbers[-1][-15:]) if numbers else -1)
     try:
         changed = file.stat().st_mtime
     except OSError:
         changed = 0.0  # deleted since it was listed
-    kimg = int(numbers[-1][-15:]) if numbers else -1
-    return kimg, int(fractional[2]) if fractional else 0, changed, file.name
+    return progress.kimg, progress.images, changed, file.name

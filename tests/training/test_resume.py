@@ -33,7 +33,6 @@ from runs.run_folder import RunError, RunFolder, read_lines
 from runs.run_status import read_status
 from training.loop import Training
 from training.run.checkpoint_files import list_states, load_state, save_state
-from training.run.reporting import snapshot_label
 
 FLAGS = (
     "--cfg=stylegan2", "--device=cpu", "--batch=8", "--batch-gpu=4", "--gamma=0.05", "--cbase=128", "--cmax=8",
@@ -365,13 +364,3 @@ def test_snapshots_within_one_kimg_all_stay_and_the_newest_is_found(pictures: Pa
     assert [path.stem for path in sorted(folder.path.glob("fakes0*.png"))] == [f"fakes{label}" for label in labels]
     assert load_network(folder.path).path.stem == "network-snapshot-000000_112"
     assert directory_listing.newest_snapshot(folder.path) == "network-snapshot-000000_112.safetensors"
-
-
-def test_a_snapshot_has_the_published_name_unless_that_is_taken() -> None:
-    assert snapshot_label(32, None) == "000000"
-    assert snapshot_label(200_032, 196_032) == "000200"
-    assert snapshot_label(1000, 500) == "000001"
-    assert snapshot_label(1500, 1000) == "000001_500"
-    ends = list(range(64, 5000, 48))
-    labels = [snapshot_label(now, before) for before, now in zip([None, *ends], ends, strict=False)]
-    assert labels == sorted(set(labels))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from networks import CheckpointError, save_networks
+from runs import snapshot_names
 from runs.run_folder import RunError
 from training.engine.offload import on_device
 from training.run import image_grids
@@ -63,24 +64,13 @@ def report_tick(training: Training, moments: dict[str, list[float]], tick_second
     training.status("running", advice=messages, seconds_per_kimg=per_kimg)
 
 
-def snapshot_label(images: int, previous_images: int | None) -> str:
-    """Return the label of a snapshot after `images` images; the previous tick ended at `previous_images`, if any.
-
-    The label is the thousands in six digits, as in StyleGAN2-ADA. Of ticks that end within one thousand, all but the
-    first have the remainder appended: `000001_500`, which sorts between 000001 and 000002.
-    """
-    kimg, rest = divmod(images, 1000)
-    first = previous_images is None or previous_images // 1000 < kimg
-    return f"{kimg:06d}" if first else f"{kimg:06d}_{rest:03d}"
-
-
 def write_snapshot(training: Training) -> list[str]:
     """Write the networks and a grid of G_ema's images; return warnings about them. Raises RunError."""
-    label = snapshot_label(training.images, training.tick_images if training.tick > 0 else None)
+    label = snapshot_names.make_label(training.images, training.tick_images if training.tick > 0 else None)
     trainer = training.trainer
     try:
         save_networks(
-            training.folder.path / "snapshots" / f"network-snapshot-{label}.safetensors",
+            training.folder.path / "snapshots" / snapshot_names.make_file_name(label),
             {"G": trainer.G, "D": trainer.D, "G_ema": trainer.G_ema},
             classes=training.classes,
         )
