@@ -1,79 +1,75 @@
-"""The published settings of training, one line each, and two of ours for small machines."""
+"""Presets of training: the settings of StyleGAN3 and StyleGAN2-ADA, and some of our own for small machines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from session.fields import FieldError, suggest
 
-VAE_KL = 0.003  # with more all pictures of an autoencoder become alike, with less there are holes between its codes
-VAE_FADING = 10.0  # with more G stays blurred while the autoencoder's loss fades
+VAE_KL = 0.003  # higher makes all images of an autoencoder alike, lower leaves gaps between its codes
+VAE_FADING = 10.0  # higher keeps G blurred while the reconstruction loss fades
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What a line of the table says; None follows from batch, resolution and number of GPUs (see `training.config`)."""
+    """Settings of one --cfg; None is resolved from batch, resolution and number of GPUs (see `training.config`)."""
 
-    network: str  # of networks.presets.preset
-    kimg: int
-    batch: int | None
-    gamma: float | None
-    mbstd_group: int | None
-    fmaps: float | None  # times 32768 is --cbase
-    cmax: int
-    latent: int  # length of z and w
-    num_layers: int  # of StyleGAN3 without input and ToRGB
-    first_cutoff: float  # of StyleGAN3's input, in cycles a picture
-    g_lr: float | None
-    d_lr: float | None
-    ema_kimg: float | None
-    ema_rampup: float | None
-    map_depth: int  # layers of the mapping network
-    style_mixing: float  # probability of style mixing
-    pl_weight: float  # weight of path length
-    g_reg_interval: int | None  # steps between two path length regularisations
-    blur: float  # pixels that D's input is blurred by at first
-    run_name_style: str  # of the run's name: "sg3" or "ada"
-
-
-# "-" follows from the rest. The last four are ours, for a GPU of 8 GB and for a CPU: narrow, gamma by auto's rule. With
-# batches of 8 a StyleGAN3 at the published rates outruns D, which then never learns (docs/training.md): D is quicker.
-_TABLE = """
-name          network         kimg batch  r1 mb  fmaps cmax z,w lay cut  g_lr  d_lr ema ramp map mix pl per blur style
-stylegan3-t   stylegan3-t    25000     -   -  4      1  512 512  14   2 .0025  .002   -  .05   2   0  0   -    0   sg3
-stylegan3-r   stylegan3-r    25000     -   -  4      1  512 512  14   2 .0025  .002   -  .05   2   0  0   -   10   sg3
-stylegan2     stylegan2      25000     -   -  4      1  512 512  14   2  .002  .002   -  .05   8  .9  2   4    0   sg3
-auto          auto           25000     -   -  -      -  512 512  14   2     -     -   -  .05   2  .9  2   4    0   ada
-stylegan2-ada stylegan2-ada  25000    32  10  4      1  512 512  14   2  .002  .002  10    -   8  .9  2   4    0   ada
-paper256      paper256       25000    64   1  8     .5  512 512  14   2 .0025 .0025  20    -   8  .9  2   4    0   ada
-paper512      paper512       25000    64  .5  8      1  512 512  14   2 .0025 .0025  20    -   8  .9  2   4    0   ada
-paper1024     paper1024      25000    32   2  4      1  512 512  14   2  .002  .002  10    -   8  .9  2   4    0   ada
-cifar         cifar         100000    64 .01 32      1  512 512  14   2 .0025 .0025 500  .05   2   0  0   4    0   ada
-small-gpu     stylegan3-t     5000    16   -  4     .5  256 256  14   2 .0025  .002   -  .05   2   0  0   -    0   sg3
-cpu           stylegan2       1000    16   -  4  .0625   64  64  14   2 .0025 .0025   -  .05   2   0  0   4    0   sg3
-cpu-t         stylegan3-t     1000     8   -  4  .0625   64  64   6   4  .001  .004   -  .05   2   0  0   -    0   sg3
-cpu-r         stylegan3-r     1000     8   -  4 .03125   48  64   8   2  .001  .004   -  .05   2   0  0   -    0   sg3
-"""
+    network: str  # name in networks.presets
+    run_name_style: Literal["sg3", "ada"]  # run names as of StyleGAN3's train.py, or of StyleGAN2-ADA's
+    kimg: int = 25_000
+    batch: int | None = None  # images per step, over all GPUs
+    gamma: float | None = None  # R1 weight
+    mbstd_group: int | None = 4  # images that minibatch standard deviation compares
+    fmaps: float | None = 1.0  # --cbase / 32768
+    cmax: int = 512
+    latent: int = 512  # length of z and w
+    num_layers: int = 14  # of StyleGAN3, without input and ToRGB
+    first_cutoff: float = 2.0  # of StyleGAN3's input, cycles per image width
+    g_lr: float | None = 0.0025
+    d_lr: float | None = 0.0025
+    ema_kimg: float | None = None
+    ema_rampup: float | None = 0.05
+    map_depth: int = 2  # layers of the mapping network
+    style_mixing: float = 0.0  # probability
+    pl_weight: float = 0.0
+    g_reg_interval: int | None = None  # steps between two path length regularizations
+    blur: float = 0.0  # initial sigma of the blur of D's input, pixels
 
 
-def _read(table: str) -> dict[str, Preset]:
-    _, *lines = (line.split() for line in table.strip().splitlines())
-    kinds = [field.type for field in fields(Preset)]
+_STYLEGAN3 = Preset("stylegan3-t", "sg3", d_lr=0.002)
+_STYLEGAN2 = Preset("stylegan2", "ada", map_depth=8, style_mixing=0.9, pl_weight=2.0, g_reg_interval=4)
+_ADA = replace(_STYLEGAN2, ema_rampup=None)
+_SMALL = Preset("stylegan2", "sg3", kimg=1000, fmaps=0.0625, cmax=64, latent=64)
+_SMALL_STYLEGAN3 = replace(_SMALL, batch=8, g_lr=0.001, d_lr=0.004)
 
-    def value(word: str, kind: Any) -> Any:
-        if word == "-":
-            return None
-        return word if kind == "str" else int(word) if kind.startswith("int") else float(word)
-
-    return {name: Preset(*map(value, words, kinds)) for name, *words in lines}
-
-
-PRESETS = _read(_TABLE)
+PRESETS: dict[str, Preset] = {
+    # StyleGAN3
+    "stylegan3-t": _STYLEGAN3,
+    "stylegan3-r": replace(_STYLEGAN3, network="stylegan3-r", blur=10.0),
+    "stylegan2": replace(_STYLEGAN2, run_name_style="sg3", g_lr=0.002, d_lr=0.002),
+    # StyleGAN2-ADA
+    "auto": replace(_STYLEGAN2, network="auto", mbstd_group=None, fmaps=None, g_lr=None, d_lr=None, map_depth=2),
+    "stylegan2-ada": replace(
+        _ADA, network="stylegan2-ada", batch=32, gamma=10.0, g_lr=0.002, d_lr=0.002, ema_kimg=10.0
+    ),
+    "paper256": replace(_ADA, network="paper256", batch=64, gamma=1.0, mbstd_group=8, fmaps=0.5, ema_kimg=20.0),
+    "paper512": replace(_ADA, network="paper512", batch=64, gamma=0.5, mbstd_group=8, ema_kimg=20.0),
+    "paper1024": replace(_ADA, network="paper1024", batch=32, gamma=2.0, g_lr=0.002, d_lr=0.002, ema_kimg=10.0),
+    "cifar": Preset(
+        "cifar", "ada", kimg=100_000, batch=64, gamma=0.01, mbstd_group=32, ema_kimg=500.0, g_reg_interval=4
+    ),
+    # Ours, for a GPU of 8 GB and for a CPU: narrow, gamma by the heuristic of "auto". With batches of 8, a StyleGAN3 at
+    # the published learning rates outruns D, which then never learns (docs/training.md), so D's rate is higher.
+    "small-gpu": replace(_STYLEGAN3, kimg=5000, batch=16, fmaps=0.5, cmax=256, latent=256),
+    "cpu": replace(_SMALL, batch=16, g_reg_interval=4),
+    "cpu-t": replace(_SMALL_STYLEGAN3, network="stylegan3-t", num_layers=6, first_cutoff=4.0),
+    "cpu-r": replace(_SMALL_STYLEGAN3, network="stylegan3-r", fmaps=0.03125, cmax=48, num_layers=8),
+}
 
 
 def get_preset(name: str) -> Preset:
-    """The preset of this name. Raises FieldError, with the names there are."""
+    """Return the preset of this name. Raises FieldError, with the names there are."""
     if name not in PRESETS:
         raise FieldError(f"--cfg is {name!r}: {suggest(name, tuple(PRESETS))}")
     return PRESETS[name]
