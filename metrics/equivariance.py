@@ -8,17 +8,14 @@ images are in [-1, 1].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from networks.architectures.stylegan2 import SynthesisNetwork as StyleGAN2
-from networks.architectures.stylegan3 import SynthesisNetwork as StyleGAN3
+from networks.architectures.input_transform import transformed_input
 from networks.checkpoints.checkpoint import Generator
 from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate, translate_integer
 
@@ -97,31 +94,5 @@ def add_rotation(error: SquaredError, generator: Generator, ws: Tensor, referenc
 @torch.no_grad()
 def synthesize(generator: Generator, ws: Tensor, forward: np.ndarray | None = None) -> Tensor:
     """Generate images [N,C,H,W] float32 from ws, with input transformed by a forward matrix [3,3] in image widths."""
-    with moved_input(generator.synthesis, np.eye(3) if forward is None else forward):
+    with transformed_input(generator.synthesis, np.eye(3) if forward is None else forward):
         return generator.synthesis(ws, noise_mode="const", force_fp32=True)
-
-
-@contextmanager
-def moved_input(synthesis: nn.Module, forward: np.ndarray) -> Iterator[None]:
-    """A synthesis network whose input is moved while the block runs: every point p goes to forward @ p.
-
-    StyleGAN3's Fourier features are moved exactly. StyleGAN2's constant of 4x4 is resampled linearly, with its
-    edge repeated: the nearest thing to a moved input that it has. Raises TypeError for other networks.
-    """
-    if isinstance(synthesis, StyleGAN3):
-        with synthesis.input.use_transform(forward):
-            yield
-        return
-    if not isinstance(synthesis, StyleGAN2):
-        raise TypeError(f"A {type(synthesis).__name__} has no input that can be moved; give a StyleGAN3 or StyleGAN2.")
-    constant = synthesis.block(4).const
-    assert constant is not None
-    kept, inverse = constant.data, np.linalg.inv(forward)
-    before = kept.clone()
-    inverse[:2, 2] *= 2  # from widths to half widths
-    grid = F.affine_grid(torch.from_numpy(inverse[None, :2]).to(kept), [1, *kept.shape], align_corners=False)
-    try:
-        kept.copy_(F.grid_sample(before[None], grid, "bilinear", "border", align_corners=False)[0])
-        yield
-    finally:
-        kept.copy_(before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -233,21 +231,6 @@ class SynthesisInput(nn.Module):
         self.register_buffer("transform", torch.eye(3))
         self.register_buffer("freqs", torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1))
         self.register_buffer("phases", torch.rand(channels) - 0.5)
-
-    @contextmanager
-    def use_transform(self, forward: Sequence[Sequence[float]] | np.ndarray) -> Iterator[None]:
-        """Move every point p of the image to forward @ p while the `with` block runs.
-
-        `forward` is a 3x3 matrix in homogeneous coordinates, in image widths. `transform` is written in place, as
-        recorded CUDA graphs read it at its address.
-        """
-        original = self.transform.clone()
-        inverse = torch.linalg.inv(torch.as_tensor(forward, dtype=torch.float64))
-        try:
-            self.transform.copy_(original @ inverse.to(original))
-            yield
-        finally:
-            self.transform.copy_(original)
 
     def forward(self, w: Tensor) -> Tensor:
         """w [N, w_dim] -> features [N, channels, size, size] float32."""

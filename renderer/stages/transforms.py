@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from networks.architectures.input_transform import transformed_input
 from networks.architectures.layerwise import Step
 from networks.architectures.stylegan3 import SynthesisNetwork as AliasFree
 from ops.warp import affine, translate, translate_integer
@@ -45,7 +46,7 @@ def transform_input(loaded: LoadedModel, forward: Matrix | None) -> AbstractCont
     synthesis = loaded.network.synthesis
     if forward is None or not isinstance(synthesis, AliasFree):
         return nullcontext()
-    return synthesis.input.use_transform(forward)
+    return transformed_input(synthesis, forward)
 
 
 def apply_to_output(feature_map: FeatureMap, plan: TransformPlan, step: Step | None) -> FeatureMap:

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from metrics.equivariance import SquaredError, add_rotation, add_translation, equivariance, moved_input, synthesize
+from metrics.equivariance import SquaredError, add_rotation, add_translation, equivariance, synthesize
 from networks import load_network
 from ops.warp import translate
 
@@ -77,18 +76,3 @@ def test_measuring_leaves_the_network_as_it_was(name):
     before = synthesize(network, ws)
     equivariance(network, ws)
     assert torch.equal(synthesize(network, ws), before)
-
-
-def test_the_constant_of_stylegan2_moves_the_way_that_the_picture_should():
-    network = generator("sg2_32_uncond")
-    constant = network.synthesis.block(4).const
-    before = constant.detach().clone()
-    with moved_input(network.synthesis, np.array([[1, 0, 0.25], [0, 1, 0], [0, 0, 1.0]])):
-        assert torch.allclose(constant[:, :, 1:], before[:, :, :3], atol=1e-6), "one cell of four to the right"
-        assert torch.allclose(constant[:, :, 0], before[:, :, 0], atol=1e-6)
-    assert torch.equal(constant, before)
-
-
-def test_a_network_without_an_input_that_moves_is_refused_in_a_sentence():
-    with pytest.raises(TypeError, match="Linear has no input"), moved_input(nn.Linear(2, 2), np.eye(3)):
-        pass

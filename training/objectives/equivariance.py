@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from networks.architectures.stylegan3 import Generator, SynthesisInput
+from networks.architectures.input_transform import transformed_input
+from networks.architectures.stylegan3 import Generator
 from ops.warp import pseudo_rotate, rotate, rotation_matrix, translate
 from training.engine.keyed_rng import Rng
 
@@ -48,7 +47,7 @@ def equivariance_error(G: Generator, motion: Motion, synthesize: Callable[[], Te
     alone it would also be reduced by lower contrast, which D prevents.
     """
     reference = synthesize()
-    with moved_input(G.synthesis.input, motion):
+    with transformed_input(G.synthesis, motion.forward_matrix()):
         moved = synthesize()
     if motion.angle:
         expected, mask = rotate(reference, motion.angle)
@@ -58,15 +57,3 @@ def equivariance_error(G: Generator, motion: Motion, synthesize: Callable[[], Te
         expected, mask = translate(reference, motion.x, motion.y)
     squares = (moved - expected).square().mean(dim=1) * mask
     return squares.sum(dim=[1, 2]) / mask.sum().clamp(min=1)
-
-
-@contextmanager
-def moved_input(layer: SynthesisInput, motion: Motion) -> Iterator[None]:
-    """The network's input moved while the `with` block runs."""
-    before = layer.transform
-    inverse = torch.from_numpy(np.linalg.inv(motion.forward_matrix()))
-    layer.transform = before @ inverse.to(before)  # another tensor: the graph holds on to the old one
-    try:
-        yield
-    finally:
-        layer.transform = before
