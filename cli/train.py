@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from training.engine.distributed import ProcessGroup
 
 SHUTDOWN_TIMEOUT = "600"  # seconds for stopped processes to finish their step and save their state
+CHANGEABLE = ("data", "device", "kimg", "snap", "target", "tick")  # of a run that is continued
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,10 +69,10 @@ class UserError(ValueError):
 def _train(args: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
     if (args.run is None) == (args.outdir is None) and not (args.dry_run and args.run is None):
         raise UserError("Say either --outdir for a new run, or --run FOLDER to continue one.")
-    if args.run is not None and chosen.keys() - {"device"}:
+    if args.run is not None and (fixed := chosen.keys() - CHANGEABLE):
         raise UserError(
-            f"--run continues a run as it was begun, so --{sorted(chosen.keys() - {'device'})[0].replace('_', '-')} "
-            "cannot change; begin a new run with --resume instead."
+            f"--run continues a run as it was begun, so --{sorted(fixed)[0].replace('_', '-')} cannot change; begin a "
+            f"new run with --resume instead. What may change: --{', --'.join(CHANGEABLE)}."
         )
     config = _continued_config(args.run, chosen) if args.run is not None else _new_config(chosen)
     if args.dry_run:
@@ -81,7 +82,7 @@ def _train(args: argparse.Namespace, chosen: dict, arguments: list[str]) -> int:
         return 0
     if config.gpus > 1 and "WORLD_SIZE" not in os.environ:
         return _start_processes(config.gpus, arguments)
-    return _run(args, config, arguments)
+    return _run(args, config, chosen, arguments)
 
 
 def _new_config(chosen: dict) -> TrainingConfig:
@@ -123,10 +124,20 @@ def _continued_config(path: Path, chosen: dict) -> TrainingConfig:
         raise UserError(str(error)) from None
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"{path} does not hold a training's configuration, so it cannot be continued.") from None
-    return replace(config, **chosen)
+    Options(**{"data": config.data, **chosen})  # checks the values
+    if chosen.get("kimg") == 0:
+        raise UserError("--kimg is 0, but must be more; --dry-run trains nothing.")
+    if "target" in chosen and config.aug != "ada":
+        raise UserError("--target is for --aug ada, with which this run was not begun.")
+    places = {name: chosen[name] for name in ("data", "device") if name in chosen}
+    if "data" not in places and not Path(config.data).exists():
+        raise UserError(f"{config.data}, which this run learns from, is gone; if it lies elsewhere now, add --data.")
+    if "data" in places:
+        places["data"] = str(Path(places["data"]).resolve())
+    return replace(config, **places)
 
 
-def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str]) -> int:
+def _run(args: argparse.Namespace, config: TrainingConfig, chosen: dict, arguments: list[str]) -> int:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts
     import torch
@@ -136,7 +147,8 @@ def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str])
     from runs.run_folder import RunError, RunFolder
     from training.engine.distributed import barrier_and_exit, destroy, init_distributed
     from training.loop import Training
-    from training.networks import network_configs
+    from training.networks import check_freezed, network_configs
+    from training.run.live_control import TUNABLES
     from training.run.start import create_run
 
     _check_device(config.device)
@@ -148,12 +160,16 @@ def _run(args: argparse.Namespace, config: TrainingConfig, arguments: list[str])
             config = replace(config, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
             torch.cuda.set_device(config.device)
         network_configs(config)
+        if args.run is None:
+            check_freezed(config)
         if args.run is None and config.resume is not None:
             config = replace(config, resume=_resolve_resume(config.resume, group))  # before the folder is created
         folder = RunFolder(args.run) if args.run is not None else create_run(config, args.outdir, arguments, group)
         if group.is_main:
             print(folder.path, flush=True)
             with folder.lock():
+                if args.run is not None and (requests := {name: chosen[name] for name in TUNABLES if name in chosen}):
+                    folder.request(**requests)
                 outcome = Training(folder, config, group, lambda line: print(line, flush=True)).run()
         else:
             outcome = Training(folder, config, group).run()
@@ -174,6 +190,11 @@ def _resolve_resume(source: str, group: ProcessGroup) -> str:
     from networks import inspect_checkpoint
     from networks.checkpoints.download import is_url
 
+    if re.fullmatch(r"[\w-]+", source) and not Path(source).exists():  # as ffhq512, which other programs know
+        raise UserError(
+            f"There is no file or run folder {source}, and names of published networks are not known here; give "
+            "--resume a path, a URL or a run folder."
+        )
     file = inspect_checkpoint(source).path
     return group.broadcast(source if is_url(source) else str(file.resolve()))
 

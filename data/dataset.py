@@ -180,6 +180,11 @@ class Dataset:
         digest.update(self._file_indices.tobytes() + bytes([self.xflip]))
         return digest.hexdigest()[:16]
 
+    @property
+    def archive(self) -> Archive:
+        """The folder or zip of the images."""
+        return self._archive
+
     def close(self) -> None:
         """Close the zip; it is reopened when needed."""
         self._archive.close()

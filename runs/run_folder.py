@@ -31,7 +31,7 @@ class RunError(ValueError):
 class RunFolder:
     """One run's folder. Only the process that holds `lock()` writes to it; any number may read it.
 
-    run.yaml        kind, configuration, command, versions; written once
+    run.yaml        kind, configuration, command, versions; written once, but for where the dataset lies
     control.yaml    requests: written by anyone, read by the run at each step
     changes.jsonl   which requests were applied, and when
     status.json     pid, state, heartbeat, done, total; replaced atomically
@@ -97,6 +97,15 @@ class RunFolder:
         if not isinstance(description, dict):
             raise RunError(f"{self.path / RUN} is damaged, so the run cannot be continued.")
         return description
+
+    def move_data(self, data: str) -> bool:
+        """Note in run.yaml where the dataset lies now; whether that is elsewhere. Raises RunError, OSError."""
+        facts = self.read_description()
+        if facts["config"].get("data") == data:
+            return False
+        facts["config"]["data"] = data
+        replace_text(self.path / RUN, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+        return True
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -24,13 +24,14 @@ from training.engine.keyed_rng import KeyedRng, fold_in
 from training.networks import build_encoder, build_networks, make_settings
 from training.objectives.losses import Batch
 from training.run.checkpoint_files import list_states, load_state, save_state
+from training.run.content_check import ContentCheck
 from training.run.environment import explain_oom, graceful_shutdown, prepare_torch
 from training.run.live_control import LiveControl
 from training.run.reporting import report_tick
 from training.run.start import start_run
 from training.run.statistics import Statistics
 from training.run.tensorboard import TensorBoardWriter
-from training.run.training_state import load_state_dict, state_dict
+from training.run.training_state import changed_message, load_state_dict, state_dict
 from training.step import Diverged, Phase, Trainer
 
 HEARTBEAT = 5.0  # seconds between two updates of status.json
@@ -59,6 +60,9 @@ class Training:
             channels=config.channels,
         )
         self.fingerprint = self.dataset.fingerprint()
+        if config.cond and self.dataset.label_dim != config.label_dim:
+            raise RunError(changed_message(config.data))
+        self.content = ContentCheck(folder.path, self.dataset.archive)
         self.classes: tuple[str, ...] = ()  # class names, for the snapshots
         if self.dataset.has_onehot_labels:
             self.classes = normalize(self.dataset.label_dim, self.dataset.classes)
@@ -105,6 +109,7 @@ class Training:
         with explain_oom(self.config), self.explain_write_error(), graceful_shutdown(self.request_stop):
             is_resumed = self._resume()
             if self.process_group.is_main:
+                self.content.start(is_resumed)
                 start_run(self, is_resumed)
             self.started = self.tick_started = time.monotonic()
             try:
@@ -128,6 +133,7 @@ class Training:
                 self.status("failed", problem=str(error) or type(error).__name__)
                 raise
             finally:
+                self.content.stop()
                 self.loader.close()
                 self.tensorboard.close()
 
@@ -264,6 +270,8 @@ class Training:
         moments = self._total_moments()
         if not self.process_group.is_main:
             return
+        self.content.check()
+        self.content.save()
         save_state(self.folder.path / "state", self.images, state_dict(self, signs, moments))
 
     def _resume(self) -> bool:

@@ -14,6 +14,7 @@ from networks.architectures import stylegan2, stylegan3
 from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, GeneratorConfig, StyleGAN3Config
 from networks.presets import preset
+from session.fields import FieldError
 from training.config import TrainingConfig
 from training.objectives.losses import Generator, LossSettings
 from training.objectives.vae_warmup import Encoder, WarmupSchedule
@@ -54,6 +55,19 @@ def network_configs(config: TrainingConfig) -> tuple[GeneratorConfig, Discrimina
         **full_precision,
     )
     return replace(base, **options), discriminator
+
+
+def check_freezed(config: TrainingConfig) -> None:
+    """Raise FieldError if more layers of D are to be frozen than its blocks have, above the last one."""
+    critic = network_configs(config)[1]
+    per_block = 3 if critic.architecture == "resnet" else 2
+    blocks = len(critic.block_resolutions)
+    layers = per_block * blocks + (blocks if critic.architecture == "skip" else 1)
+    if config.freezed > layers:
+        raise FieldError(
+            f"--freezed is {config.freezed}, but D has {layers} layers before its last block at {config.resolution} "
+            f"pixels; choose fewer than {layers}, so that some of them learn."
+        )
 
 
 def z_dim(config: TrainingConfig) -> int:
@@ -120,7 +134,15 @@ def build_encoder(config: TrainingConfig, device: torch.device) -> Encoder | Non
 
 
 def transfer_weights(source: str, G: Generator, D: Discriminator, G_ema: Generator) -> list[str]:
+    """Copy what fits from a network file; return messages. Raises CheckpointError if its G is of another kind."""
     checkpoint = load_network(source)
+    given, wanted = _kind(checkpoint.generator.config), _kind(G.config)
+    if given != wanted:
+        raise CheckpointError(
+            f"{source} holds a G of another kind ({given}) than --cfg makes ({wanted}), which would begin anew; choose "
+            f"--cfg {given}, or another network.",
+            "foreign",
+        )
     messages = []
     for role, target in (("G", G), ("D", D), ("G_ema", G_ema)):
         source_network = checkpoint.networks().get(role)  # type: ignore[call-overload]
@@ -138,6 +160,12 @@ def transfer_weights(source: str, G: Generator, D: Discriminator, G_ema: Generat
             )
         messages.append(f"{role}: {num_copied} of {num_total} tensors taken over from {source}.")
     return messages
+
+
+def _kind(config: GeneratorConfig) -> str:
+    if not isinstance(config, StyleGAN3Config):
+        return "stylegan2"
+    return "stylegan3-r" if config.conv_kernel == 1 else "stylegan3-t"
 
 
 @torch.no_grad()

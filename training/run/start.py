@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.labels import describe_empty_classes
 from runs.run_folder import RunError, RunFolder, replace_text
 from session.atomic_write import sweep_parts
 from training.config import TrainingConfig
@@ -54,6 +55,8 @@ def start_run(training: Training, resumed: bool) -> None:
         training.log(f"The metric {name} is not available here, so snapshots are not measured.")
     if config.device == "cpu" and (config.offload_adam or config.offload_ema):
         training.log("--offload-adam and --offload-ema change nothing on a CPU, whose memory they would use.")
+    if folder.move_data(config.data):
+        training.log(f"The dataset is at {config.data} now.")
     if resumed:
         training.log(f"Continuing at {training.images / 1000:g} kimg.")
         training.status("running")
@@ -66,6 +69,10 @@ def start_run(training: Training, resumed: bool) -> None:
         training.log(
             f"The {found} names in dataset.json do not fit {config.label_dim} classes, so snapshots have none."
         )
+    for line in training.dataset.notes:
+        training.log(line)
+    if empty := training.dataset.empty_classes():
+        training.log(describe_empty_classes(empty, config.data))
     options = to_nvidia_options(config, folder.path)
     replace_text(folder.path / "training_options.json", json.dumps(options, indent=2))
     image_grids.save_grid(folder.path / "reals.png", training.reals[0], columns)

@@ -49,13 +49,18 @@ def state_dict(training: Training, signs: list[float], moments: dict[str, list[f
     }
 
 
+def changed_message(data: str) -> str:
+    """Say that a dataset is not the one that a run began with."""
+    return (
+        f"{data} has changed since this run began, so it cannot continue exactly; put the dataset back, or begin a new "
+        "run with --resume."
+    )
+
+
 def load_state_dict(training: Training, state: dict[str, Any]) -> None:
     """Restore a training from a `state_dict`. Raises RunError if its dataset has changed."""
     if state["fingerprint"] != training.fingerprint:
-        raise RunError(
-            f"{training.config.data} has changed since this run began, so it cannot continue exactly; put the dataset "
-            "back, or begin a new run with --resume."
-        )
+        raise RunError(changed_message(training.config.data))
     for name, now in collect_versions().items():
         if (then := state["versions"].get(name)) != now:
             training.log(f"The run had {name} {then} and has {now} now: last digits may differ.")
