@@ -49,11 +49,11 @@ class DatasetWriter:
             raise self._write_error(error) from None
         return self
 
-    def add(self, picture: bytes) -> str:
+    def add(self, png: bytes) -> str:
         """Write the next image and return its name."""
         number = f"{self.count:08d}"
         name = f"{number[:5]}/img{number}.png"
-        self._write(name, picture)
+        self._write(name, png)
         self.count += 1
         return name
 

@@ -64,5 +64,5 @@ def train(
 @torch.no_grad()
 def extract_features(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return features [N, 64] and predicted class numbers [N] of images uint8 [N,C,H,W]."""
-    features = torch.cat([model.features(some) for some in images.split(256)])
+    features = torch.cat([model.features(chunk) for chunk in images.split(256)])
     return features, model.head(features).argmax(1)

@@ -33,12 +33,12 @@ def sliced_wasserstein(
         )
     generator = torch.Generator().manual_seed(seed)
     distances = {}
-    for one, other in zip(pyramid(first), pyramid(second), strict=True):
-        size = one.shape[-1]
-        corners = torch.randint(size - PATCH + 1, (2, len(one), patches), generator=generator)
-        projections = torch.randn(one.shape[1] * PATCH * PATCH, directions, generator=generator)
+    for first_level, second_level in zip(pyramid(first), pyramid(second), strict=True):
+        size = first_level.shape[-1]
+        corners = torch.randint(size - PATCH + 1, (2, len(first_level), patches), generator=generator)
+        projections = torch.randn(first_level.shape[1] * PATCH * PATCH, directions, generator=generator)
         projections /= projections.norm(dim=0)
-        distances[size] = _distance(descriptors(one, corners), descriptors(other, corners), projections)
+        distances[size] = _distance(descriptors(first_level, corners), descriptors(second_level, corners), projections)
     return distances
 
 
@@ -68,11 +68,11 @@ def descriptors(level: Tensor, corners: Tensor) -> Tensor:
     return patches.flatten(1)
 
 
-def _distance(one: Tensor, other: Tensor, projections: Tensor) -> float:
+def _distance(first: Tensor, second: Tensor, projections: Tensor) -> float:
     """Mean distance over projections [D, K]; 32 at a time to bound memory."""
     parts = [
-        ((some.T @ one.T).sort(dim=1).values - (some.T @ other.T).sort(dim=1).values).abs().mean(1)
-        for some in projections.split(32, 1)
+        ((chunk.T @ first.T).sort(dim=1).values - (chunk.T @ second.T).sort(dim=1).values).abs().mean(1)
+        for chunk in projections.split(32, 1)
     ]
     return float(torch.cat(parts).mean())
 

@@ -167,7 +167,7 @@ class Training:
     def batches(self, phase: Phase, micro_batches: Sequence[MicroBatch]) -> list[Batch]:
         """Return this process's batches for a phase of the present step."""
         self.phase_starts.append((phase.name, time.monotonic()))
-        return [self._make_batch(phase, one) for one in micro_batches]
+        return [self._make_batch(phase, micro_batch) for micro_batch in micro_batches]
 
     def _make_batch(self, phase: Phase, micro_batch: MicroBatch) -> Batch:
         """Build a batch: real images of the micro-batch, and z and classes drawn for the phase."""
@@ -276,8 +276,8 @@ class Training:
 
     def _resume(self) -> bool:
         """Restore the newest intact state; return whether there was one. Raises RunError."""
-        state, told = load_state(self.folder.path / "state")
-        for line in told:
+        state, messages = load_state(self.folder.path / "state")
+        for line in messages:
             self.log(line)
         if state is None:
             self.control.replay_from(0)
@@ -296,10 +296,10 @@ class Training:
 
     def _restart_after_divergence(self, problem: str) -> None:
         """Return to the newest state and continue with other random numbers. Raises RunError after 3 attempts."""
-        at, restarts = self.images, self.divergence_restarts
+        failed_at, restarts = self.images, self.divergence_restarts
         if restarts >= MAX_DIVERGENCE_RESTARTS:
             raise RunError(
-                f"The training diverged at {at / 1000:g} kimg ({problem}) after {restarts} fresh starts; "
+                f"The training diverged at {failed_at / 1000:g} kimg ({problem}) after {restarts} fresh starts; "
                 "lower --glr and --dlr, or change --gamma, and begin a new run with --resume."
             )
         self.loader.close()
@@ -312,7 +312,9 @@ class Training:
         if self.process_group.is_main:
             self.control.log_change(images=self.images, reseed=self.divergence_restarts)
             self.control.replay_from(self.images)
-        self.log(f"Diverged at {at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws.")
+        self.log(
+            f"Diverged at {failed_at / 1000:g} kimg ({problem}): back at {self.images / 1000:g} kimg, with other draws."
+        )
 
     @contextmanager
     def explain_write_error(self) -> Iterator[None]:

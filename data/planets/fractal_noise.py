@@ -66,8 +66,8 @@ class FractalNoise:
         total = np.zeros(p.shape[1:], np.float32)
         for scale, amplitude, offset in self.octaves:
             s = np.float32(scale)
-            where = (p[0] * s + offset[0], p[1] * (s * self.stretch) + offset[1], p[2] * s + offset[2])
-            total += np.float32(amplitude) * sample_noise(*where)
+            point = (p[0] * s + offset[0], p[1] * (s * self.stretch) + offset[1], p[2] * s + offset[2])
+            total += np.float32(amplitude) * sample_noise(*point)
         return total
 
 

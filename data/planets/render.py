@@ -103,10 +103,10 @@ def _render_sky(rng: np.random.Generator, side: int, resolution: int) -> np.ndar
     tint = linear_rgb(["#2b3f8f", "#6b2b7a", "#1f6f78", "#7a3b2b", "#30343f"][rng.integers(5)])
     second = linear_rgb(["#2b3f8f", "#8f3b5a", "#2f6f5a"][rng.integers(3)])
     along = np.linspace(-0.5, 0.5, side, dtype=np.float32)
-    turn, where = rng.uniform(0, 2 * np.pi), rng.random(3).astype(np.float32)
+    turn, offset = rng.uniform(0, 2 * np.pi), rng.random(3).astype(np.float32)
     across = along[:, None] * np.float32(np.cos(turn)) + along[None, :] * np.float32(np.sin(turn))
-    grid = np.broadcast_to(along[None] * np.float32(0.17) + where[0], (side, side))
-    cloud = sample_noise(grid, grid.T - where[0] + where[1], np.full(grid.shape, where[2], np.float32))
+    grid = np.broadcast_to(along[None] * np.float32(0.17) + offset[0], (side, side))
+    cloud = sample_noise(grid, grid.T - offset[0] + offset[1], np.full(grid.shape, offset[2], np.float32))
     # A band of dust across the sky, like the Milky Way.
     band = np.exp(-(((across - np.float32(rng.normal(0, 0.25))) / np.float32(rng.uniform(0.15, 0.4))) ** 2))
     cloud = band * smoothstep(-1.6, 2.6, cloud)

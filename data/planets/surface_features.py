@@ -44,13 +44,13 @@ def craters(rng: np.random.Generator, sphere: Sphere) -> tuple[np.ndarray, np.nd
     fresh = rng.random(count) < 0.12
     ages = rng.uniform(0.35, 1, count).astype(np.float32)
     left, top = _grid_corner(sphere)
-    high, wide = sphere.distance.shape
+    num_rows, num_columns = sphere.distance.shape
     for center, size, is_fresh, sharp in zip(centers, sizes, fresh, ages, strict=True):
         if center[2] < -0.05:
             continue
         reach = size * (4.4 if is_fresh else 1.9)
-        columns = _index_range((center[0] - left) / sphere.step, reach / sphere.step, wide)
-        rows = _index_range((top - center[1]) / sphere.step, reach / sphere.step, high)
+        columns = _index_range((center[0] - left) / sphere.step, reach / sphere.step, num_columns)
+        rows = _index_range((top - center[1]) / sphere.step, reach / sphere.step, num_rows)
         if columns.stop <= columns.start or rows.stop <= rows.start:
             continue
         offset = sphere.normal[:, rows, columns] - center[:, None, None]

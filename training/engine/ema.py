@@ -24,7 +24,7 @@ def update_ema(average: Generator, G: Generator, decay: float) -> None:
 
     If the average is on another device, it is computed on G's, which gives the same bits.
     """
-    for slow, fast in zip(average.parameters(), G.parameters(), strict=True):
-        slow.copy_(fast.lerp(slow.to(fast.device), decay))
-    for slow, fast in zip(average.buffers(), G.buffers(), strict=True):
-        slow.copy_(fast)
+    for averaged, current in zip(average.parameters(), G.parameters(), strict=True):
+        averaged.copy_(current.lerp(averaged.to(current.device), decay))
+    for averaged, current in zip(average.buffers(), G.buffers(), strict=True):
+        averaged.copy_(current)

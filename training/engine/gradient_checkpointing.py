@@ -23,8 +23,8 @@ def synthesize(synthesis: LayerwiseSynthesis, ws: Tensor, **options: Any) -> Ten
         return synthesis(ws, **options)
     state = synthesis.run(ws, stop=1, **options)
     for step in synthesis.steps[1:]:
-        advance = partial(synthesis.run, ws, start=step.index, state=state, stop=step.index + 1, **options)
-        state = _checkpoint(advance)
+        run_layer = partial(synthesis.run, ws, start=step.index, state=state, stop=step.index + 1, **options)
+        state = _checkpoint(run_layer)
     return synthesis.to_image(state)
 
 

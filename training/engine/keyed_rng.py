@@ -49,8 +49,8 @@ class KeyedRng:
     def normal(self, name: str, *shape: int) -> Tensor:
         if self.device.type == "cuda":
             return torch.stack([self._normal_on_gpu(name, sample, shape) for sample in self.samples])
-        drawn = self._sample_streams(name, lambda stream: stream.standard_normal(shape, dtype=np.float32))
-        return torch.from_numpy(drawn).to(self.device)
+        samples = self._sample_streams(name, lambda stream: stream.standard_normal(shape, dtype=np.float32))
+        return torch.from_numpy(samples).to(self.device)
 
     def _sample_streams(self, name: str, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         purpose = fold_in(self.seed, self.phase, name)

@@ -47,16 +47,16 @@ class OffloadedAdam(torch.optim.Adam):
 
 def parameter_slices(parameters: Sequence[nn.Parameter], max_elements: int) -> Iterator[list[nn.Parameter]]:
     """Split parameters, in order, into lists of at most `max_elements` elements, or of one larger parameter."""
-    part: list[nn.Parameter] = []
+    current: list[nn.Parameter] = []
     size = 0
     for parameter in parameters:
-        if part and size + parameter.numel() > max_elements:
-            yield part
-            part, size = [], 0
-        part.append(parameter)
+        if current and size + parameter.numel() > max_elements:
+            yield current
+            current, size = [], 0
+        current.append(parameter)
         size += parameter.numel()
-    if part:
-        yield part
+    if current:
+        yield current
 
 
 @contextmanager

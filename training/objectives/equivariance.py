@@ -55,5 +55,5 @@ def equivariance_error(G: Generator, motion: Motion, synthesize: Callable[[], Te
         mask = mask & other_mask
     else:
         expected, mask = translate(reference, motion.x, motion.y)
-    squares = (moved - expected).square().mean(dim=1) * mask
-    return squares.sum(dim=[1, 2]) / mask.sum().clamp(min=1)
+    squared_error = (moved - expected).square().mean(dim=1) * mask
+    return squared_error.sum(dim=[1, 2]) / mask.sum().clamp(min=1)

@@ -220,8 +220,8 @@ class Losses:
             cutoffs = 1 + np.floor(position * (ws.shape[1] - 1)).astype(int)
             cutoffs[chance >= self.settings.style_mixing_prob] = ws.shape[1]
             cutoffs[:num_unmixed] = ws.shape[1]
-            others = mapping(rng.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
-            ws = mix_styles(ws, others, torch.from_numpy(cutoffs))
+            other_ws = mapping(rng.normal(purpose + "mixing z", self.G.z_dim)[:count], c)
+            ws = mix_styles(ws, other_ws, torch.from_numpy(cutoffs))
         return ws
 
     def _synthesize(
@@ -270,13 +270,13 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum(dim=[1, 2, 3])
 
 
-def mix_styles(ws: Tensor, others: Tensor, cutoffs: Tensor) -> Tensor:
+def mix_styles(ws: Tensor, other_ws: Tensor, cutoffs: Tensor) -> Tensor:
     """Style mixing: replace rows of ws [N, num_ws, w_dim] from each image's cutoff [N] on by those of others.
 
     Karras et al. 2019 (StyleGAN), Section 3.1.
     """
     rows = torch.arange(ws.shape[1])
-    return torch.where((rows >= cutoffs[:, None]).to(ws.device)[:, :, None], others, ws)
+    return torch.where((rows >= cutoffs[:, None]).to(ws.device)[:, :, None], other_ws, ws)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

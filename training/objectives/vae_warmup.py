@@ -99,9 +99,9 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def multiscale_l1(images: Tensor, targets: Tensor) -> Tensor:
     """Mean absolute difference [N] of images [N,C,H,W], summed over full resolution and three halvings of it."""
-    total = torch.zeros(len(images), device=images.device)
+    distance = torch.zeros(len(images), device=images.device)
     for scale in range(NUM_SCALES):
         if scale > 0:
             images, targets = F.avg_pool2d(images, 2), F.avg_pool2d(targets, 2)
-        total = total + (images - targets).abs().mean(dim=[1, 2, 3])
-    return total
+        distance = distance + (images - targets).abs().mean(dim=[1, 2, 3])
+    return distance

@@ -103,9 +103,9 @@ def memory_in_use(device: torch.device) -> tuple[float, float, float]:
 def format_duration(seconds: float) -> str:
     """Format seconds as `12s`, `3m 05s`, `2h 03m 04s` or `1d 02h 03m`."""
     whole = round(seconds)
-    days, hours, minutes, rest = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    days, hours, minutes, secs = whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60
     if days:
         return f"{days}d {hours:02d}h {minutes:02d}m"
     if hours:
-        return f"{hours}h {minutes:02d}m {rest:02d}s"
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+        return f"{hours}h {minutes:02d}m {secs:02d}s"
+    return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"

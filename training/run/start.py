@@ -65,9 +65,9 @@ def start_run(training: Training, resumed: bool) -> None:
     for line in training.transfer_messages:
         training.log(line)
     if training.dataset.has_onehot_labels and training.dataset.classes and not training.classes:
-        found = len(training.dataset.classes)
+        num_names = len(training.dataset.classes)
         training.log(
-            f"The {found} names in dataset.json do not fit {config.label_dim} classes, so snapshots have none."
+            f"The {num_names} names in dataset.json do not fit {config.label_dim} classes, so snapshots have none."
         )
     for line in training.dataset.notes:
         training.log(line)

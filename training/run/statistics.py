@@ -30,13 +30,13 @@ class Statistics:
     def moments(self) -> dict[str, list[float]]:
         """Return {name: [count, sum, sum of squares]} as Python floats."""
         return {
-            name: kept.tolist() if isinstance(kept, Tensor) else list(kept)
-            for name, kept in sorted(self._moments.items())
+            name: values.tolist() if isinstance(values, Tensor) else list(values)
+            for name, values in sorted(self._moments.items())
         }
 
     def load_state_dict(self, moments: dict[str, list[float]]) -> None:
         """Continue from the result of `moments`."""
-        self._moments = {name: list(kept) for name, kept in moments.items()}
+        self._moments = {name: list(values) for name, values in moments.items()}
 
 
 def summarize(moments: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
