@@ -164,7 +164,7 @@ class Archive:
                 if Path(inner).is_symlink():
                     real = os.path.realpath(inner)
                     if _is_within(real, top) or any(_is_within(one, real) for one in chain) or len(chain) > _MAX_LINKS:
-                        continue  # a loop, or pictures that are found in their own place
+                        continue  # a loop, or images that are found in their own place
                     chains[inner] = (*chain, real)
                 else:
                     chains[inner] = (*chain[:-1], f"{chain[-1]}{os.sep}{name}")

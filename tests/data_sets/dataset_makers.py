@@ -1,4 +1,4 @@
-"""Pictures, folders and zips for tests: good ones and any kind of odd one."""
+"""Images, folders and zips for tests: good ones and any kind of odd one."""
 
 from __future__ import annotations
 

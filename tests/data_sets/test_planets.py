@@ -28,7 +28,7 @@ def test_planets_are_the_same_for_a_seed_whatever_draws_them(tmp_path: Path) -> 
     assert first != (tmp_path / "c.zip").read_bytes()
 
 
-def test_a_picture_depends_on_seed_and_number_alone() -> None:
+def test_an_image_depends_on_seed_and_number_alone() -> None:
     few, many = Planets(3, 32, seed=5), Planets(50, 32, seed=5)
     assert (few.read(2, None) == many.read(2, None)).all()
     assert (few.read(2, None) != Planets(3, 32, seed=6).read(2, None)).any()
@@ -55,7 +55,7 @@ def test_a_planet_is_a_bright_thing_in_a_dark_sky(kind: int, resolution: int) ->
         assert np.median(edge) < 60
 
 
-def test_kinds_differ_by_colour_at_a_glance() -> None:
+def test_kinds_differ_by_color_at_a_glance() -> None:
     def warmth(kind: int) -> float:
         pictures = [render(np.random.default_rng(seed), kind, 32).astype(float) for seed in range(24)]
         return float(np.mean([picture[..., 0].sum() / picture[..., 2].sum() for picture in pictures]))
@@ -65,7 +65,7 @@ def test_kinds_differ_by_colour_at_a_glance() -> None:
 
 
 def test_a_planet_is_the_same_planet_at_another_resolution() -> None:
-    for seed in (1, 2, 5):  # small changes of detail are meant: finer pictures show more
+    for seed in (1, 2, 5):  # small changes of detail are meant: finer images show more
         large = render(np.random.default_rng(seed), 0, 128)
         small = render(np.random.default_rng(seed), 0, 64).astype(int)
         halved = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.BOX)).astype(int)

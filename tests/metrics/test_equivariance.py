@@ -1,4 +1,4 @@
-"""EQ-T and EQ-R agree with published numbers, are high where a picture follows exactly, and leave networks alone.
+"""EQ-T and EQ-R agree with published numbers, are high where an image follows exactly, and leave networks alone.
 
 The numbers were made by the reference metric on the networks of tests/data/networks, from recorded latents and draws.
 """

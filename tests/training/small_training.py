@@ -1,4 +1,4 @@
-"""A dataset of 16-pixel pictures and trainings small enough to be real."""
+"""A dataset of 16-pixel images and trainings small enough to be real."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
 
 
 def make_pictures(folder: Path, count: int = 24, size: int = 16, classes: int = 0) -> Path:
-    """Soft random pictures, with a dataset.json of classes where asked for."""
+    """Soft random images, with a dataset.json of classes where asked for."""
     folder.mkdir(parents=True)
     stream = np.random.RandomState(0)
     labels = []

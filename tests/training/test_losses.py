@@ -23,10 +23,10 @@ CASES = [(name, phase) for name in NETWORKS for phase in PHASES] + [("sg2_32_unc
 def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase: str) -> None:
     """Measured: losses 5e-6, gradients 5e-6 (T: 1.3e-4), far under the 1e-4 and 1e-3 that the numbers' README allows.
 
-    In T's path length leaky ReLUs of the first picture flip, as the README warns: in float64 its length is 0.273541, of
-    which the recorded number is 7e-4 off and ours 2e-4, from the thirteenth layer downwards; the other picture has all
+    In T's path length leaky ReLUs of the first image flip, as the README warns: in float64 its length is 0.273541, of
+    which the recorded number is 7e-4 off and ours 2e-4, from the thirteenth layer downwards; the other image has all
     digits in all three. So its length gets 2e-3 there, and gradients, which sum over both, 4e-3: on two processors
-    they differ by 2.2e-3. The second picture's own numbers get no such room.
+    they differ by 2.2e-3. The second image's own numbers get no such room.
     """
     data = np.load(DATA / "training" / f"loss_{name}.npz")
     flips = name.startswith("sg3t") and phase in ("Greg", "Gboth")
@@ -59,7 +59,7 @@ def test_a_phases_losses_and_gradients_agree_with_the_reference(name: str, phase
     for stat, values in expected.items():
         ours = torch.cat([part.flatten() for part in got[stat]]).numpy()
         values, atol = values.flatten(), 1e-4 * np.abs(values).max()
-        if flips and len(values) == 2:  # one a picture
+        if flips and len(values) == 2:  # one an image
             np.testing.assert_allclose(ours[0], values[0], rtol=2e-3, err_msg=stat)
             ours, values = ours[1:], values[1:]
         np.testing.assert_allclose(ours, values, rtol=1e-4, atol=atol, err_msg=stat)
@@ -93,7 +93,7 @@ def test_styles_mix_as_published() -> None:
         np.testing.assert_allclose(mixed.detach().mean(dim=2), data[f"mix/{i}/ws_mean_per_layer"], rtol=1e-4, atol=1e-6)
 
 
-def test_each_picture_mixes_at_a_place_of_its_own() -> None:
+def test_each_image_mixes_at_a_place_of_its_own() -> None:
     ws, others = torch.zeros(3, 4, 1), torch.ones(3, 4, 1)
     assert mix_styles(ws, others, torch.tensor([1, 4, 2]))[:, :, 0].tolist() == [[0, 1, 1, 1], [0] * 4, [0, 0, 1, 1]]
 
@@ -116,8 +116,8 @@ def tiny() -> tuple[stylegan2.Generator, Discriminator]:
     return G.train(), D.train().requires_grad_(False)
 
 
-def test_a_batch_in_two_rounds_gives_the_gradient_of_one() -> None:
-    """Every draw belongs to a picture, so it does not matter how a batch is cut (minibatch deviation apart: only D)."""
+def test_a_batch_in_two_micro_batches_gives_the_gradient_of_one() -> None:
+    """Every draw belongs to an image, so it does not matter how a batch is cut (minibatch deviation apart: only D)."""
     gradients = []
     for rounds in ([range(8)], [range(4), range(4, 8)]):
         G, D = tiny()
@@ -135,18 +135,9 @@ def test_a_batch_in_two_rounds_gives_the_gradient_of_one() -> None:
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-6)
 
 
-def test_a_path_length_is_the_slope_of_the_picture() -> None:
-    """A picture that is k times its only w has slope k * noise; checked by hand."""
+def test_a_path_length_is_the_slope_of_the_image() -> None:
+    """An image that is k times its only w has slope k * noise; checked by hand."""
     ws = torch.full([2, 1, 1], 0.3, requires_grad=True)
     noise = torch.ones(2, 1, 4, 4)
     images = 5 * ws[:, :, :, None].expand(-1, -1, 4, 4)
     assert path_lengths(images, ws, noise).tolist() == pytest.approx([5 * 16 / 4] * 2)
-
-
-def test_draws_belong_to_a_picture_not_to_a_batch() -> None:
-    whole = KeyedRng(1, "Dmain", range(6))
-    part = KeyedRng(1, "Dmain", range(4, 6))
-    assert torch.equal(whole.normal("z", 7)[4:], part.normal("z", 7))
-    assert (whole.uniform("a", 3)[4:] == part.uniform("a", 3)).all()
-    assert not torch.equal(whole.normal("z", 7), KeyedRng(1, "Dreg", range(6)).normal("z", 7))
-    assert not torch.equal(whole.normal("z", 7), KeyedRng(2, "Dmain", range(6)).normal("z", 7))

@@ -1,4 +1,4 @@
-"""`visualizer.py train`: options as people know them, one sentence for every mistake, transfer, classes, grey."""
+"""`visualizer.py train`: options as people know them, one sentence for every mistake, transfer, classes, gray."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ def test_a_broken_dataset_is_one_clear_sentence(kind: str, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "I;16", "CMYK"])
-def test_pictures_of_every_mode_train(mode: str, tmp_path: Path) -> None:
-    """Ten pictures, fewer than a batch needs in three steps: they come round again."""
+def test_images_of_every_mode_train(mode: str, tmp_path: Path) -> None:
+    """Ten images, fewer than a batch needs in three steps: they come round again."""
     for i in range(10):
         path = tmp_path / "pictures" / f"{i}.{'tif' if mode == 'CMYK' else 'png'}"
         path.parent.mkdir(exist_ok=True)
@@ -199,7 +199,7 @@ def test_pictures_of_every_mode_train(mode: str, tmp_path: Path) -> None:
     assert any("Only 10 pictures" in line for line in said)
 
 
-def test_one_grey_picture_does_not_make_a_training_grey(tmp_path: Path) -> None:
+def test_one_gray_image_does_not_make_a_training_gray(tmp_path: Path) -> None:
     pictures = make_pictures(tmp_path / "pictures", count=8)
     write(pictures / "000.png", mode="L")
     config = small_config(pictures, kimg=0.008)
@@ -209,8 +209,8 @@ def test_one_grey_picture_does_not_make_a_training_grey(tmp_path: Path) -> None:
     assert any("16 pixels, RGB, no classes" in line for line in said)
 
 
-def test_a_run_that_was_begun_in_grey_goes_on_in_grey(tmp_path: Path) -> None:
-    """Runs of before took the kind of their first picture."""
+def test_a_run_that_was_begun_in_gray_goes_on_in_gray(tmp_path: Path) -> None:
+    """Runs of before took the kind of their first image."""
     pictures = make_pictures(tmp_path / "pictures", count=8)
     write(pictures / "000.png", mode="L")
     config = replace(small_config(pictures, kimg=0.008), channels=1)
@@ -235,7 +235,7 @@ def test_a_metric_that_is_not_there_does_not_stop_a_training(pictures: Path, tmp
     assert sum("fid50k_full" in line for line in said) == 1
 
 
-def test_pictures_of_a_run_show_its_dataset(pictures: Path, tmp_path: Path) -> None:
+def test_images_of_a_run_show_its_dataset(pictures: Path, tmp_path: Path) -> None:
     config = small_config(pictures, kimg=0.008)
     folder, _ = begin(tmp_path, config)
     train(folder, config)

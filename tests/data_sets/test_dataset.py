@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import multiprocessing
 import os
@@ -19,7 +18,7 @@ import pytest
 from dataset_makers import folder, picture, zipped
 from PIL import Image
 
-from data import Dataset, DatasetError, InfiniteSampler, infinite_sampler
+from data import Dataset, DatasetError
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data" / "dataset"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -28,7 +27,7 @@ ARCHIVES = [(name, case) for name in EXPECTED if name.endswith(".zip") for case 
 
 @pytest.mark.parametrize("unpacked", [False, True], ids=["zip", "folder"])
 @pytest.mark.parametrize(("name", "case"), ARCHIVES, ids=lambda value: value if isinstance(value, str) else "")
-def test_published_archives_give_the_published_pictures_and_labels(
+def test_published_archives_give_the_published_images_and_labels(
     name: str, case: dict, unpacked: bool, tmp_path: Path
 ) -> None:
     path = GOLDEN / name
@@ -53,29 +52,6 @@ def test_published_archives_give_the_published_pictures_and_labels(
     assert (images[1] == dataset.image(len(dataset) - 1)).all() and (together[0] == labels[0]).all()
 
 
-@pytest.mark.parametrize("case", EXPECTED["infinite_sampler"], ids=lambda case: str(case["kwargs"]))
-def test_the_published_order_of_pictures(case: dict) -> None:
-    assert list(itertools.islice(infinite_sampler(case["n"], **case["kwargs"]), 150)) == case["first150"]
-
-
-def test_an_order_continues_exactly_where_it_was_left() -> None:
-    order = InfiniteSampler(50, seed=3)
-    order.next_batch(77)
-    kept = order.state_dict()
-    rest = order.next_batch(500)
-    again = InfiniteSampler(50, seed=99)
-    again.load_state_dict(kept)
-    assert (again.next_batch(500) == rest).all() and again.position == order.position
-    with pytest.raises(ValueError, match="50 pictures, but the dataset has 49"):
-        InfiniteSampler(49).load_state_dict(kept)
-
-
-def test_two_processes_share_one_order_and_leave_nothing_out() -> None:
-    whole = list(itertools.islice(infinite_sampler(13, seed=4), 60))
-    shares = [list(itertools.islice(infinite_sampler(13, rank, 2, seed=4), 30)) for rank in (0, 1)]
-    assert whole == [index for pair in zip(*shares, strict=True) for index in pair]
-
-
 def test_vectors_are_labels_as_they_are(tmp_path: Path) -> None:
     files = {"b.png": picture(seed=1), "a.png": picture(seed=2)}
     labels = {"labels": [["b.png", [1, 2.5]], ["a.png", [-3.0, 4]]]}
@@ -86,7 +62,7 @@ def test_vectors_are_labels_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "CMYK", "P", "RGB"])
-def test_a_plain_folder_of_any_colour_pictures_is_rgb(mode: str, tmp_path: Path) -> None:
+def test_a_plain_folder_of_any_color_images_is_rgb(mode: str, tmp_path: Path) -> None:
     kind = "tiff" if mode == "CMYK" else "png"
     path = folder(
         tmp_path, {f"a.{kind}": picture(mode, kind=kind), "z.png": picture("L"), "notes.txt": "not a picture"}
@@ -94,12 +70,12 @@ def test_a_plain_folder_of_any_colour_pictures_is_rgb(mode: str, tmp_path: Path)
     dataset = Dataset(path)
     assert dataset.image_shape == (3, 16, 16) and len(dataset) == 2
     dataset.check()
-    grey = dataset.image(1)
-    assert (grey[0] == grey[1]).all()
+    gray = dataset.image(1)
+    assert (gray[0] == gray[1]).all()
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
-def test_one_colour_picture_among_grey_ones_keeps_its_colours(packed: bool, tmp_path: Path) -> None:
+def test_one_color_image_among_gray_ones_keeps_its_colors(packed: bool, tmp_path: Path) -> None:
     files = {"a.png": picture("L"), "b.png": picture("I;16"), "c.png": picture(seed=3)}
     dataset = Dataset(zipped(tmp_path / "a.zip", files) if packed else folder(tmp_path / "a", files))
     assert dataset.image_shape == (3, 16, 16)
@@ -118,7 +94,7 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     assert (Dataset(folder(tmp_path, {"a.png": buffer.getvalue()})).image(0) == 255).all()
 
 
-def test_what_macos_puts_into_a_zip_is_no_picture(tmp_path: Path) -> None:
+def test_what_macos_puts_into_a_zip_is_no_image(tmp_path: Path) -> None:
     files = {"a.png": picture(), "__MACOSX/._a.png": b"\0\5\26\7", ".thumb.png": b""}
     assert len(Dataset(zipped(tmp_path / "a.zip", files))) == 1
 
@@ -228,7 +204,7 @@ def test_a_missing_dataset_and_a_broken_zip_are_said(tmp_path: Path) -> None:
             Dataset(tmp_path / "a.zip")
 
 
-def test_a_damaged_picture_in_a_good_zip_is_named(tmp_path: Path) -> None:
+def test_a_damaged_image_in_a_good_zip_is_named(tmp_path: Path) -> None:
     damaged = bytearray((GOLDEN / "golden-32.zip").read_bytes())
     at = damaged.find(b"img00000007.png") + 1000
     damaged[at : at + 50] = bytes(50)
@@ -242,7 +218,7 @@ def test_a_damaged_picture_in_a_good_zip_is_named(tmp_path: Path) -> None:
 
 
 def damaged_zip(path: Path, kind: str) -> Path:
-    """A zip of two pictures of which the second cannot be unpacked."""
+    """A zip of two images of which the second cannot be unpacked."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA if kind == "packing" else zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", GOOD["a.png"])
         archive.writestr("bä.png", GOOD["b.png"])
@@ -264,14 +240,14 @@ def test_what_a_damaged_zip_cannot_unpack_is_named(kind: str, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
-def test_colours_that_cannot_be_made_grey_are_named(tmp_path: Path) -> None:
+def test_colors_that_cannot_be_made_gray_are_named(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("LAB", (16, 16)).save(buffer, "tiff")
     with pytest.raises(DatasetError, match=r"b\.tif in .* cannot be read \(damaged \(conversion from LAB"):
         Dataset(folder(tmp_path, {"a.png": picture("L"), "b.tif": buffer.getvalue()}), channels=1).check()
 
 
-def test_a_cut_off_picture_is_named(tmp_path: Path) -> None:
+def test_a_cut_off_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"b\.png in .* cannot be read \(cut off\)"):
         Dataset(folder(tmp_path, {**GOOD, "b.png": picture(seed=1)[:-200]})).check()
 

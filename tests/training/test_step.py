@@ -14,7 +14,7 @@ from networks.architectures import stylegan2
 from networks.architectures.discriminator import Discriminator
 from networks.config import DiscriminatorConfig, StyleGAN2Config
 from networks.presets import preset
-from training.augmentation.ada import AdaController, adjust_p
+from training.augmentation.ada import adjust_p
 from training.engine.ema import ema_decay
 from training.objectives.losses import Batch, LossSettings
 from training.step import Diverged, LossScaler, Phase, StepSettings, Trainer, build_phases, lazy_adam
@@ -105,16 +105,7 @@ def test_the_scalar_rules_are_the_published_ones() -> None:
         assert config.magnitude_ema_beta == pytest.approx(row["beta"])  # type: ignore[union-attr]
 
 
-def test_p_follows_the_signs_that_were_seen() -> None:
-    adaptation = AdaController(target=0.6, kimg=500)
-    assert adaptation.next_p(0.3, 32) == 0.3  # nothing was seen
-    adaptation.update(torch.ones(8, 1))
-    assert adaptation.next_p(0.3, 32) == pytest.approx(0.3 + 128 / 500_000)
-    adaptation.update(-torch.ones(8, 1))
-    assert adaptation.next_p(0.3, 32) == pytest.approx(0.3 - 128 / 500_000)
-
-
-def test_regularisation_has_phases_of_its_own_where_it_is_lazy() -> None:
+def test_regularization_has_phases_of_its_own_where_it_is_lazy() -> None:
     assert [p.name for p in build_phases(StepSettings(4))] == ["Gboth", "Dmain", "Dreg"]
     assert [p.interval for p in build_phases(StepSettings(4, g_reg_interval=4))] == [1, 4, 1, 16]
 

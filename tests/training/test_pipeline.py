@@ -10,7 +10,6 @@ import pytest
 import torch
 from recorded import DATA, tensor
 
-from training.augmentation.grid_sample import sample, scatter_deterministic
 from training.augmentation.pipeline import (
     PIPELINES,
     Augmentation,
@@ -21,7 +20,6 @@ from training.augmentation.pipeline import (
     reflect_pad,
     sampling_theta,
 )
-from training.augmentation.wavelets import filter_bank, resampling_filter
 from training.engine.keyed_rng import KeyedRng
 
 NUMBERS = np.load(DATA / "augment" / "augment.npz")
@@ -51,13 +49,13 @@ class Percentile:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['id']} {case['name']}")
 def test_an_augmentation_agrees_with_the_reference(case) -> None:
-    """All 57 cases. The stored pictures have half precision, their middles single; measured 1.3e-6."""
+    """All 57 cases. The stored images have half precision, their middles single; measured 1.3e-6."""
     key, images = case["id"], tensor(NUMBERS[case["input"]])
     height, width = images.shape[2:]
     strengths, dice = replace(AugmentConfig(), **case["kwargs"]), Percentile(case["debug_percentile"], len(images))
     if "reflect_pads_x0x1y0y1" in case and f"{key}/affine_grid_theta" in NUMBERS:
         theta, sides = sampling_theta(geometry_matrix(strengths, 1, dice, height, width), height, width)
-        # A half turn asks for 6 pixels exactly; float32 made the reference take 7. The picture is the same.
+        # A half turn asks for 6 pixels exactly; float32 made the reference take 7. The image is the same.
         if key != "004":
             assert list(sides) == case["reflect_pads_x0x1y0y1"][0]
             np.testing.assert_allclose(theta[0], NUMBERS[f"{key}/affine_grid_theta"], atol=1e-6)
@@ -75,43 +73,6 @@ def test_an_augmentation_agrees_with_the_reference(case) -> None:
         )
 
 
-def test_the_wavelets_are_the_published_ones() -> None:
-    np.testing.assert_allclose(resampling_filter(), NUMBERS["Hz_geom"], atol=1e-7)
-    np.testing.assert_allclose(filter_bank(), NUMBERS["Hz_fbank"], atol=1e-7)
-    np.testing.assert_allclose(filter_bank().sum(axis=0), np.eye(43)[21], atol=1e-9)
-
-
-def test_pictures_are_read_between_pixels_as_torch_reads_them() -> None:
-    images = torch.randn(2, 3, 9, 7)
-    theta = torch.eye(2, 3) + 0.3 * torch.randn(2, 2, 3)
-    grid = torch.nn.functional.affine_grid(theta, [2, 3, 6, 8], align_corners=False)
-    expected = torch.nn.functional.grid_sample(images, grid, align_corners=False)
-    assert torch.equal(sample(images, theta, 6, 8), expected)
-
-
-def test_gradients_pass_through_reading_any_number_of_times() -> None:
-    """Against finite differences in double precision; torch's own grid_sample has no second derivative."""
-    torch.manual_seed(0)
-    images = torch.randn(2, 2, 5, 4, dtype=torch.float64, requires_grad=True)
-    theta = torch.eye(2, 3, dtype=torch.float64) + 0.3 * torch.randn(2, 2, 3, dtype=torch.float64)
-
-    def squared(x: torch.Tensor) -> torch.Tensor:
-        return sample(x, theta, 3, 6).square()
-
-    assert torch.autograd.gradcheck(squared, images)
-    assert torch.autograd.gradgradcheck(squared, images)
-
-
-def test_spreading_in_a_fixed_order_is_the_same_adjoint() -> None:
-    torch.manual_seed(0)
-    images = torch.randn(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
-    theta = torch.eye(2, 3, dtype=torch.float64) + 0.4 * torch.randn(2, 2, 3, dtype=torch.float64)
-    grid = torch.nn.functional.affine_grid(theta, [2, 3, 7, 8], align_corners=False)
-    values = torch.randn(2, 3, 7, 8, dtype=torch.float64)
-    (expected,) = torch.autograd.grad(sample(images, theta, 7, 8), images, values)
-    torch.testing.assert_close(scatter_deterministic(values, grid, images.shape), expected)
-
-
 def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
@@ -126,7 +87,7 @@ def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_every_pipeline_augments_a_picture_alike_in_any_batch(name: str) -> None:
+def test_every_pipeline_augments_an_image_alike_in_any_batch(name: str) -> None:
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     augmentation = Augmentation(config_for(name), p=0.7)
     whole = augmentation(images, KeyedRng(3, "Gmain", range(8)), "fake")
@@ -138,14 +99,14 @@ def test_every_pipeline_augments_a_picture_alike_in_any_batch(name: str) -> None
 
 
 def test_things_happen_as_often_as_p_says() -> None:
-    """Flips of 2000 pictures at p 0.4: 0.2 of them, to five standard deviations."""
+    """Flips of 2000 images at p 0.4: 0.2 of them, to five standard deviations."""
     images = torch.arange(4.0).expand(2000, 1, 4, 4)
     flipped = Augmentation(replace(AugmentConfig(), lumaflip=1), p=0.4)(images, KeyedRng(0, "x", range(2000)))
     share = float((flipped[:, 0, 0, 3] < 0).float().mean())
     assert abs(share - 0.2) < 5 * (0.2 * 0.8 / 2000) ** 0.5
 
 
-def test_small_pictures_are_mirrored_as_often_as_it_takes() -> None:
+def test_small_images_are_mirrored_as_often_as_it_takes() -> None:
     row = reflect_pad(torch.arange(3.0).expand(1, 1, 3, 3), 5)[0, 0]
     assert row.shape == (13, 13)
     assert row[0].tolist() == [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]

@@ -1,4 +1,4 @@
-"""Pictures that are odd, as people's are: what is odd is told in one table and treated as asked."""
+"""Images that are odd, as people's are: what is odd is told in one table and treated as asked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def odd_pictures(path: Path) -> Path:
     )
 
 
-def test_odd_pictures_are_told_in_one_table_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_images_are_told_in_one_table_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = odd_pictures(tmp_path / "source")
     assert make(source, tmp_path / "a.zip", "--resolution", "16x16") == 0
     out = capsys.readouterr().out
@@ -73,7 +73,7 @@ def exif(*entries: tuple[int, int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_turned_upright_as_other_programs_do(orientation: int, tmp_path: Path) -> None:
+def test_an_image_is_turned_upright_as_other_programs_do(orientation: int, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.open(io.BytesIO(picture(size=(16, 16)))).save(buffer, "png", exif=exif((0x0112, 3, orientation)))
     assert make(folder(tmp_path / "source", {"a.png": buffer.getvalue()}), tmp_path / "a.zip") == 0
@@ -86,7 +86,7 @@ def test_a_picture_is_turned_upright_as_other_programs_do(orientation: int, tmp_
     [(296, 4, 70000), (271, 5, 0), (0x8769, 4, 99999), (282, 2, 5)],
     ids=["unit", "maker", "pointer", "density"],
 )
-def test_odd_exif_costs_no_picture(odd: tuple[int, int, int], tmp_path: Path, capsys) -> None:
+def test_odd_exif_costs_no_image(odd: tuple[int, int, int], tmp_path: Path, capsys) -> None:
     """Cameras and phones write EXIF that cannot be written again; only how the camera was held matters."""
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16), "red").save(buffer, "jpeg", exif=exif((0x0112, 3, 6), odd))
@@ -108,13 +108,13 @@ def test_names_that_the_terminal_has_no_letters_for_are_told_all_the_same(tmp_pa
     assert "gr\\xf6\\xdfe.png" in done.stdout and "caf\\udce9.png" in done.stdout
 
 
-def test_odd_pictures_are_left_out_if_asked(tmp_path: Path) -> None:
+def test_odd_images_are_left_out_if_asked(tmp_path: Path) -> None:
     source = odd_pictures(tmp_path / "source")
     assert make(source, tmp_path / "a.zip", "--resolution", "16x16", "--on-problem", "skip") == 0
     assert len(Dataset(tmp_path / "a.zip")) == 3  # a, k (turned) and l
 
 
-def test_odd_pictures_are_refused_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_images_are_refused_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = odd_pictures(tmp_path / "source")
     assert make(source, tmp_path / "a.zip", "--resolution", "16x16", "--on-problem", "refuse") == 2
     said = capsys.readouterr()
@@ -122,7 +122,7 @@ def test_odd_pictures_are_refused_if_asked(tmp_path: Path, capsys: pytest.Captur
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
 
-def test_grey_pictures_alone_stay_grey(tmp_path: Path) -> None:
+def test_gray_images_alone_stay_gray(tmp_path: Path) -> None:
     source = folder(tmp_path / "source", {f"{index}.png": picture("L", seed=index) for index in range(3)})
     assert make(source, tmp_path / "a.zip") == 0
     assert Dataset(tmp_path / "a.zip").image_shape == (1, 16, 16)
@@ -135,7 +135,7 @@ def test_a_missing_label_leaves_all_labels_out_and_says_so(tmp_path: Path, capsy
     assert "no label" in capsys.readouterr().out
 
 
-def test_too_small_pictures_are_never_letterboxed(tmp_path: Path) -> None:
+def test_too_small_images_are_never_letterboxed(tmp_path: Path) -> None:
     files = {"a.png": picture(size=(64, 48)), "b.png": picture(size=(20, 48))}
     arguments = ["--transform", "center-crop-wide", "--resolution", "32x16"]
     assert make(folder(tmp_path / "source", files), tmp_path / "a.zip", *arguments) == 0

@@ -1,4 +1,4 @@
-"""A training that begins as an autoencoder learns its pictures, hands its layers to D, and continues exactly."""
+"""A training that begins as an autoencoder learns its images, hands its layers to D, and continues exactly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIZES = {"cbase": 128, "cmax": 8, "map_depth": 2}
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of two classes; 12 styles have one picture of each."""
+    """Of two classes; 12 styles have one image of each."""
     folder = make_pictures(tmp_path_factory.mktemp("data") / "pictures", classes=2)
     document = json.loads((folder / "dataset.json").read_text())
     document["styles"] = [[name, "Family", f"Style {i // 2}"] for i, (name, _) in enumerate(document["labels"])]
@@ -38,27 +38,27 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-COLOURS = np.random.RandomState(0).randint(0, 255, (24, 3))
+COLORS = np.random.RandomState(0).randint(0, 255, (24, 3))
 
 
-def plain_colours(folder: Path) -> Path:
-    """Pictures of one colour each, which a code of three numbers says."""
+def plain_colors(folder: Path) -> Path:
+    """Images of one color each, which a code of three numbers says."""
     folder.mkdir()
-    for i, colour in enumerate(COLOURS):
-        Image.new("RGB", (16, 16), tuple(map(int, colour))).save(folder / f"{i:02d}.png")
+    for i, color in enumerate(COLORS):
+        Image.new("RGB", (16, 16), tuple(map(int, color))).save(folder / f"{i:02d}.png")
     return folder
 
 
 @pytest.mark.parametrize("cfg", ["cpu-t", "cpu"])
-def test_it_learns_to_redraw_each_picture_and_then_d_judges(cfg: str, tmp_path: Path) -> None:
-    """Nearer to each than one picture for all could be."""
-    pictures = plain_colours(tmp_path / "pictures")
+def test_it_learns_to_redraw_each_image_and_then_d_judges(cfg: str, tmp_path: Path) -> None:
+    """Nearer to each than one image for all could be."""
+    pictures = plain_colors(tmp_path / "pictures")
     config = small_config(pictures, cfg=cfg, **SIZES, vae_kimg=1.608, kimg=1.7, tick=0.4, snap=0)
     folder, _ = begin(tmp_path, config)
     train(folder, config)
     lines = list(read_lines(folder.path / "stats.jsonl"))
     away = [line["Loss/VAE/distance"]["mean"] for line in lines if "Loss/VAE/distance" in line]
-    blind = 4 * float(np.abs(COLOURS - np.median(COLOURS, axis=0)).mean()) / 127.5
+    blind = 4 * float(np.abs(COLORS - np.median(COLORS, axis=0)).mean()) / 127.5
     assert away[-1] < 0.9 * blind
     assert ["Loss/VAE/distance" in line for line in lines] == [True] * 5 + [False]
     assert ["Loss/D/loss" in line for line in lines] == [False] * 5 + [True]
@@ -172,7 +172,7 @@ def test_it_is_for_networks_that_begin_from_nothing(pictures: Path) -> None:
         small_config(pictures, cfg="cpu-t", vae_fade_kimg=1.0)
 
 
-def test_the_encoder_sees_other_pictures_of_the_same_styles(pictures: Path, tmp_path: Path) -> None:
+def test_the_encoder_sees_other_images_of_the_same_styles(pictures: Path, tmp_path: Path) -> None:
     config = small_config(pictures, **FADING)
     training = Training(begin(tmp_path, config)[0], config, say=lambda line: None)
     rounds = training.loader.next()

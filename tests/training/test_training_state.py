@@ -99,7 +99,7 @@ def test_a_hundred_kills_change_nothing(whole: Path, pictures: Path, tmp_path: P
     ],
     ids=["stylegan2", "T", "R", "scaled and clipped"],
 )
-def test_a_wish_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options: dict) -> None:
+def test_a_request_to_stop_changes_nothing(pictures: Path, tmp_path: Path, options: dict) -> None:
     """Stopped in the middle of a tick, between two adjustments of augmentation."""
     config = small_config(pictures, **options)
     whole, _ = begin(tmp_path / "whole", config)
@@ -175,7 +175,7 @@ def test_only_the_last_two_states_are_kept_and_half_ones_never_count(tmp_path: P
     assert state is not None and state["x"].tolist() == [24] * 3 and len(told) == 1
 
 
-def test_wishes_are_repeated_where_they_were_granted(pictures: Path, tmp_path: Path) -> None:
+def test_requests_are_repeated_where_they_were_granted(pictures: Path, tmp_path: Path) -> None:
     """A wish that came at one step comes at that step again when a kill makes the training repeat it."""
     config = small_config(pictures, aug="fixed", p=0.1, state=2)
     folder, said = begin(tmp_path, config)
@@ -355,7 +355,7 @@ def test_the_folder_holds_what_peoples_scripts_read(pictures: Path, tmp_path: Pa
 
 
 def test_snapshots_within_one_kimg_all_stay_and_the_newest_is_found(pictures: Path, tmp_path: Path) -> None:
-    config = small_config(pictures)  # ticks end at 8, 40, 72, 104 and 112 pictures
+    config = small_config(pictures)  # ticks end at 8, 40, 72, 104 and 112 images
     folder, _ = begin(tmp_path, config)
     train(folder, config)
     labels = ["000000", "000000_040", "000000_072", "000000_104", "000000_112"]

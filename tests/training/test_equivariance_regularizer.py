@@ -1,4 +1,4 @@
-"""The equivariance regulariser measures what it says, and following its gradient makes a network more equivariant."""
+"""The equivariance regularizer measures what it says, and following its gradient makes a network more equivariant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def generator(**options) -> Generator:
 
 
 def error(G: Generator, motion: Motion, real: Motion | None = None) -> float:
-    """Relative to how much the pictures vary; `real` is what the input is moved by, where that is another motion."""
+    """Relative to how much the images vary; `real` is what the input is moved by, where that is another motion."""
     ws = G.mapping(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)))
     first: list[torch.Tensor] = []
 

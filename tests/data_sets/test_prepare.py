@@ -51,7 +51,7 @@ def test_archives_equal_the_published_ones(name: str, unpacked: bool, tmp_path: 
     assert made["dataset.json"] == expected["dataset.json"]
     assert list(made) == list(expected) if not unpacked else sorted(made) == sorted(expected)
     for file in expected:
-        if file != "dataset.json":  # another Pillow may round one grey level differently
+        if file != "dataset.json":  # another Pillow may round one gray level differently
             assert len(made[file]) == len(expected[file])
             assert np.abs(pixels(made[file]) - pixels(expected[file])).max() <= 1, file
     if not unpacked:
@@ -152,7 +152,7 @@ def idx(array: np.ndarray) -> bytes:
     return gzip.compress(struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes())
 
 
-def test_mnist_is_padded_to_32_and_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mnist_is_padded_to_32_and_labeled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = np.random.RandomState(0).randint(0, 256, (5, 28, 28)).astype(np.uint8)
     source = tmp_path / "train-images-idx3-ubyte.gz"
     source.write_bytes(idx(images))

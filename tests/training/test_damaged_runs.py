@@ -91,7 +91,7 @@ def test_a_network_of_another_resolution_gives_what_fits(pictures: Path, tmp_pat
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture that says to be of this size, and has hardly any content."""
+    """An image that says to be of this size, and has hardly any content."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -194,7 +194,7 @@ def test_what_a_kill_left_half_written_goes(run: Path) -> None:
     assert not any(path.exists() for path in left)
 
 
-def test_absurd_wishes_and_changes_are_passed_over(run: Path) -> None:
+def test_absurd_requests_and_changes_are_passed_over(run: Path) -> None:
     expected = newest_state(run)
     shutil.rmtree(run / "state")
     (run / "control.yaml").write_text("kimg: .nan\ntick: -3\nsnap: x\np: 7\n")
