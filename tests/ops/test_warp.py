@@ -105,3 +105,37 @@ def test_images_need_not_be_square_or_float32():
     for dtype in (torch.float64, torch.float16):
         warped, mask = warp.affine(wide.to(dtype), warp.rotation_matrix(0.2))
         assert (warped.dtype, warped.shape, mask.shape) == (dtype, wide.shape, (20, 40))
+
+
+def smooth_wide(width: int, height: int) -> torch.Tensor:
+    y, x = np.mgrid[0:height, 0:width]
+    return torch.from_numpy(np.stack([np.sin(0.31 * x + 0.17 * y), np.cos(0.4 * y - 0.5 * x)])[None]).float()
+
+
+@pytest.mark.parametrize("width, height", [(64, 32), (32, 64), (48, 40)])
+@pytest.mark.parametrize("tx, ty", [(0.125, 0.0), (0.0, 0.25), (-0.125, 0.125)])
+def test_a_shift_of_an_image_that_is_not_square_is_in_widths_and_heights(width, height, tx, ty):
+    """An affine warp that only shifts, by whole pixels, is the same shift."""
+    x = smooth_wide(width, height)
+    matrix = np.array([[1, 0, tx], [0, 1, ty], [0, 0, 1]])
+    moved, mask = warp.affine(x, matrix)
+    by = [round(ty * height), round(tx * width)]
+    expected = torch.roll(x, by, dims=[2, 3])
+    assert mask.sum() > 0.1 * mask.numel()
+    assert ((moved - expected).abs() * mask).max() < 2e-2
+    for shift in (warp.translate, warp.translate_integer):
+        shifted, valid = shift(x, tx, ty)
+        assert ((shifted - expected).abs() * valid).max() < 1e-4
+
+
+@pytest.mark.parametrize("width, height", [(64, 32), (32, 64)])
+def test_a_quarter_turn_of_an_image_that_is_not_square_turns_its_middle(width, height):
+    """About the center, with pixels as wide as they are high: the square in the middle is that of the turned image."""
+    x = smooth_wide(width, height)
+    turned, mask = warp.rotate(x, math.pi / 2)
+    side = min(width, height)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = (..., slice(top, top + side), slice(left, left + side))
+    expected = torch.rot90(x[middle], 1, dims=[2, 3])
+    assert mask[middle].sum() > 0.1 * side**2
+    assert ((turned[middle] - expected).abs() * mask[middle]).max() < 3e-2

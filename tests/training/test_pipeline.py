@@ -14,6 +14,7 @@ from training.augmentation.pipeline import (
     PIPELINES,
     Augmentation,
     AugmentConfig,
+    RngParamSource,
     augment,
     config_for,
     geometry_matrix,
@@ -115,3 +116,37 @@ def test_small_images_are_mirrored_as_often_as_it_takes() -> None:
 def test_a_pipeline_that_does_not_exist_is_named() -> None:
     with pytest.raises(ValueError, match="bgcfnc"):
         config_for("bgcx")
+
+
+class Counting:
+    """Parameters that never happen, and the probability that each was asked for."""
+
+    def __init__(self) -> None:
+        self.count, self.probabilities = 1, {}
+
+    def uniform(self, name: str, number: int = 1) -> np.ndarray:
+        return np.zeros([1, number])
+
+    normal = uniform
+
+    def bernoulli(self, name: str, probability: float) -> np.ndarray:
+        self.probabilities[name] = probability
+        return np.zeros(1)
+
+
+@pytest.mark.parametrize("strength, p", [(1, 0.36), (1, 1), (0.5, 0.5), (1, 0), (2, 0.8)])
+def test_either_rotation_happens_with_the_published_probability(strength: float, p: float) -> None:
+    """At least one of both turns happens with strength * p (Karras et al. 2020, Appendix B)."""
+    counting = Counting()
+    geometry_matrix(replace(AugmentConfig(), rotate=strength), p, counting, 16, 16)
+    before, after = counting.probabilities["rotate"], counting.probabilities["rotate after"]
+    assert before == after
+    assert 1 - (1 - before) * (1 - after) == pytest.approx(min(strength * p, 1))
+
+
+@pytest.mark.parametrize("p", [0.2, 0.6])
+def test_as_many_images_are_turned_as_asked_for(p: float) -> None:
+    rng = KeyedRng(5, "turns", list(range(4000)), torch.device("cpu"))
+    total = geometry_matrix(replace(AugmentConfig(), rotate=1), p, RngParamSource(rng, "", 4000), 16, 16)
+    turned = (np.abs(total - np.eye(3)).max(axis=(1, 2)) > 1e-9).mean()
+    assert turned == pytest.approx(p, abs=0.03)
