@@ -38,7 +38,7 @@ def match_names(images: Sequence[str], values: Mapping[str, Value], path: Path, 
     own_names = {image.removeprefix(folder): image for image in images}
     match = Match({own_names[name]: value for name, value in values.items() if name in own_names})
     left = {name: value for name, value in values.items() if name not in own_names}
-    for kind, find in _stages(own_names, values):
+    for kind, find in _stages(own_names, values) if left else ():
         if not left or (len(match.values) == len(own_names) and kind not in _SAME_NAME):
             break
         claims: dict[str, list[str]] = {}
@@ -107,7 +107,10 @@ def _slashes(name: str) -> str:
 
 def _letters(name: str) -> str:
     """Ignore capitals, and how accents are encoded, which macOS does in its own way."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _slashes(name)).casefold())
+    path = _slashes(name)
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def _without_ending(name: str) -> str:

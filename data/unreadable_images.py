@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from data.archive import Archive
 from data.errors import DatasetError
-from data.image_decoding import is_hidden
+from data.image_decoding import EXTENSIONS, is_hidden
 
 NO_ENDING = "no ending"
 _KINDS = {
@@ -31,12 +31,12 @@ def unreadable_images(archive: Archive) -> list[tuple[str, str]]:
     found = []
     heads_read = 0
     for name in sorted(archive.sizes):
-        ending = PurePosixPath(name).suffix.lower()
-        if is_hidden(name):
+        ending = posixpath.splitext(name)[1].lower()
+        if ending in EXTENSIONS or (ending and ending not in _KIND_OF) or is_hidden(name):
             continue
-        if ending in _KIND_OF:
+        if ending:
             found.append((name, _KIND_OF[ending]))
-        elif not ending and heads_read < _MAX_HEADS_READ:
+        elif heads_read < _MAX_HEADS_READ:
             heads_read += 1
             if _begins_as_image(archive, name):
                 found.append((name, NO_ENDING))
