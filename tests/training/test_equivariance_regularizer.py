@@ -33,12 +33,12 @@ def error(G: Generator, motion: Motion, real: Motion | None = None) -> float:
     ws = G.mapping(torch.randn(4, 8, generator=torch.Generator().manual_seed(1)))
     first: list[torch.Tensor] = []
 
-    def paint() -> torch.Tensor:
+    def synthesize() -> torch.Tensor:
         first.append(G.synthesis(ws))
         return first[-1]
 
     with torch.no_grad():
-        found = equivariance_error(G, motion, paint).mean()
+        found = equivariance_error(G, motion, synthesize).mean()
     return float(found / first[0].var())
 
 
@@ -55,9 +55,9 @@ def test_following_the_gradient_lowers_the_error() -> None:
     before = error(G, TURN), error(G, Motion(angle=-1.9))
     adam = torch.optim.Adam(G.synthesis.parameters(), lr=0.003)
     for step in range(20):
-        draws = KeyedRng(0, "Gmain", range(4 * step, 4 * step + 4))
-        ws = G.mapping(draws.normal("z", 8)).detach()
-        loss = equivariance_error(G, sample_motion(draws, G), lambda ws=ws: G.synthesis(ws)).mean()
+        rng = KeyedRng(0, "Gmain", range(4 * step, 4 * step + 4))
+        ws = G.mapping(rng.normal("z", 8)).detach()
+        loss = equivariance_error(G, sample_motion(rng, G), lambda ws=ws: G.synthesis(ws)).mean()
         loss = loss / G.synthesis(ws).var()
         adam.zero_grad()
         loss.backward()

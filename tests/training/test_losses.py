@@ -119,16 +119,16 @@ def tiny() -> tuple[stylegan2.Generator, Discriminator]:
 def test_a_batch_in_two_micro_batches_gives_the_gradient_of_one() -> None:
     """Every draw belongs to an image, so it does not matter how a batch is cut (minibatch deviation apart: only D)."""
     gradients = []
-    for rounds in ([range(8)], [range(4), range(4, 8)]):
+    for micro_batches in ([range(8)], [range(4), range(4, 8)]):
         G, D = tiny()
         D.b4.mbstd = None
         D.b4.conv.weight = torch.nn.Parameter(D.b4.conv.weight[:, :-1], requires_grad=False)
         losses = Losses(G, D, LossSettings(style_mixing_prob=0.9))
-        for samples in rounds:
-            draws = KeyedRng(5, "Gmain", samples)
+        for samples in micro_batches:
+            rng = KeyedRng(5, "Gmain", samples)
             real = torch.zeros(len(samples), 3, 16, 16)
-            batch = Batch(real, real[:, :0, 0, 0], draws.normal("z", 8), real[:, :0, 0, 0], draws)
-            losses.accumulate("Gmain", batch, 1 / len(rounds), 0)
+            batch = Batch(real, real[:, :0, 0, 0], rng.normal("z", 8), real[:, :0, 0, 0], rng)
+            losses.accumulate("Gmain", batch, 1 / len(micro_batches), 0)
         gradients.append([parameter.grad for parameter in G.parameters()])
     for one, two in zip(*gradients, strict=True):
         assert one is not None

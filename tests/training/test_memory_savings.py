@@ -36,7 +36,7 @@ def networks(family: str, size: int, width: int) -> tuple[Generator, Discriminat
     return G.train(), D.train()
 
 
-def learn(family: str, phase: str, recompute: bool, size: int = 16, width: int = 8) -> list[torch.Tensor]:
+def learn(family: str, phase: str, checkpointing: bool, size: int = 16, width: int = 8) -> list[torch.Tensor]:
     """The gradients of one phase, every part of the loss at work."""
     G, D = networks(family, size, width)
     own, other = (G, D) if phase.startswith("G") else (D, G)
@@ -45,12 +45,12 @@ def learn(family: str, phase: str, recompute: bool, size: int = 16, width: int =
         style_mixing_prob=0.9,
         pl_weight=2,
         equivariance_weight=float(family != "stylegan2"),
-        gradient_checkpointing=recompute,
+        gradient_checkpointing=checkpointing,
     )
-    draws = KeyedRng(3, phase, range(4))
-    real = draws.normal("real", 3, size, size)
+    rng = KeyedRng(3, phase, range(4))
+    real = rng.normal("real", 3, size, size)
     none = real[:, :0, 0, 0]
-    Losses(G, D, settings).accumulate(phase, Batch(real, none, draws.normal("z", 8), none, draws), 1, 0)
+    Losses(G, D, settings).accumulate(phase, Batch(real, none, rng.normal("z", 8), none, rng), 1, 0)
     return [parameter.grad for parameter in own.parameters() if parameter.grad is not None]
 
 
@@ -58,15 +58,15 @@ def learn(family: str, phase: str, recompute: bool, size: int = 16, width: int =
 @pytest.mark.parametrize("family", ["stylegan2", "stylegan3-t", "stylegan3-r"])
 def test_layers_computed_again_give_the_same_gradients_bit_for_bit(family: str, phase: str) -> None:
     """Also through R1 and path length, which differentiate twice."""
-    kept, again = (learn(family, phase, recompute) for recompute in (False, True))
+    kept, again = (learn(family, phase, checkpointing) for checkpointing in (False, True))
     assert len(kept) == len(again) > 10
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
 
 
-def peak(family: str, phase: str, recompute: bool) -> int:
+def peak(family: str, phase: str, checkpointing: bool) -> int:
     """Bytes of tensors at the worst moment of a phase."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
-        learn(family, phase, recompute, size=32, width=32)
+        learn(family, phase, checkpointing, size=32, width=32)
     assert seen.profiler is not None
     now = worst = 0
     for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]

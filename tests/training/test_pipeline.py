@@ -53,15 +53,15 @@ def test_an_augmentation_agrees_with_the_reference(case) -> None:
     """All 57 cases. The stored images have half precision, their middles single; measured 1.3e-6."""
     key, images = case["id"], tensor(NUMBERS[case["input"]])
     height, width = images.shape[2:]
-    strengths, dice = replace(AugmentConfig(), **case["kwargs"]), Percentile(case["debug_percentile"], len(images))
+    config, params = replace(AugmentConfig(), **case["kwargs"]), Percentile(case["debug_percentile"], len(images))
     if "reflect_pads_x0x1y0y1" in case and f"{key}/affine_grid_theta" in NUMBERS:
-        theta, sides = sampling_theta(geometry_matrix(strengths, 1, dice, height, width), height, width)
+        theta, sides = sampling_theta(geometry_matrix(config, 1, params, height, width), height, width)
         # A half turn asks for 6 pixels exactly; float32 made the reference take 7. The image is the same.
         if key != "004":
             assert list(sides) == case["reflect_pads_x0x1y0y1"][0]
             np.testing.assert_allclose(theta[0], NUMBERS[f"{key}/affine_grid_theta"], atol=1e-6)
     noise = tensor(NUMBERS[f"{key}/noise_draw"]).repeat(2, 1, 1, 1) if f"{key}/noise_draw" in NUMBERS else None
-    result = augment(images, strengths, 1, dice, lambda: noise)  # type: ignore[arg-type,return-value]
+    result = augment(images, config, 1, params, lambda: noise)  # type: ignore[arg-type,return-value]
     assert list(result.shape) == case["out_shape"]
     expected = NUMBERS[f"{key}/y"].astype(np.float32)
     np.testing.assert_allclose(result[: len(expected)], expected, rtol=1e-3, atol=1e-4)
@@ -78,10 +78,10 @@ def test_the_penalty_on_reals_passes_through_the_whole_pipeline() -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
     augmentation = Augmentation(config_for("bgcfnc"), p=0.8)
-    draws = KeyedRng(0, "Dreg", range(2))
+    rng = KeyedRng(0, "Dreg", range(2))
 
     def squared(x: torch.Tensor) -> torch.Tensor:
-        return augmentation(x, draws).square().mean(dim=(1, 2, 3))
+        return augmentation(x, rng).square().mean(dim=(1, 2, 3))
 
     assert torch.autograd.gradcheck(squared, images, fast_mode=True, atol=1e-4, rtol=1e-2)
     assert torch.autograd.gradgradcheck(squared, images, fast_mode=True, atol=1e-4, rtol=1e-2)

@@ -52,7 +52,7 @@ def test_three_whole_steps_agree_with_the_reference(name: str) -> None:
     start["G_ema"] = start["G"]
     for i in range(given["iterations"]):
 
-        def rounds(phase: Phase, i: int = i) -> list[Batch]:
+        def micro_batches(phase: Phase, i: int = i) -> list[Batch]:
             at = f"train/it{i}"
             path_noise = data.get(f"{at}/{phase.name}/pl_noise_randn")
             z, c = (tensor(data[f"{at}/{phase.name}/{key}"]) for key in "zc")
@@ -60,7 +60,7 @@ def test_three_whole_steps_agree_with_the_reference(name: str) -> None:
 
         reports.clear()
         images = given["cur_nimg_start"] + i * given["batch_size"]
-        trainer.step(i, images, rounds)
+        trainer.step(i, images, micro_batches)
         assert ema_decay(4, given["ema_kimg"], given["ema_rampup"], images) == pytest.approx(given["ema_betas"][i])
         for phase in given["phases"]:
             key = f"train/it{i}/{phase}/report/Loss/{phase[0]}/loss"

@@ -171,8 +171,8 @@ def test_only_the_last_two_states_are_kept_and_half_ones_never_count(tmp_path: P
     assert [path.name for path in list_states(tmp_path)] == ["state-0000000024.pt", "state-0000000016.pt"]
     (tmp_path / ".state-0000000032.pt.part").write_bytes(b"half")
     (tmp_path / "state-0000000040.pt").write_bytes(b"nothing")
-    state, told = load_state(tmp_path)
-    assert state is not None and state["x"].tolist() == [24] * 3 and len(told) == 1
+    state, messages = load_state(tmp_path)
+    assert state is not None and state["x"].tolist() == [24] * 3 and len(messages) == 1
 
 
 def test_requests_are_repeated_where_they_were_granted(pictures: Path, tmp_path: Path) -> None:

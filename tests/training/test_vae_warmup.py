@@ -175,9 +175,9 @@ def test_it_is_for_networks_that_begin_from_nothing(pictures: Path) -> None:
 def test_the_encoder_sees_other_images_of_the_same_styles(pictures: Path, tmp_path: Path) -> None:
     config = small_config(pictures, **FADING)
     training = Training(begin(tmp_path, config)[0], config, say=lambda line: None)
-    rounds = training.loader.next()
+    micro_batches = training.loader.next()
     own, other = [], []
-    for one, batch in zip(rounds, training.batches(VAE_PHASE, rounds), strict=True):
+    for one, batch in zip(micro_batches, training.batches(VAE_PHASE, micro_batches), strict=True):
         assert batch.encoder_images is not None
         for index, real, shown in zip(one.dataset_indices, batch.real, batch.encoder_images, strict=True):
             partner = index + 1 if index % 2 == 0 else index - 1

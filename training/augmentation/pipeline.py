@@ -142,20 +142,20 @@ def geometry_matrix(s: AugmentConfig, p: float, params: ParamSource, height: int
     total = np.tile(np.eye(3), [params.count, 1, 1])
     ones = np.ones(params.count)
 
-    def happens(name: str) -> np.ndarray:
+    def applied(name: str) -> np.ndarray:
         return params.bernoulli(name, getattr(s, name) * p)
 
     if s.xflip > 0:
-        flipped = np.floor(params.uniform("xflip")[:, 0] * 2) * happens("xflip")
+        flipped = np.floor(params.uniform("xflip")[:, 0] * 2) * applied("xflip")
         total = total @ scaling(1 - 2 * flipped, ones)
     if s.rotate90 > 0:
-        quarters = np.floor(params.uniform("rotate90")[:, 0] * 4) * happens("rotate90")
+        quarters = np.floor(params.uniform("rotate90")[:, 0] * 4) * applied("rotate90")
         total = total @ rotation(-quarters * math.pi / 2)
     if s.xint > 0:
-        shift = (params.uniform("xint", 2) * 2 - 1) * s.xint_max * happens("xint")[:, None]
+        shift = (params.uniform("xint", 2) * 2 - 1) * s.xint_max * applied("xint")[:, None]
         total = total @ translation(-np.rint(shift[:, 0] * width), -np.rint(shift[:, 1] * height))
     if s.scale > 0:
-        size = np.exp2(params.normal("scale")[:, 0] * s.scale_std * happens("scale"))
+        size = np.exp2(params.normal("scale")[:, 0] * s.scale_std * applied("scale"))
         total = total @ scaling(1 / size, 1 / size)
     # Rotated before and after the anisotropic scaling, with 1 - sqrt(1 - p) each, so that at least one happens with p.
     rotate_probability = 1 - math.sqrt(min(max(1 - s.rotate * p, 0), 1))
@@ -163,13 +163,13 @@ def geometry_matrix(s: AugmentConfig, p: float, params: ParamSource, height: int
         angle = (params.uniform("rotate")[:, 0] * 2 - 1) * math.pi * s.rotate_max
         total = total @ rotation(-angle * params.bernoulli("rotate", rotate_probability))
     if s.aniso > 0:
-        size = np.exp2(params.normal("aniso")[:, 0] * s.aniso_std * happens("aniso"))
+        size = np.exp2(params.normal("aniso")[:, 0] * s.aniso_std * applied("aniso"))
         total = total @ scaling(1 / size, size)
     if s.rotate > 0:
         angle = (params.uniform("rotate after")[:, 0] * 2 - 1) * math.pi * s.rotate_max
         total = total @ rotation(-angle * params.bernoulli("rotate after", rotate_probability))
     if s.xfrac > 0:
-        shift = params.normal("xfrac", 2) * s.xfrac_std * happens("xfrac")[:, None]
+        shift = params.normal("xfrac", 2) * s.xfrac_std * applied("xfrac")[:, None]
         total = total @ translation(-shift[:, 0] * width, -shift[:, 1] * height)
     return total
 
@@ -214,26 +214,26 @@ def color_matrix(s: AugmentConfig, p: float, params: ParamSource, channels: int)
     luma = np.outer(luma_axis, luma_axis)
     identity = np.eye(4)
 
-    def happens(name: str) -> np.ndarray:
+    def applied(name: str) -> np.ndarray:
         return params.bernoulli(name, getattr(s, name) * p)
 
     if s.brightness > 0:
         shift = np.tile(identity, [params.count, 1, 1])
-        shift[:, :3, 3] = (params.normal("brightness") * s.brightness_std) * happens("brightness")[:, None]
+        shift[:, :3, 3] = (params.normal("brightness") * s.brightness_std) * applied("brightness")[:, None]
         total = shift @ total
     if s.contrast > 0:
-        factor = np.exp2(params.normal("contrast")[:, 0] * s.contrast_std * happens("contrast"))
+        factor = np.exp2(params.normal("contrast")[:, 0] * s.contrast_std * applied("contrast"))
         stretch = np.tile(identity, [params.count, 1, 1])
         stretch[:, :3, :3] *= factor[:, None, None]
         total = stretch @ total
     if s.lumaflip > 0:
-        flipped = np.floor(params.uniform("lumaflip")[:, 0] * 2) * happens("lumaflip")
+        flipped = np.floor(params.uniform("lumaflip")[:, 0] * 2) * applied("lumaflip")
         total = (identity - scaled_by(2 * flipped, luma)) @ total
     if s.hue > 0 and channels > 1:
-        angle = (params.uniform("hue")[:, 0] * 2 - 1) * math.pi * s.hue_max * happens("hue")
+        angle = (params.uniform("hue")[:, 0] * 2 - 1) * math.pi * s.hue_max * applied("hue")
         total = rotation_about(luma_axis[:3], angle) @ total
     if s.saturation > 0 and channels > 1:
-        factor = np.exp2(params.normal("saturation")[:, 0] * s.saturation_std * happens("saturation"))
+        factor = np.exp2(params.normal("saturation")[:, 0] * s.saturation_std * applied("saturation"))
         total = (luma + scaled_by(factor, identity - luma)) @ total
     return total
 
