@@ -1,4 +1,4 @@
-"""The small networks as files."""
+"""Fixtures: small networks as files, and a renderer."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from renderer_driver import RenderDriver
 from small_networks import CONFIGS, make_network
 
 from networks import save_networks
 from ops import kernels
+from renderer.client import SubprocessRenderer
 
 
 @pytest.fixture(scope="session", autouse=True)
 def same_arithmetic_in_every_process() -> Iterator[None]:
-    """Pictures of two processes are compared bit for bit, so both use the same kernels and as many threads."""
+    """Images of two processes are compared bit for bit, so both use the same kernels and thread count."""
     kernels.load(wait=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -25,7 +27,7 @@ def same_arithmetic_in_every_process() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def without_gradients() -> Iterator[None]:
-    """What a test computes beside the renderer, for comparison, runs by the forms that the renderer's pictures do."""
+    """Without gradients, as in the renderer, so that a test's own computation uses the same implementations."""
     with torch.no_grad():
         yield
 
@@ -37,3 +39,10 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, config in CONFIGS.items():
         save_networks(folder / f"{name}.safetensors", {"G_ema": make_network(config)})
     return {name: folder / f"{name}.safetensors" for name in CONFIGS}
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[RenderDriver]:
+    """A renderer in a subprocess, shared by the tests of a module that do not break it."""
+    with SubprocessRenderer(threads=1) as client:
+        yield RenderDriver(client)

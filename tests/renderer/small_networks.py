@@ -26,7 +26,7 @@ CONFIGS: dict[str, StyleGAN3Config | StyleGAN2Config] = {
     "SG2": StyleGAN2Config(**SMALL),
     "resnet": StyleGAN2Config(**SMALL, architecture="resnet"),
     "classes": StyleGAN2Config(**SMALL, c_dim=5),
-    # Some tenths of a second for each picture, so that there is something to interrupt.
+    # A few tenths of a second per image, so that there is something to interrupt.
     "slow R": StyleGAN3Config(
         img_resolution=128,
         channel_base=16384,

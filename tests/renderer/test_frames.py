@@ -1,4 +1,4 @@
-"""Pictures in shared memory: whole, as long as they are needed, and nothing left behind."""
+"""Frames in shared memory: complete, valid while they are used, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_picture_arrives_whole_and_stays_until_its_slot_is_given_back() -> Non
     assert shown[0].min() == 77
     assert shown[1].max() == 1
     arena.close()
-    assert shown[2].max() == 2  # what is being looked at outlives the arena
+    assert shown[2].max() == 2  # a mapped frame outlives the arena
     with pytest.raises(ValueError, match="read-only"):
         shown[2][0] = 0
 

@@ -1,4 +1,4 @@
-"""Films have the frames, the size and the colours that were written, or are not there at all."""
+"""Videos have the frames, size and colors that were written, or do not exist."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from video.encode import VideoError, VideoWriter
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_every_frame_comes_back_in_its_colour(tmp_path: Path, channels: int) -> None:
-    colours = [(200, 60, 30), (20, 180, 90), (0, 0, 0), (255, 255, 255)]
+def test_every_frame_comes_back_in_its_color(tmp_path: Path, channels: int) -> None:
+    colors = [(200, 60, 30), (20, 180, 90), (0, 0, 0), (255, 255, 255)]
     with VideoWriter(tmp_path / "new" / "a.mp4", 65, 33, fps=10) as video:  # odd sizes gain a row and a column
-        for colour in colours:
-            video.write(np.full((33, 65, channels), (*colour, 255)[:channels], np.uint8))
+        for color in colors:
+            video.write(np.full((33, 65, channels), (*color, 255)[:channels], np.uint8))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", tmp_path / "new" / "a.mp4"]
     data = subprocess.run(
         [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True
     ).stdout
     frames = np.frombuffer(data, np.uint8).reshape(-1, 34, 66, 3)
-    assert len(frames) == len(colours)
-    for frame, colour in zip(frames, colours, strict=True):
-        assert np.abs(frame[16, 32].astype(int) - colour).max() <= 3  # 8-bit YCbCr rounds
+    assert len(frames) == len(colors)
+    for frame, color in zip(frames, colors, strict=True):
+        assert np.abs(frame[16, 32].astype(int) - color).max() <= 3  # 8-bit YCbCr rounds
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.mp4"]
 
 

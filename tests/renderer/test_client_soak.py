@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from renderer_driver import Asker, assert_pictures_scene, gone
+from renderer_driver import RenderDriver, assert_matches_engine, has_exited
 from small_networks import scene_of
 from soak_report import record
 
@@ -43,35 +43,35 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path
     in_flight = starting = 0
     engine = Engine()
     with SubprocessRenderer(threads=1) as client:
-        asker = Asker(client)
-        asker.picture(scene_of(networks["T"]))
+        driver = RenderDriver(client)
+        driver.render(scene_of(networks["T"]))
         for _ in range(KILLS):
             scene = any_scene(dice, networks)
-            wanted = asker.ask(scene)
+            wanted = driver.submit(scene)
             time.sleep(dice.choice((0, 0.005, 0.05, 0.3)))
-            in_flight += asker.client.is_busy("canvas")
+            in_flight += driver.client.is_busy("canvas")
             pid = client.pid
             assert pid is not None
             pids.add(pid)
             began = time.monotonic()
             os.kill(pid, dice.choice((signal.SIGKILL, signal.SIGTERM)))
-            asker.wait(RendererLost)
+            driver.wait(RendererLost)
             if dice.random() < 0.15:  # and once more while it starts
-                asker.wait_until(lambda: client.is_alive)
+                driver.wait_until(lambda: client.is_alive)
                 time.sleep(dice.uniform(0, 0.6))
                 pid = client.pid
                 assert pid is not None
                 pids.add(pid)
-                starting += asker.client.is_busy("canvas")
+                starting += driver.client.is_busy("canvas")
                 os.kill(pid, signal.SIGKILL)
-                asker.wait(RendererLost)
-            shown = asker.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)
+                driver.wait(RendererLost)
+            shown = driver.wait(RenderResult, lambda result, wanted=wanted: result.id == wanted)
             times.append(time.monotonic() - began)
             assert shown.scene == scene
-            assert_pictures_scene(shown, engine)
+            assert_matches_engine(shown, engine)
         assert client.pid is not None
         pids.add(client.pid)
-    left = [pid for pid in pids if not gone(pid)]
+    left = [pid for pid in pids if not has_exited(pid)]
     assert left == []
     assert set(SHM.iterdir()) == before
     record(
@@ -86,6 +86,6 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing(networks: dict[str, Path
             "shared-memory blocks left": 0,
             "seconds until the picture was back, median": f"{np.median(times):.2f}",
             "seconds until the picture was back, longest": f"{max(times):.2f}",
-            "slowest call of the window, milliseconds": f"{asker.slowest_call * 1000:.1f}",
+            "slowest call of the window, milliseconds": f"{driver.slowest_call * 1000:.1f}",
         },
     )

@@ -1,4 +1,4 @@
-"""Seeds, classes, truncation, mixing, noise and projected files come out as everybody's scripts expect."""
+"""Seeds, classes, truncation, mixing, noise and projected files match what scripts compute."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from renderer_driver import read_pixels
 from small_networks import scene_of
-from test_renderer_stages import pixels
 
 from networks import load_network
 from networks.sampling import draw_latent, draw_latents, to_class_vectors, to_uint8
@@ -22,10 +22,10 @@ from renderer.stages.latents import LatentError, read_projected
 from session import Latent, Mixing, Noise, Scene, Truncation
 
 
-def published(
+def render_by_script(
     path: Path, seed: int, class_index: int | None = None, psi: float = 1.0, cutoff: int | None = None
 ) -> np.ndarray:
-    """The picture as a script with the public API makes it, uint8 [H, W, 3]."""
+    """The image as a script with the public API renders it, uint8 [H, W, 3]."""
     network = load_network(path).generator
     z, c = draw_latents([seed], network.z_dim, network.c_dim)
     if class_index is not None:
@@ -34,21 +34,21 @@ def published(
     return to_uint8(picture)[0].permute(1, 2, 0).numpy()
 
 
-def colours(scene: Scene) -> np.ndarray:
-    return pixels(Engine().render(scene))[:, :, :3]
+def render_rgb(scene: Scene) -> np.ndarray:
+    return read_pixels(Engine().render(scene))[:, :, :3]
 
 
 @pytest.mark.parametrize("family", ["T", "R", "SG2", "resnet", "classes"])
 def test_a_seed_gives_the_picture_that_a_script_gives(family: str, networks: dict[str, Path]) -> None:
     for seed in (0, 7, 2**32 - 1):
-        expected = published(networks[family], seed)
-        assert np.array_equal(colours(scene_of(networks[family], latent=Latent(seed=seed))), expected)
+        expected = render_by_script(networks[family], seed)
+        assert np.array_equal(render_rgb(scene_of(networks[family], latent=Latent(seed=seed))), expected)
 
 
 def test_truncation_pulls_the_first_layers_to_the_average(networks: dict[str, Path]) -> None:
     for psi, cutoff in ((0.5, None), (0.0, None), (-0.7, 3), (0.4, 60)):
         scene = scene_of(networks["T"], truncation=Truncation(psi, cutoff))
-        assert np.array_equal(colours(scene), published(networks["T"], 0, psi=psi, cutoff=cutoff))
+        assert np.array_equal(render_rgb(scene), render_by_script(networks["T"], 0, psi=psi, cutoff=cutoff))
 
 
 def test_without_a_class_it_is_the_one_that_the_seed_draws(networks: dict[str, Path]) -> None:
@@ -57,7 +57,7 @@ def test_without_a_class_it_is_the_one_that_the_seed_draws(networks: dict[str, P
     assert Engine().render(scene).shown_class == drawn
     chosen = replace(scene, latent=Latent(seed=12, class_index=3))
     assert Engine().render(chosen).shown_class == 3
-    assert np.array_equal(colours(chosen), published(networks["classes"], 12, 3))
+    assert np.array_equal(render_rgb(chosen), render_by_script(networks["classes"], 12, 3))
 
 
 def test_a_class_beyond_the_last_is_one_sentence_and_the_next_picture_comes(networks: dict[str, Path]) -> None:
@@ -77,7 +77,7 @@ def test_between_seeds_their_styles_are_blended(networks: dict[str, Path]) -> No
     w = {seed: network.mapping(draw_latents([seed], 16)[0]) for seed in (4, 5, 104, 105)}
     blended = 0.75 * 0.5 * (w[4] + w[104]) + 0.25 * 0.5 * (w[5] + w[105])
     expected = network.synthesis(blended)[0].permute(1, 2, 0).numpy() * 127.5 + 128
-    shown = colours(scene_of(networks["T"], latent=Latent(seed=4, x=0.25, y=0.5)))
+    shown = render_rgb(scene_of(networks["T"], latent=Latent(seed=4, x=0.25, y=0.5)))
     assert np.abs(shown - expected).max() <= 1.001  # rounding down to bytes
 
 
@@ -86,19 +86,19 @@ def test_mixed_layers_take_the_second_seeds_style(networks: dict[str, Path]) -> 
     w, other = (network.mapping(draw_latents([seed], 16)[0]) for seed in (1, 2))
     w[:, [0, 3]] = other[:, [0, 3]]
     expected = to_uint8(network.synthesis(w))[0].permute(1, 2, 0).numpy()
-    shown = colours(scene_of(networks["SG2"], latent=Latent(seed=1), mixing=Mixing(seed=2, layers=(0, 3, 63))))
+    shown = render_rgb(scene_of(networks["SG2"], latent=Latent(seed=1), mixing=Mixing(seed=2, layers=(0, 3, 63))))
     assert np.array_equal(shown, expected)
 
 
 def test_random_noise_belongs_to_its_seed(networks: dict[str, Path]) -> None:
     scenes = [scene_of(networks["SG2"], noise=Noise(mode, seed)) for mode, seed in (("random", 1), ("random", 2))]
-    first, second = map(colours, scenes)
-    assert np.array_equal(first, colours(scenes[0]))
+    first, second = map(render_rgb, scenes)
+    assert np.array_equal(first, render_rgb(scenes[0]))
     assert not np.array_equal(first, second)
-    without = colours(scene_of(networks["SG2"], noise=Noise("none")))
-    assert not np.array_equal(without, colours(scene_of(networks["SG2"])))
+    without = render_rgb(scene_of(networks["SG2"], noise=Noise("none")))
+    assert not np.array_equal(without, render_rgb(scene_of(networks["SG2"])))
     assert np.array_equal(
-        colours(scene_of(networks["SG2"], noise=Noise("const", 1))), colours(scene_of(networks["SG2"]))
+        render_rgb(scene_of(networks["SG2"], noise=Noise("const", 1))), render_rgb(scene_of(networks["SG2"]))
     )
 
 
@@ -112,7 +112,7 @@ def test_a_projected_w_is_shown(suffix: str, rows: int, networks: dict[str, Path
     for index in range(2):
         ws = torch.from_numpy(w[index : index + 1]).float().expand(-1, 8, -1)
         expected = to_uint8(network.synthesis(ws))[0].permute(1, 2, 0).numpy()
-        shown = colours(scene_of(networks["T"], latent=Latent(projected=str(path), projected_index=index)))
+        shown = render_rgb(scene_of(networks["T"], latent=Latent(projected=str(path), projected_index=index)))
         assert np.array_equal(shown, expected)
 
 

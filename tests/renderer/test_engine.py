@@ -1,4 +1,4 @@
-"""Every stage runs only when its inputs changed, and the picture is the same, bit for bit, as if all had run."""
+"""Every stage runs only when its inputs changed; the image equals, bit for bit, that of a fresh engine."""
 
 from __future__ import annotations
 
@@ -9,32 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from renderer_driver import read_pixels
 from small_networks import FAMILIES, scene_of
 
 from renderer.engine import Engine
-from renderer.stages.activation_cache import choose_cached_layers
 from renderer.stages.render_output import RenderOutput
 from session import Capture, Inspect, Latent, Mixing, Noise, Picture, Scene, Spectrum, Transform, Truncation
 
 
-def pixels(finished: RenderOutput) -> np.ndarray:
-    frame = np.empty((finished.height, finished.width, 4), np.uint8)
-    finished.write_rgba(frame)
-    return frame
-
-
-def assert_same(finished: RenderOutput, scene: Scene) -> None:
-    """The finished picture is what an engine that has seen nothing else makes of the scene."""
+def assert_matches_fresh_engine(finished: RenderOutput, scene: Scene) -> None:
+    """The output equals that of an engine without any cache."""
     fresh = Engine().render(scene)
-    assert np.array_equal(pixels(finished), pixels(fresh))
+    assert np.array_equal(read_pixels(finished), read_pixels(fresh))
     assert finished.stats == fresh.stats
     assert finished.readings.keys() == fresh.readings.keys()
     for name, reading in fresh.readings.items():
         assert np.array_equal(finished.readings[name], reading), name
 
 
-def layers_run(engine: Engine, scene: Scene, view: str = "canvas") -> tuple[RenderOutput, int]:
-    """The picture, and after how many layers it could have been cancelled: all but the last that ran."""
+def count_layers(engine: Engine, scene: Scene, view: str = "canvas") -> tuple[RenderOutput, int]:
+    """The output, and the number of layers that ran, without the last one (which cannot be cancelled)."""
     calls: list[float | None] = []
     return engine.render(scene, view, on_layer=calls.append), len(calls)
 
@@ -51,8 +45,8 @@ def test_a_changed_row_resumes_at_the_first_layer_that_reads_it(family: str, net
         finished = engine.render(mixed)
         first = next(layer.name for layer in steps if row in layer.rows)
         assert finished.resumed_at == first
-        assert_same(finished, mixed)
-        assert_same(engine.render(base), base)
+        assert_matches_fresh_engine(finished, mixed)
+        assert_matches_fresh_engine(engine.render(base), base)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -74,7 +68,7 @@ def test_any_sequence_of_edits_gives_the_pictures_of_a_fresh_start(family: str, 
     ]
     for _ in range(40):
         scene = dice.choice(edits)(scene)
-        assert_same(engine.render(scene, dice.choice(("canvas", "other"))), scene)
+        assert_matches_fresh_engine(engine.render(scene, dice.choice(("canvas", "other"))), scene)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,10 +82,10 @@ def test_a_control_of_the_display_runs_the_last_stage_only(family: str, networks
         Inspect("spectrum", spectrum=Spectrum(beta=2)),
     ):
         scene = replace(base, inspect=inspect)
-        finished, layers = layers_run(engine, scene)
+        finished, layers = count_layers(engine, scene)
         assert (finished.resumed_at, layers) == ("picture", 0)
-        assert_same(finished, scene)
-    finished, layers = layers_run(engine, replace(base, inspect=Inspect("spectrum", spectrum=Spectrum(beta=2))))
+        assert_matches_fresh_engine(finished, scene)
+    finished, layers = count_layers(engine, replace(base, inspect=Inspect("spectrum", spectrum=Spectrum(beta=2))))
     assert (finished.resumed_at, layers) == ("", 0)
 
 
@@ -109,7 +103,7 @@ def test_layers_behind_the_one_that_is_looked_at_do_not_run(family: str, network
     names = [layer.name for layer in Engine().render(base).model.layers]
     for index, name in enumerate(names):
         scene = replace(base, capture=Capture(name))
-        finished, checks = layers_run(Engine(), scene)
+        finished, checks = count_layers(Engine(), scene)
         assert checks == index
         assert finished.resumed_at == "model"
 
@@ -128,9 +122,9 @@ def test_two_views_of_one_picture_share_its_layers(networks: dict[str, Path]) ->
     engine = Engine()
     base = scene_of(networks["R"], latent=Latent(seed=3))
     engine.render(base, "canvas")
-    finished, layers = layers_run(engine, replace(base, inspect=Inspect("spectrum")), "spectrum")
+    finished, layers = count_layers(engine, replace(base, inspect=Inspect("spectrum")), "spectrum")
     assert layers == 0
-    assert_same(finished, replace(base, inspect=Inspect("spectrum")))
+    assert_matches_fresh_engine(finished, replace(base, inspect=Inspect("spectrum")))
 
 
 def test_a_new_transform_runs_from_the_input_and_leaves_the_network_as_it_was(networks: dict[str, Path]) -> None:
@@ -139,8 +133,8 @@ def test_a_new_transform_runs_from_the_input_and_leaves_the_network_as_it_was(ne
     straight = engine.render(base)
     turned = engine.render(replace(base, transform=Transform(rotate=30)))
     assert turned.resumed_at == "input"
-    assert not np.array_equal(pixels(straight), pixels(turned))
-    assert_same(engine.render(base), base)
+    assert not np.array_equal(read_pixels(straight), read_pixels(turned))
+    assert_matches_fresh_engine(engine.render(base), base)
 
 
 @pytest.mark.parametrize("layer", [0, 2, 5])
@@ -158,7 +152,7 @@ def test_a_cancelled_picture_leaves_nothing_wrong_behind(layer: int, networks: d
     with pytest.raises(KeyboardInterrupt):
         engine.render(base, on_layer=give_up)
     for scene in (base, scene_of(networks["T"])):
-        assert_same(engine.render(scene), scene)
+        assert_matches_fresh_engine(engine.render(scene), scene)
 
 
 def test_with_no_memory_to_spare_pictures_are_the_same(networks: dict[str, Path]) -> None:
@@ -169,14 +163,6 @@ def test_with_no_memory_to_spare_pictures_are_the_same(networks: dict[str, Path]
     loaded.cache_budget, loaded.cached_layers = 0, None
     for row in range(6):
         scene = replace(base, mixing=Mixing(layers=(row,)))
-        assert_same(engine.render(scene), scene)
+        assert_matches_fresh_engine(engine.render(scene), scene)
     engine.clear_caches()
-    assert_same(engine.render(base), base)
-
-
-def test_within_a_budget_the_boundaries_that_save_most_are_kept() -> None:
-    costs, sizes = [1.0, 1.0, 8.0, 1.0], [10, 10, 10, 10]
-    assert choose_cached_layers(costs, sizes, 1000) == {1, 2, 3, 4}
-    assert choose_cached_layers(costs, sizes, 10) == {3}  # behind the layer that costs most
-    assert choose_cached_layers(costs, sizes, 9) == set()
-    assert choose_cached_layers(costs, [10, 10, 100, 10], 20) == {2, 4}
+    assert_matches_fresh_engine(engine.render(base), base)

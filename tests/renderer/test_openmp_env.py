@@ -1,4 +1,4 @@
-"""Threads look out for work for a moment and then sleep; what a person has chosen stays."""
+"""Idle threads spin briefly and then sleep; the user's own settings are kept."""
 
 from __future__ import annotations
 

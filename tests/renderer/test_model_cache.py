@@ -1,4 +1,4 @@
-"""Opening networks: what is kept, what is read again, and what is said when a file cannot be opened."""
+"""Which networks stay in memory, which are read again, and what is said when a file cannot be opened."""
 
 from __future__ import annotations
 
@@ -12,113 +12,70 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from renderer_driver import read_pixels
 from small_networks import CONFIGS, make_network, scene_of
-from test_renderer_stages import pixels
 
 from networks import CheckpointError, save_networks
 from renderer.engine import Engine
-from renderer.errors import RenderError, is_out_of_memory, user_message
+from renderer.errors import RenderError
 from session import Compute, Latent, Model, Scene
 
 
-def write(path: Path, seed: int = 1, family: str = "T") -> Path:
+def write_network(path: Path, seed: int = 1, family: str = "T") -> Path:
     return save_networks(path, {"G_ema": make_network(CONFIGS[family], seed)})
-
-
-def test_the_window_is_told_what_the_network_is(networks: dict[str, Path]) -> None:
-    info = Engine().render(scene_of(networks["R"])).model
-    assert (info.family, info.name, info.resolution, info.num_ws) == ("StyleGAN3-R", "R", 16, 8)
-    assert info.row_names[:2] == ("input 24²", "L0 24²")
-    assert info.row_names[-1] == "L6 16²"
-    assert (info.device, info.precision, info.has_transform, info.has_noise) == ("cpu", "float32", True, False)
-    assert [layer.rows for layer in info.layers] == [(row,) for row in range(8)]
-    inner = info.layers[1]
-    assert inner.cutoff is not None and inner.stopband is not None and inner.sampling_rate is not None
-    assert 2 * inner.cutoff < inner.sampling_rate
-    assert inner.cutoff < inner.stopband
-    assert info.note == ""
-    blocks = Engine().render(scene_of(networks["SG2"])).model
-    assert blocks.row_names[:2] == ("b4.conv1 4²", "b8.conv0 + b4.torgb 8²")
-    assert blocks.has_noise and not blocks.has_transform
-
-
-def test_the_window_is_told_what_the_classes_are_called(networks: dict[str, Path], tmp_path: Path) -> None:
-    names = ("gas giant", "rocky", "ocean", "lava", "ice")
-    path = save_networks(tmp_path / "x.safetensors", {"G_ema": make_network(CONFIGS["classes"])}, classes=names)
-    assert Engine().render(scene_of(path)).model.classes == names
-    assert Engine().render(scene_of(networks["classes"])).model.classes == ()
-
-
-def test_notes_say_what_is_worth_knowing(tmp_path: Path) -> None:
-    network = make_network(CONFIGS["T"])
-    network.mapping.w_avg.zero_()
-    path = save_networks(tmp_path / "fresh.safetensors", {"G": network})
-    scene = Scene(model=Model(path=str(path), digest="0" * 64))
-    note = Engine().render(scene).model.note
-    assert "not trained yet" in note
-    assert "not the one that this scene was made with" in note
-    assert "holds no G_ema, so G is shown" in note
-    info = Engine().render(scene_of(path)).model
-    assert Engine().render(Scene(model=Model(path=str(path), digest=info.digest))).model.note == info.note
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_note_says_why_a_network_without_numbers_is_grey(number: float, tmp_path: Path) -> None:
-    network = make_network(CONFIGS["T"])
-    with torch.no_grad():
-        network.mapping.get_parameter("fc1.bias")[3] = number
-    path = save_networks(tmp_path / "diverged.safetensors", {"G_ema": network})
-    assert "not numbers" in Engine().render(scene_of(path)).model.note
 
 
 def test_the_raw_generator_can_be_chosen(tmp_path: Path) -> None:
     raw, average = make_network(CONFIGS["T"], 1), make_network(CONFIGS["T"], 2)
     path = save_networks(tmp_path / "both.safetensors", {"G": raw, "G_ema": average})
     engine = Engine()
-    average, raw = (pixels(engine.render(Scene(model=Model(str(path), weights=name)))) for name in ("G_ema", "G"))
+    average, raw = (read_pixels(engine.render(Scene(model=Model(str(path), weights=name)))) for name in ("G_ema", "G"))
     assert not np.array_equal(average, raw)
-    assert np.array_equal(raw, pixels(engine.render(scene_of(write(tmp_path / "one.safetensors", 1)))))
+    assert np.array_equal(raw, read_pixels(engine.render(scene_of(write_network(tmp_path / "one.safetensors", 1)))))
 
 
 def test_a_replaced_file_is_shown_when_it_is_asked_for_again(tmp_path: Path) -> None:
     engine = Engine()
-    path, other = write(tmp_path / "a.safetensors", 1), write(tmp_path / "b.safetensors", 5)
-    first = pixels(engine.render(scene_of(path)))
-    write(path, 2)
-    assert np.array_equal(pixels(engine.render(scene_of(path))), first)
+    path, other = write_network(tmp_path / "a.safetensors", 1), write_network(tmp_path / "b.safetensors", 5)
+    first = read_pixels(engine.render(scene_of(path)))
+    write_network(path, 2)
+    assert np.array_equal(read_pixels(engine.render(scene_of(path))), first)
     engine.reload(str(path))
-    second = pixels(engine.render(scene_of(path)))
+    second = read_pixels(engine.render(scene_of(path)))
     assert not np.array_equal(second, first)
     assert engine.render(scene_of(path)).resumed_at == ""
-    write(path, 1)
+    write_network(path, 1)
     engine.render(scene_of(other))
-    assert np.array_equal(pixels(engine.render(scene_of(path))), first)  # looked at again on the way back
+    assert np.array_equal(read_pixels(engine.render(scene_of(path))), first)  # looked at again on the way back
 
 
 def test_two_views_keep_their_networks_while_one_file_changes(tmp_path: Path) -> None:
     engine = Engine()
-    a, b = scene_of(write(tmp_path / "a.safetensors", 1)), scene_of(write(tmp_path / "b.safetensors", 2))
-    first = pixels(engine.render(a, "canvas"))
+    a, b = (
+        scene_of(write_network(tmp_path / "a.safetensors", 1)),
+        scene_of(write_network(tmp_path / "b.safetensors", 2)),
+    )
+    first = read_pixels(engine.render(a, "canvas"))
     engine.render(b, "side")
-    write(tmp_path / "a.safetensors", 3)
+    write_network(tmp_path / "a.safetensors", 3)
     for _ in range(2):
         assert engine.render(b, "side").resumed_at == ""
-        assert np.array_equal(pixels(engine.render(a, "canvas")), first)
+        assert np.array_equal(read_pixels(engine.render(a, "canvas")), first)
 
 
 def test_a_file_that_breaks_or_goes_while_open_costs_a_sentence_and_no_picture(tmp_path: Path) -> None:
     engine = Engine()
-    path = write(tmp_path / "a.safetensors")
-    first = pixels(engine.render(scene_of(path)))
+    path = write_network(tmp_path / "a.safetensors")
+    first = read_pixels(engine.render(scene_of(path)))
     path.write_bytes(path.read_bytes()[:1000])
-    assert np.array_equal(pixels(engine.render(scene_of(path))), first)
+    assert np.array_equal(read_pixels(engine.render(scene_of(path))), first)
     engine.reload(str(path))
     with pytest.raises(CheckpointError):
         engine.render(scene_of(path))
-    assert np.array_equal(pixels(engine.render(scene_of(path))), first)
+    assert np.array_equal(read_pixels(engine.render(scene_of(path))), first)
     path.unlink()
     engine.reload(str(path))
-    assert np.array_equal(pixels(engine.render(scene_of(path))), first)
+    assert np.array_equal(read_pixels(engine.render(scene_of(path))), first)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +92,7 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_old_picture_stays(
     name: str, content: bytes | str | None, kind: str, networks: dict[str, Path], tmp_path: Path
 ) -> None:
     engine = Engine()
-    first = pixels(engine.render(scene_of(networks["T"])))
+    first = read_pixels(engine.render(scene_of(networks["T"])))
     path = tmp_path / name
     if isinstance(content, str):
         content = networks["T"].read_bytes()[:-500]
@@ -147,7 +104,7 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_old_picture_stays(
         assert refused.value.kind == kind
         assert "\n" not in str(refused.value)
         again = engine.render(scene_of(networks["T"]))
-        assert np.array_equal(pixels(again), first)
+        assert np.array_equal(read_pixels(again), first)
         assert again.resumed_at in ("", "model")
 
 
@@ -158,7 +115,7 @@ def test_a_failure_is_not_remembered_once_the_file_is_mended(tmp_path: Path) -> 
     for _ in range(2):
         with pytest.raises(CheckpointError):
             engine.render(scene_of(path))
-    write(path)
+    write_network(path)
     assert engine.render(scene_of(path)).height == 16
 
 
@@ -166,10 +123,10 @@ def test_a_run_folder_shows_its_newest_snapshot_when_asked_again(tmp_path: Path)
     engine = Engine()
     snapshots = tmp_path / "00012-run" / "snapshots"
     snapshots.mkdir(parents=True)
-    write(snapshots / "network-000100.safetensors", 1)
+    write_network(snapshots / "network-000100.safetensors", 1)
     scene = scene_of(snapshots.parent)
     assert engine.render(scene).model.file.endswith("network-000100.safetensors")
-    write(snapshots / "network-000200.safetensors", 2)
+    write_network(snapshots / "network-000200.safetensors", 2)
     assert engine.render(scene).model.file.endswith("network-000100.safetensors")
     engine.reload(str(snapshots.parent))
     assert engine.render(scene).model.file.endswith("network-000200.safetensors")
@@ -203,7 +160,7 @@ def test_a_damaged_download_is_fetched_again_when_it_is_opened_again_and_not_bef
             with pytest.raises(CheckpointError):
                 engine.render(scene)
         assert Counting.asked == 1
-        write(tmp_path / "x.safetensors")
+        write_network(tmp_path / "x.safetensors")
         engine.reload(url)
         assert engine.render(scene).model.family == "StyleGAN3-T"
         assert Counting.asked == 2
@@ -230,16 +187,16 @@ def test_a_network_larger_than_memory_is_a_sentence_and_the_old_one_stays(
     networks: dict[str, Path], tmp_path: Path
 ) -> None:
     engine = Engine()
-    first = pixels(engine.render(scene_of(networks["SG2"])))
+    first = read_pixels(engine.render(scene_of(networks["SG2"])))
     path = tmp_path / "vast.safetensors"
-    vast(path, networks["SG2"])
+    write_huge_network(path, networks["SG2"])
     with pytest.raises(CheckpointError) as refused:
         engine.render(scene_of(path))
     assert refused.value.kind == "memory"
-    assert np.array_equal(pixels(engine.render(scene_of(networks["SG2"]))), first)
+    assert np.array_equal(read_pixels(engine.render(scene_of(networks["SG2"]))), first)
 
 
-def vast(path: Path, small: Path) -> None:
+def write_huge_network(path: Path, small: Path) -> None:
     """A file of some terabytes that take no room on disk: the small network's with its layers 2 ** 12 times as wide."""
     factor = 2**12
     data = small.read_bytes()
@@ -269,15 +226,6 @@ def vast(path: Path, small: Path) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + at)
-
-
-def test_when_memory_runs_out_the_sentence_says_so() -> None:
-    with pytest.raises(RuntimeError) as refused:
-        torch.empty(2**60, dtype=torch.uint8)
-    for error in (refused.value, MemoryError()):
-        assert is_out_of_memory(error)
-        assert "not enough memory" in user_message(error)
-    assert not is_out_of_memory(RuntimeError("The size of tensor a must match the size of tensor b"))
 
 
 def test_networks_that_nobody_looks_at_are_let_go_of(networks: dict[str, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Motion is a function of time, and the seed plane has no seams."""
+"""The seed plane has no seams, and the transform's matrix follows the conventions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from session import Latent, Mixing, Noise, Scene, Session, Transform
-from session.field_paths import get_path, path_of, with_path
-from session.fields import FieldError
+from session import Latent, Transform
 from session.scene import NUM_SEEDS, bilinear_seeds, move_latent, transform_matrix
-from session.timeline import is_moving, scene_after, scene_at, without_motion
-
-MOVING = replace(
-    Scene(),
-    latent=Latent(seed=NUM_SEEDS - 1, drift_x=1.3, drift_y=-0.4),
-    mixing=Mixing(layers=(1,), drift=0.7),
-    noise=Noise(mode="random", rate=3),
-    transform=Transform(drift_x=0.3, drift_y=-0.2, spin=50, growth=0.4),
-)
 
 
 def weights(latent: Latent) -> dict[int, float]:
@@ -46,23 +35,6 @@ def test_a_whole_step_is_the_next_seed_and_a_row_is_a_hundred() -> None:
     assert weights(Latent(seed=7)) == {7: 1.0}
 
 
-def test_playing_on_from_a_pause_is_playing_without_one() -> None:
-    whole = scene_after(MOVING, 7.25)
-    pieces = scene_after(scene_after(MOVING, 3.0), 4.25)
-    for place in ("latent.x", "latent.y", "transform.translate_x", "transform.translate_y", "transform.rotate"):
-        assert get_path(pieces, place) == pytest.approx(get_path(whole, place), abs=1e-9)
-    assert pieces.transform.scale == pytest.approx(whole.transform.scale)
-    assert (pieces.latent.seed, pieces.mixing.seed) == (whole.latent.seed, whole.mixing.seed)
-
-
-def test_drift_stays_within_what_the_fields_allow_however_long() -> None:
-    for t in np.linspace(0, 1e5, 500):
-        scene = scene_at(Session(scenes=(MOVING,)), float(t))  # every Part checks its bounds
-        assert abs(scene.transform.translate_x) <= 0.5 + 1e-9
-    assert is_moving(MOVING) and not is_moving(without_motion(MOVING))
-    assert scene_after(without_motion(MOVING), 9) == without_motion(MOVING)
-
-
 def test_the_matrix_is_rotation_and_scale_then_translation() -> None:
     transform = Transform(translate_x=0.25, translate_y=-0.1, rotate=90, scale=2)
     right = np.array(transform_matrix(transform)) @ [
@@ -73,17 +45,6 @@ def test_the_matrix_is_rotation_and_scale_then_translation() -> None:
     np.testing.assert_allclose(right, [0.25, -2.1, 1], atol=1e-12)
     rounded = transform_matrix(replace(transform, translate_x=0.26, whole_pixels=True), pixels=16)
     assert rounded[0][2] == 4 / 16
-
-
-def test_places_lead_to_values_and_back() -> None:
-    scene = with_path(Scene(), "inspect.spectrum.beta", 3)
-    assert get_path(scene, "inspect.spectrum.beta") == 3.0
-    with pytest.raises(FieldError, match=r"truncation\.psi is 7\.0, but must be between -1 and 2"):
-        with_path(scene, "truncation.psi", 7)
-    with pytest.raises(FieldError, match=r"truncation\.pis: did you mean psi"):
-        with_path(scene, "truncation.pis", 7)
-    assert path_of(Transform) == "transform"
-    assert path_of(Scene) == ""
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (0.25, 0), (-0.5, 2.75), (3.999, -1.001), (1e-9, 0)])
