@@ -61,7 +61,7 @@ class Dataset:
         self.classes: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()  # sentences about how the labels were read
         self.styles: tuple[labelling.Style, ...] = ()  # family and style of every typeface, sorted
-        self._style_indices = np.full(len(self._names), -1)  # of each file; -1 where none is told
+        self._style_indices = np.full(len(self._names), -1)  # of each file; -1 for none
         self._style_members: dict[int, np.ndarray] = {}
         self._labels = self._read_labels() if use_labels else None
         self._file_indices = np.arange(len(self._names))

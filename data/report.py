@@ -15,7 +15,7 @@ _LABEL_NOTES = {
     "label without a picture": "not used",
     "labels in a lower folder": "not used",
 }
-_NOTES = {  # told, but no reason to leave it out
+_NOTES = {  # reported, but no reason to leave an image out
     "turned upright",
     "stretched",
     "small capitals for lower case",

@@ -52,9 +52,8 @@ class FractalNoise:
         self.octaves: list[tuple[float, float, np.ndarray]] = []
         finest = pixels / (2.2 * _MAX_FREQUENCY * max(stretch, 1))  # waves of 2.2 pixels
         amplitude = 1.0
-        for offset in rng.random((4, 3)).astype(
-            np.float32
-        ):  # a fixed number of draws: the same planet at any resolution
+        offsets = rng.random((4, 3)).astype(np.float32)  # a fixed number of draws: the same planet at any resolution
+        for offset in offsets:
             self.octaves.append((min(scale, finest), amplitude, offset))
             if scale * 3 > finest:
                 break

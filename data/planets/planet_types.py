@@ -21,9 +21,8 @@ def gas_giant(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Pl
     streaks = FractalNoise(rng, 0.22, sphere.pixels, stretch=4)
     turbulence = np.float32(rng.uniform(0.012, 0.05))
     latitude = place[1] + turbulence * winds(place)
-    shear = np.sin(
-        latitude * np.float32(rng.uniform(9, 16)) + np.float32(rng.uniform(0, 6))
-    )  # winds alternate in direction with latitude
+    # Winds alternate in direction with latitude.
+    shear = np.sin(latitude * np.float32(rng.uniform(9, 16)) + np.float32(rng.uniform(0, 6)))
     blown = place.copy()
     blown[0] += np.float32(0.12) * shear * place[2]
     blown[2] -= np.float32(0.12) * shear * place[0]
@@ -88,9 +87,7 @@ def ocean(rng: np.random.Generator, sphere: Sphere, light: np.ndarray) -> Planet
     weather = clouds(rng, sphere)
     toward = (sphere.orientation @ light)[:, None, None]
     cover = weather(sphere.position)
-    cast = weather(
-        sphere.position + np.float32(0.02) * (toward - sphere.position)
-    )  # cloud shadow: the cloud between this point and the sun
+    cast = weather(sphere.position + np.float32(0.02) * (toward - sphere.position))  # cloud shadows
     normal = sphere.bump_normals(np.maximum(altitude, 0) * land, 0.009)
     sun = dot(light, sphere.normal)
     shade = np.clip(dot(light, normal), 0, 1) * smoothstep(-0.1, 0.12, sun) * (1 - 0.45 * cast)

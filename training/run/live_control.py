@@ -26,13 +26,12 @@ class LiveControl:
         self.folder = folder
         self.kimg, self.tick, self.snap = config.kimg, config.tick, config.snap
         self.target, self.p = config.target, config.p
-        self._to_replay: list[
-            dict[str, Any]
-        ] = []  # logged changes, to be applied again in the repeated part of the run
+        self._to_replay: list[dict[str, Any]] = []  # logged changes of the part of the run that is repeated
         self._file_signature: tuple[int, int] | None = None
         self._requests: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the present values of TUNABLES."""
         return {name: getattr(self, name) for name in TUNABLES}
 
     def load_state_dict(self, values: dict[str, Any]) -> None:

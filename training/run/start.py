@@ -86,17 +86,16 @@ def start_run(training: Training, resumed: bool) -> None:
 def benchmark_step(training: Training) -> list[str]:
     """Measure a step, undo it, and return lines with the estimated cost of the run."""
     config, trainer = training.config, training.trainer
-    feed = PrefetchLoader(training.dataset, config.seed, config.batch, config.batch_gpu, training.process_group, 1)
-    rounds = feed.next()
+    loader = PrefetchLoader(training.dataset, config.seed, config.batch, config.batch_gpu, training.process_group, 1)
+    micro_batches = loader.next()
     seconds = 0.0
     for phase in trainer.phases:
-        trainer.run_phase(
-            phase, training.batches(phase, rounds), training.images
-        )  # warmup: allocates memory and loads kernels
+        # Once for warmup, which allocates memory and loads kernels.
+        trainer.run_phase(phase, training.batches(phase, micro_batches), training.images)
         started = time.monotonic()
-        trainer.run_phase(phase, training.batches(phase, rounds), training.images)
+        trainer.run_phase(phase, training.batches(phase, micro_batches), training.images)
         seconds += (time.monotonic() - started) / phase.interval
-    feed.close()
+    loader.close()
     cpu, gpu, _ = memory_in_use(training.device)
     parameters = tuple(sum(p.numel() for p in network.parameters()) for network in (trainer.G, trainer.D))
     lines = estimate_run(config, (parameters[0], parameters[1]), seconds / config.batch, gpu or cpu, training.classes)
