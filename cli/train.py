@@ -101,11 +101,11 @@ def _new_config(chosen: dict) -> TrainingConfig:
         )
     except (DatasetError, OSError) as error:
         raise UserError(str(error)) from None
-    pictures = len(dataset) // (2 if options.mirror else 1)
+    image_count = len(dataset) // (2 if options.mirror else 1)
     facts = DatasetInfo(
         str(Path(options.data).resolve()),
         dataset.name,
-        pictures,
+        image_count,
         dataset.resolution,
         dataset.channels,
         dataset.label_dim if options.cond else 0,

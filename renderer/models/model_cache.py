@@ -124,7 +124,7 @@ class ModelCache:
     def reload(self, path: str) -> None:
         """Check the file at this path for changes at its next use."""
         self._view_keys = {view: key for view, key in self._view_keys.items() if key.path != path}
-        self._failed = {wish: failure for wish, failure in self._failed.items() if wish.path != path}
+        self._failed = {key: failure for key, failure in self._failed.items() if key.path != path}
 
     def release_view(self, view: str) -> None:
         """Note that a view has been closed."""
@@ -189,7 +189,7 @@ class ModelCache:
 
     def _evict(self, max_models: int = MAX_MODELS) -> None:
         """Evict the least recently used networks beyond `max_models`, but none that a view shows."""
-        for key in [wish for wish in self._loaded if wish not in self._view_keys.values()]:
+        for key in [key for key in self._loaded if key not in self._view_keys.values()]:
             if len(self._loaded) <= max_models:
                 return
             del self._loaded[key]

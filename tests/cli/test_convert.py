@@ -19,7 +19,7 @@ def test_converting_keeps_and_prints_the_names_of_classes(
     assert (tmp_path / "y.safetensors").read_bytes() == named_network.read_bytes()
 
 
-def test_converting_keeps_the_pictures(tmp_path: Path) -> None:
+def test_converting_keeps_the_images(tmp_path: Path) -> None:
     source, dest = NETWORKS / "sg2_32_uncond.pkl", tmp_path / "x.safetensors"
     assert cli.run("convert", ["--source", str(source), "--dest", str(dest)]) == 0
     assert render("--network", source, "--seeds", 3, "--out", tmp_path / "a.png") == 0
@@ -46,7 +46,7 @@ def test_the_source_of_a_conversion_is_never_written_over(
     assert file.read_bytes() == dest.read_bytes() == named_network.read_bytes()
 
 
-def test_a_network_to_give_away_is_small_and_paints_the_same(tmp_path: Path) -> None:
+def test_a_network_to_give_away_is_small_and_renders_the_same(tmp_path: Path) -> None:
     source, whole, small = (
         NETWORKS / "sg2_32_uncond.pkl",
         tmp_path / "whole.safetensors",

@@ -12,7 +12,7 @@ from session.png import read_session
 
 
 @pytest.mark.parametrize("name", ["sg3t_64_uncond", "sg3r_32_uncond", "sg2_32_uncond"])
-def test_published_files_give_the_published_pictures(name: str, tmp_path: Path) -> None:
+def test_published_files_give_the_published_images(name: str, tmp_path: Path) -> None:
     golden = np.load(NETWORKS / f"{name}.npz", allow_pickle=False)
     seeds = ",".join(str(seed) for seed in golden["seeds"])
     assert render("--network", NETWORKS / f"{name}.pkl", "--seeds", seeds, "--outdir", tmp_path) == 0
@@ -22,7 +22,7 @@ def test_published_files_give_the_published_pictures(name: str, tmp_path: Path) 
         assert (difference > 0).mean() < 1e-3
 
 
-def test_a_projected_w_gives_its_own_pictures(tmp_path: Path) -> None:
+def test_a_projected_w_gives_its_own_images(tmp_path: Path) -> None:
     golden = np.load(NETWORKS / "sg2_32_uncond.npz", allow_pickle=False)
     np.savez(tmp_path / "projected_w.npz", w=golden["ws_all_different"])
     network = NETWORKS / "sg2_32_uncond.pkl"
@@ -39,7 +39,7 @@ def test_a_transform_by_flags_is_the_published_transform(tmp_path: Path) -> None
     assert np.abs(pixels(tmp_path / "a.png") - expected).max() <= 1
 
 
-def test_a_saved_picture_can_be_made_again_and_changed(tmp_path: Path) -> None:
+def test_a_saved_image_can_be_made_again_and_changed(tmp_path: Path) -> None:
     network = NETWORKS / "sg3r_32_uncond.pkl"
     flags = ["--latent.seed", 5, "--mixing.layers", "0-3", "--truncation.psi", 0.5, "--transform.at_input=off"]
     assert render("--network", network, *flags, "--out", tmp_path / "a.png") == 0
@@ -91,7 +91,7 @@ def test_a_class_is_asked_for_by_its_name_or_number(
     assert "no names for classes" in capsys.readouterr().err
 
 
-def test_a_misspelt_flag_is_said_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_flag_is_named_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--truncation.pis", "1"], ["--seeds", "1-x"], ["--noise-mode", "loud"]):
         with pytest.raises(SystemExit) as caught:
             render(*arguments)

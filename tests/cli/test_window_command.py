@@ -13,7 +13,7 @@ from cli_commands import NETWORKS, ROOT, pixels
 
 
 @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":4711"}], ids=["none", "one that cannot be opened"])
-def test_without_a_display_the_program_leaves_a_screenshot_and_a_film(tmp_path: Path, display: dict[str, str]) -> None:
+def test_without_a_display_the_program_leaves_a_screenshot_and_a_video(tmp_path: Path, display: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment |= display
     command = [sys.executable, ROOT / "visualizer.py", NETWORKS / "sg3r_32_uncond.pkl", "--out", tmp_path / "out"]

@@ -38,7 +38,7 @@ def own_driver() -> Iterator[RenderDriver]:
         yield RenderDriver(client)
 
 
-def test_the_picture_is_that_of_the_engine(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_the_image_is_that_of_the_engine(driver: RenderDriver, networks: dict[str, Path]) -> None:
     scene = scene_of(networks["R"], latent=Latent(seed=5), transform=Transform(rotate=10, undo=True))
     result = driver.render(scene)
     assert_matches_engine(result, Engine())
@@ -79,7 +79,7 @@ def test_a_frame_stays_unchanged_until_the_next_of_its_view(driver: RenderDriver
     driver.wait(RenderResult, lambda result: result.view == "canvas")
 
 
-def test_a_failure_is_an_answer_and_the_next_picture_comes(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_a_failure_is_an_answer_and_the_next_image_comes(driver: RenderDriver, networks: dict[str, Path]) -> None:
     pid = driver.client.pid
     for scene in (
         scene_of("/no/such/network.pkl"),
@@ -108,7 +108,7 @@ def test_a_reloaded_file_is_rendered_again(driver: RenderDriver, networks: dict[
 
 
 @posix
-def test_asking_never_waits_for_a_renderer_that_hangs(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_submitting_never_waits_for_a_renderer_that_hangs(driver: RenderDriver, networks: dict[str, Path]) -> None:
     base = scene_of(networks["T"])
     driver.render(base)
     pid = driver.client.pid
@@ -127,7 +127,7 @@ def test_asking_never_waits_for_a_renderer_that_hangs(driver: RenderDriver, netw
 
 
 @posix
-def test_ctrl_c_in_the_terminal_is_not_for_the_renderer(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_ctrl_c_in_the_terminal_does_not_reach_the_renderer(driver: RenderDriver, networks: dict[str, Path]) -> None:
     pid = driver.client.pid
     assert pid is not None
     os.kill(pid, signal.SIGINT)
@@ -137,7 +137,7 @@ def test_ctrl_c_in_the_terminal_is_not_for_the_renderer(driver: RenderDriver, ne
 
 
 @posix
-def test_a_killed_renderer_is_back_with_the_picture(own_driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_a_killed_renderer_is_back_with_the_image(own_driver: RenderDriver, networks: dict[str, Path]) -> None:
     """Five kills, with a picture in flight and without; what is measured is printed by pytest -s."""
     base = scene_of(networks["slow"])
     before = set(SHM.iterdir()) if SHM.is_dir() else set()
@@ -180,7 +180,7 @@ def test_a_killed_renderer_is_back_with_the_picture(own_driver: RenderDriver, ne
 
 
 @posix
-def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_sentence(
+def test_an_image_that_crashes_the_renderer_repeatedly_fails_in_one_sentence(
     own_driver: RenderDriver, networks: dict[str, Path]
 ) -> None:
     number = own_driver.submit(scene_of(networks["slow"]))
@@ -202,7 +202,7 @@ def test_a_picture_that_kills_the_renderer_again_and_again_is_given_up_in_one_se
     assert own_driver.render(scene_of(networks["T"])).frame.shape == (16, 16, 4)
 
 
-def test_a_renderer_that_cannot_start_is_one_sentence_and_is_not_started_for_ever(
+def test_a_renderer_that_cannot_start_is_one_sentence_and_is_not_restarted_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: dict[str, Path]
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")

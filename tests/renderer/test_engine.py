@@ -50,7 +50,7 @@ def test_a_changed_row_resumes_at_the_first_layer_that_reads_it(family: str, net
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_sequence_of_edits_gives_the_pictures_of_a_fresh_start(family: str, networks: dict[str, Path]) -> None:
+def test_any_sequence_of_edits_gives_the_images_of_a_fresh_start(family: str, networks: dict[str, Path]) -> None:
     engine = Engine()
     dice = random.Random(f"{family} edits")
     scene = scene_of(networks[family])
@@ -98,7 +98,7 @@ def test_what_only_matters_in_motion_changes_nothing(networks: dict[str, Path]) 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_behind_the_one_that_is_looked_at_do_not_run(family: str, networks: dict[str, Path]) -> None:
+def test_layers_after_the_inspected_one_do_not_run(family: str, networks: dict[str, Path]) -> None:
     base = scene_of(networks[family])
     names = [layer.name for layer in Engine().render(base).model.layers]
     for index, name in enumerate(names):
@@ -108,7 +108,7 @@ def test_layers_behind_the_one_that_is_looked_at_do_not_run(family: str, network
         assert finished.resumed_at == "model"
 
 
-def test_looking_deeper_goes_on_from_the_layer_that_was_looked_at(networks: dict[str, Path]) -> None:
+def test_inspecting_a_later_layer_resumes_at_the_one_inspected_before(networks: dict[str, Path]) -> None:
     engine = Engine()
     base = scene_of(networks["T"])
     names = [layer.name for layer in engine.render(base).model.layers]
@@ -118,7 +118,7 @@ def test_looking_deeper_goes_on_from_the_layer_that_was_looked_at(networks: dict
     assert engine.render(replace(base, capture=Capture(names[2]))).resumed_at == "picture"
 
 
-def test_two_views_of_one_picture_share_its_layers(networks: dict[str, Path]) -> None:
+def test_two_views_of_one_image_share_its_layers(networks: dict[str, Path]) -> None:
     engine = Engine()
     base = scene_of(networks["R"], latent=Latent(seed=3))
     engine.render(base, "canvas")
@@ -138,7 +138,7 @@ def test_a_new_transform_runs_from_the_input_and_leaves_the_network_as_it_was(ne
 
 
 @pytest.mark.parametrize("layer", [0, 2, 5])
-def test_a_cancelled_picture_leaves_nothing_wrong_behind(layer: int, networks: dict[str, Path]) -> None:
+def test_a_cancelled_image_leaves_nothing_wrong_behind(layer: int, networks: dict[str, Path]) -> None:
     engine = Engine()
     base = scene_of(networks["T"], transform=Transform(rotate=20))
     calls = 0
@@ -155,7 +155,7 @@ def test_a_cancelled_picture_leaves_nothing_wrong_behind(layer: int, networks: d
         assert_matches_fresh_engine(engine.render(scene), scene)
 
 
-def test_with_no_memory_to_spare_pictures_are_the_same(networks: dict[str, Path]) -> None:
+def test_with_no_memory_to_spare_images_are_the_same(networks: dict[str, Path]) -> None:
     engine = Engine()
     base = scene_of(networks["SG2"])
     engine.render(base)

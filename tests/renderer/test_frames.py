@@ -21,7 +21,7 @@ def fill(writer: FrameWriter, view: str, size: int, value: int) -> FrameHandle:
     return place
 
 
-def test_a_picture_arrives_whole_and_stays_until_its_slot_is_given_back() -> None:
+def test_a_frame_arrives_whole_and_stays_until_its_slot_is_released() -> None:
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
     places = [fill(writer, "canvas", 64, value) for value in range(SLOTS_PER_VIEW)]
@@ -42,7 +42,7 @@ def test_a_picture_arrives_whole_and_stays_until_its_slot_is_given_back() -> Non
         shown[2][0] = 0
 
 
-def test_slots_grow_with_the_picture_and_their_old_memory_is_used_again() -> None:
+def test_slots_grow_with_the_image_and_their_old_memory_is_reused() -> None:
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
     small = fill(writer, "canvas", 16, 1)
@@ -56,7 +56,7 @@ def test_slots_grow_with_the_picture_and_their_old_memory_is_used_again() -> Non
     arena.close()
 
 
-def test_in_one_process_a_picture_is_never_written_again() -> None:
+def test_in_one_process_a_frame_is_never_overwritten() -> None:
     writer = FrameWriter()
     place, frame = writer.acquire("canvas", 8, 8)
     frame[:] = 5
@@ -84,7 +84,7 @@ def test_the_memory_has_no_name_that_could_be_left_behind() -> None:
     assert set(SHM.iterdir()) == before
 
 
-def test_arrays_can_be_taken_in_any_size() -> None:
+def test_frames_can_have_any_size() -> None:
     arena = Arena.create()
     writer, reader = FrameWriter(arena), FrameReader(arena)
     for height, width in ((1, 1), (513, 301), (3, 4096), (2, 2)):

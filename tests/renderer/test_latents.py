@@ -39,7 +39,7 @@ def render_rgb(scene: Scene) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", ["T", "R", "SG2", "resnet", "classes"])
-def test_a_seed_gives_the_picture_that_a_script_gives(family: str, networks: dict[str, Path]) -> None:
+def test_a_seed_gives_the_image_that_a_script_gives(family: str, networks: dict[str, Path]) -> None:
     for seed in (0, 7, 2**32 - 1):
         expected = render_by_script(networks[family], seed)
         assert np.array_equal(render_rgb(scene_of(networks[family], latent=Latent(seed=seed))), expected)
@@ -60,7 +60,7 @@ def test_without_a_class_it_is_the_one_that_the_seed_draws(networks: dict[str, P
     assert np.array_equal(render_rgb(chosen), render_by_script(networks["classes"], 12, 3))
 
 
-def test_a_class_beyond_the_last_is_one_sentence_and_the_next_picture_comes(networks: dict[str, Path]) -> None:
+def test_a_class_beyond_the_last_is_one_sentence_and_the_next_image_comes(networks: dict[str, Path]) -> None:
     engine = Engine()
     with pytest.raises(RenderError, match="no class 5: this network has classes 0 to 4"):
         engine.render(scene_of(networks["classes"], latent=Latent(class_index=5)))

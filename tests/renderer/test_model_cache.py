@@ -63,7 +63,7 @@ def test_two_views_keep_their_networks_while_one_file_changes(tmp_path: Path) ->
         assert np.array_equal(read_pixels(engine.render(a, "canvas")), first)
 
 
-def test_a_file_that_breaks_or_goes_while_open_costs_a_sentence_and_no_picture(tmp_path: Path) -> None:
+def test_a_file_that_breaks_or_goes_while_open_costs_a_sentence_and_no_image(tmp_path: Path) -> None:
     engine = Engine()
     path = write_network(tmp_path / "a.safetensors")
     first = read_pixels(engine.render(scene_of(path)))
@@ -88,7 +88,7 @@ def test_a_file_that_breaks_or_goes_while_open_costs_a_sentence_and_no_picture(t
         ("hostile.pkl", b"\x80\x04cos\nsystem\n(X\x04\x00\x00\x00truetR.", "hostile"),
     ],
 )
-def test_what_cannot_be_opened_is_a_sentence_and_the_old_picture_stays(
+def test_what_cannot_be_opened_is_a_sentence_and_the_old_image_stays(
     name: str, content: bytes | str | None, kind: str, networks: dict[str, Path], tmp_path: Path
 ) -> None:
     engine = Engine()
@@ -228,7 +228,7 @@ def write_huge_network(path: Path, small: Path) -> None:
         file.truncate(8 + len(text) + at)
 
 
-def test_networks_that_nobody_looks_at_are_let_go_of(networks: dict[str, Path], tmp_path: Path) -> None:
+def test_networks_that_no_view_shows_are_evicted(networks: dict[str, Path], tmp_path: Path) -> None:
     engine = Engine()
     for number in range(6):
         path = shutil.copy(networks["T"], tmp_path / f"{number}.safetensors")

@@ -17,7 +17,7 @@ def write_network(path: Path, seed: int = 1, family: str = "T") -> Path:
     return save_networks(path, {"G_ema": make_network(CONFIGS[family], seed)})
 
 
-def test_the_window_is_told_what_the_network_is(networks: dict[str, Path]) -> None:
+def test_the_window_gets_the_networks_properties(networks: dict[str, Path]) -> None:
     info = Engine().render(scene_of(networks["R"])).model
     assert (info.family, info.name, info.resolution, info.num_ws) == ("StyleGAN3-R", "R", 16, 8)
     assert info.row_names[:2] == ("input 24²", "L0 24²")
@@ -34,7 +34,7 @@ def test_the_window_is_told_what_the_network_is(networks: dict[str, Path]) -> No
     assert blocks.has_noise and not blocks.has_transform
 
 
-def test_the_window_is_told_what_the_classes_are_called(networks: dict[str, Path], tmp_path: Path) -> None:
+def test_the_window_gets_the_names_of_the_classes(networks: dict[str, Path], tmp_path: Path) -> None:
     names = ("gas giant", "rocky", "ocean", "lava", "ice")
     path = save_networks(tmp_path / "x.safetensors", {"G_ema": make_network(CONFIGS["classes"])}, classes=names)
     assert Engine().render(scene_of(path)).model.classes == names
@@ -55,7 +55,7 @@ def test_notes_say_what_is_worth_knowing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_note_says_why_a_network_without_numbers_is_grey(number: float, tmp_path: Path) -> None:
+def test_a_note_says_why_a_network_with_nan_weights_is_gray(number: float, tmp_path: Path) -> None:
     network = make_network(CONFIGS["T"])
     with torch.no_grad():
         network.mapping.get_parameter("fc1.bias")[3] = number

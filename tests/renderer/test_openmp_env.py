@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}])
-def test_what_a_person_has_chosen_stays(chosen):
+def test_what_the_user_has_set_stays(chosen):
     assert openmp_env(chosen) == {}
 
 

@@ -27,7 +27,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.square(one.astype(float) - other).mean()))
 
 
-def test_a_preview_is_nearly_the_picture_and_changes_no_exact_one(networks: dict[str, Path]) -> None:
+def test_a_preview_is_nearly_the_image_and_changes_no_exact_one(networks: dict[str, Path]) -> None:
     engine = Engine()
     scene = scene_of(networks["slow R"], latent=Latent(seed=3))
     assert not engine.render(scene, moving=True).preview  # how slow it is has to be seen first
@@ -43,7 +43,7 @@ def test_a_preview_is_nearly_the_picture_and_changes_no_exact_one(networks: dict
         assert_matches_fresh_engine(exact, scene)
 
 
-def test_what_is_looked_into_is_exact(networks: dict[str, Path]) -> None:
+def test_what_is_inspected_is_exact(networks: dict[str, Path]) -> None:
     engine = Engine()
     scene = scene_of(networks["slow R"])
     layer = engine.render(scene).model.layers[4].name

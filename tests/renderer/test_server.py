@@ -13,7 +13,7 @@ from renderer.messages import RenderResult
 from session import Latent
 
 
-def test_pictures_keep_coming_under_a_stream_of_requests(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_images_keep_coming_under_a_stream_of_requests(driver: RenderDriver, networks: dict[str, Path]) -> None:
     base = scene_of(networks["slow"])
     alone = 0.0
     for seed in range(3):
@@ -32,7 +32,7 @@ def test_pictures_keep_coming_under_a_stream_of_requests(driver: RenderDriver, n
     driver.wait(RenderResult, lambda result: result.id == last)
 
 
-def test_a_stale_picture_is_given_up_between_layers(driver: RenderDriver, networks: dict[str, Path]) -> None:
+def test_a_stale_render_is_cancelled_between_layers(driver: RenderDriver, networks: dict[str, Path]) -> None:
     base = scene_of(networks["slow"])
     for seed in range(3):
         driver.render(replace(base, latent=Latent(seed=seed)))

@@ -22,7 +22,7 @@ def render_pixels(scene: Scene) -> np.ndarray:
     return read_pixels(Engine().render(scene))
 
 
-def test_whole_pixels_move_the_finished_picture_exactly(networks: dict[str, Path]) -> None:
+def test_whole_pixels_move_the_finished_image_exactly(networks: dict[str, Path]) -> None:
     base = scene_of(networks["SG2"])
     still = render_pixels(base)
     move = Transform(translate_x=0.26, translate_y=-0.49, whole_pixels=True, at_input=False)  # 4 right, 8 up
@@ -32,14 +32,14 @@ def test_whole_pixels_move_the_finished_picture_exactly(networks: dict[str, Path
     assert (moved[:, :4, 3] == 0).all()
 
 
-def test_a_network_without_a_transform_has_its_picture_moved(networks: dict[str, Path]) -> None:
+def test_without_an_input_transform_the_image_is_transformed(networks: dict[str, Path]) -> None:
     base = scene_of(networks["SG2"], transform=Transform(rotate=20))
     off = replace(base, transform=Transform(rotate=20, at_input=False))
     assert np.array_equal(render_pixels(base), render_pixels(off))
     assert not Engine().render(base).model.has_transform
 
 
-def test_undo_moves_the_finished_picture_back(networks: dict[str, Path]) -> None:
+def test_undo_moves_the_finished_image_back(networks: dict[str, Path]) -> None:
     base = scene_of(networks["T"])
     still = render_pixels(base)
     there_and_back = Transform(translate_x=0.25, whole_pixels=True, at_input=False, undo=True)
@@ -61,7 +61,7 @@ def test_the_input_moves_by_the_published_convention(networks: dict[str, Path]) 
     assert np.array_equal(render_pixels(scene)[:, :, :3], expected)
 
 
-def test_extreme_transforms_still_give_a_picture(networks: dict[str, Path]) -> None:
+def test_extreme_transforms_still_give_an_image(networks: dict[str, Path]) -> None:
     for at_input in (True, False):
         for scale in (0.1, 10.0):
             move = Transform(translate_x=2, translate_y=-2, rotate=359, scale=scale, at_input=at_input, undo=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from runs.launch import PROGRAM, LaunchedRun, launch
 
 
-def test_a_launched_command_tells_its_folder_or_its_last_words(tmp_path: Path) -> None:
+def test_a_launched_command_gives_its_folder_or_its_last_line(tmp_path: Path) -> None:
     assert PROGRAM.is_file()
     launched = launch(["convert", "--source", "nowhere.pkl", "--dest", "x.png"])
     launched.process.wait(timeout=60)

@@ -55,7 +55,7 @@ def test_a_second_process_in_the_same_folder_is_refused_until_the_first_is_kille
             pass
 
 
-def test_wishes_arrive_and_damaged_ones_are_no_wishes(run: RunFolder) -> None:
+def test_requests_arrive_and_damaged_ones_are_ignored(run: RunFolder) -> None:
     assert run.requests() == {}
     run.request(stop=True, snap=3)
     run.request(stop=None)
@@ -66,7 +66,7 @@ def test_wishes_arrive_and_damaged_ones_are_no_wishes(run: RunFolder) -> None:
     assert run.requests() == {}
 
 
-def test_lines_that_a_kill_left_half_written_hurt_nobody(run: RunFolder) -> None:
+def test_lines_that_a_kill_left_half_written_are_skipped(run: RunFolder) -> None:
     path = run.path / "stats.jsonl"
     run.log_stats(tick=0)
     with path.open("a") as file:

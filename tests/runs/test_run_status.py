@@ -23,7 +23,7 @@ def test_a_watcher_sees_each_whole_line_once(run: RunFolder) -> None:
     assert tail.values() == [{"tick": 7}]
 
 
-def test_a_run_whose_process_ended_without_a_word_is_gone(run: RunFolder) -> None:
+def test_a_run_whose_process_was_killed_is_gone(run: RunFolder) -> None:
     assert read_status(run.path).state == "starting"
     run.write_status(state="running", done=3, total=10)
     seen = read_status(run.path)

@@ -96,7 +96,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_saved_picture_brings_its_session_back(tmp_path: Path) -> None:
+def test_a_saved_image_brings_its_session_back(tmp_path: Path) -> None:
     session = Session(scenes=(replace(Scene(), truncation=Truncation(psi=0.25)),))
     pixels = np.random.RandomState(0).randint(0, 256, (8, 9, 4), np.uint8)
     path = next_free_path(tmp_path / "new")

@@ -9,7 +9,7 @@ from session.field_paths import get_path, path_of, with_path
 from session.fields import FieldError
 
 
-def test_places_lead_to_values_and_back() -> None:
+def test_paths_lead_to_values_and_unknown_ones_are_named() -> None:
     scene = with_path(Scene(), "inspect.spectrum.beta", 3)
     assert get_path(scene, "inspect.spectrum.beta") == 3.0
     with pytest.raises(FieldError, match=r"truncation\.psi is 7\.0, but must be between -1 and 2"):
