@@ -27,7 +27,7 @@ from gui.canvas.canvas import Canvas
 from gui.canvas.views import Client, ViewManager, events_per_second
 from gui.chrome import docking, error_boundary, file_dialog, menu_bar, shortcuts, status_bar, toasts
 from gui.controls import ui
-from gui.document import Document, with_network_of
+from gui.document import Document, network_of, with_network_of
 from gui.panel import Panel, PanelContext
 from renderer.messages import RendererLost, RenderFailure
 from session import Scene, Session, codec
@@ -365,8 +365,8 @@ class App:
     def _withdraw_network(self, failed: Scene) -> None:
         """Where another network than the one on screen could not be opened, go on with the one on screen."""
         result = self.views.canvas.result
-        if result is None or (failed.model, failed.compute) == (result.scene.model, result.scene.compute):
-            return
+        if result is None or network_of(failed) == network_of(result.scene):
+            return  # something else of the scene cannot be rendered
         if failed.model.path == self.opening:
             self.opening = None
         self.document.withdraw_network(failed, result.scene)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from session import Scene, Session, history, timeline, with_scene
+from session import Model, Scene, Session, history, timeline, with_scene
 from session.field_paths import get_path, path_of, with_path
 
 
@@ -101,7 +101,7 @@ class Document:
 
         def restored(session: Session) -> Session:
             scene = session.scene
-            if (scene.model, scene.compute) != (failed.model, failed.compute):
+            if network_of(scene) != network_of(failed):
                 return session
             return with_scene(session, with_network_of(scene, shown))
 
@@ -118,6 +118,11 @@ class Document:
         """Write the present moment into the document. The scene on screen stays the same, so it is not an undo step."""
         if self.time:
             self._history, self.time = replace(self._history, now=self.present), 0.0
+
+
+def network_of(scene: Scene) -> tuple[Model, str]:
+    """What decides whether a network can be opened: the file, and the device."""
+    return scene.model, scene.compute.device
 
 
 def with_network_of(scene: Scene, shown: Scene) -> Scene:
