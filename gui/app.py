@@ -179,7 +179,7 @@ class App:
         for name, arguments in commands:
             actions.run(self, name, *arguments)
         self._mouse_down = self.prefs.preview and any(imgui.is_mouse_down(button) for button in range(3))
-        self.views.request_canvas(self.document.scene, moving=self._mouse_down)
+        self.views.request_canvas(self.document.scene, self._mouse_down, self.canvas.probe)
         self.views.forget_unused()
         self.autosave.flush_messages()
 
@@ -287,7 +287,7 @@ class App:
             self.prefs = docking.draw_drawer(self.panels, self.prefs, self._panel_drawer(context), below - line)
             imgui.push_style_var(imgui.StyleVar_.item_spacing, (0, 0))
         imgui.set_cursor_pos((0, size[1] + below - line))
-        status_bar.draw(context)
+        status_bar.draw(context, self.canvas.probe)
         imgui.pop_style_var()
         imgui.end()
         if not self.panels_hidden:

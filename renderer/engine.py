@@ -20,7 +20,14 @@ from renderer.models.model_cache import LoadedModel, ModelCache, OnProgress
 from renderer.models.model_info import get_model_info
 from renderer.preview_policy import preview_model, upscale_preview
 from renderer.stages.activation_cache import CachedRun, LayerInputs, cache_budget, choose_cached_layers, total_bytes
-from renderer.stages.feature_maps import extract_map, find_step, map_stats, select_channels, selection_stats
+from renderer.stages.feature_maps import (
+    extract_map,
+    find_step,
+    map_stats,
+    probe_values,
+    select_channels,
+    selection_stats,
+)
 from renderer.stages.render_output import RenderOutput
 from renderer.stages.transforms import apply_to_output, plan_transform, transform_input
 from session import Scene
@@ -53,6 +60,7 @@ class Engine:
         on_layer: OnLayer = _never_cancel,
         on_progress: OnProgress = _ignore_progress,
         moving: bool = False,
+        probe: tuple[int, int] | None = None,
     ) -> RenderOutput:
         """Render a scene.
 
@@ -62,6 +70,7 @@ class Engine:
             on_layer: called after every layer with the estimated seconds left; may raise to cancel the render.
             on_progress: called with a message and a fraction while a network is loaded; may raise as well.
             moving: a preview is enough if the exact image is slow (`RenderOutput.preview` tells which it is).
+            probe: pixel (x, y) of the map shown whose values become the reading "probe".
 
         Raises:
             CheckpointError, RenderError: the image cannot be made; each is one sentence.
@@ -72,11 +81,18 @@ class Engine:
         preview = preview_model(scene, loaded) if moving else None
         with torch.inference_mode():  # not while loading: inference tensors have no version counter
             if preview is not None:
-                return self._render_stages(scene, view + PREVIEW_SUFFIX, preview, on_layer, timer, loaded)
-            return self._render_stages(scene, view, loaded, on_layer, timer, loaded)
+                return self._render_stages(scene, view + PREVIEW_SUFFIX, preview, on_layer, timer, loaded, probe)
+            return self._render_stages(scene, view, loaded, on_layer, timer, loaded, probe)
 
     def _render_stages(
-        self, scene: Scene, view: str, loaded: LoadedModel, on_layer: OnLayer, timer: _StageTimer, exact: LoadedModel
+        self,
+        scene: Scene,
+        view: str,
+        loaded: LoadedModel,
+        on_layer: OnLayer,
+        timer: _StageTimer,
+        exact: LoadedModel,
+        probe: tuple[int, int] | None,
     ) -> RenderOutput:
         """Run all stages after loading. `loaded` is the network to run: `exact`, or its preview."""
         cache = self._view_cache(view, loaded)
@@ -110,6 +126,7 @@ class Engine:
         full_stats = cache.map_stats((feature_map,), lambda: map_stats(feature_map))
         stats = cache.stats((feature_map, scene.capture), lambda: selection_stats(full_stats, selection))
         image = cache.image((feature_map, scene.capture, scene.inspect), lambda: inspect(scene.inspect, selection))
+        probed = probe_values(feature_map, probe) if scene.inspect.chosen.spatial else {}
         if cache.image.has_run:
             cache.stages_run.append("picture")
         timer.lap("picture", loaded)
@@ -119,7 +136,7 @@ class Engine:
             image,
             get_model_info(exact, scene.model, inputs.force_fp32),
             stats,
-            {**full_stats.readings, **image.readings},
+            {**full_stats.readings, **image.readings, **probed},
             styles.shown_class,
             timer.milliseconds(),
             cache.stages_run[0] if cache.stages_run else "",

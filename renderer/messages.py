@@ -18,6 +18,7 @@ class RenderRequest:
     id: int
     scene: Scene
     moving: bool = False  # the user is dragging: a preview is enough if the exact image is slow
+    probe: tuple[int, int] | None = None  # pixel (x, y) of what is shown whose values are wanted, as reading "probe"
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,12 @@ def _render(
     for is_last_attempt in (False, True):
         try:
             output = engine.render(
-                request.scene, request.view, on_layer=policy, on_progress=on_progress, moving=request.moving
+                request.scene,
+                request.view,
+                on_layer=policy,
+                on_progress=on_progress,
+                moving=request.moving,
+                probe=request.probe,
             )
             return output.to_result(request), transport.publish(request.view, output)
         except Cancelled:

@@ -143,7 +143,7 @@ def _stats(context: PanelContext) -> None:
     stats = context.result.stats if context.result and not context.result.preview else None
     if not imgui.begin_table("stats", 3, imgui.TableFlags_.sizing_stretch_same | imgui.TableFlags_.no_pad_outer_x):
         return
-    words = (("Mean", "mean"), ("Deviation", "std"), ("Largest", "largest"))
+    words = (("Mean", "mean"), ("Deviation", "std"), ("Largest", "max_abs"))
     for title in ("", "All channels", "Shown"):
         imgui.table_setup_column(title)
     imgui.table_headers_row()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from imgui_bundle import imgui
 
-from gui.canvas import drag_tools, overlays, viewport
+from gui.canvas import drag_tools, overlays, pixel_probe, viewport
 from gui.canvas.magnified_texture import magnification
 from gui.canvas.texture import StreamTexture
 from gui.canvas.views import ViewState
@@ -41,6 +41,7 @@ class Canvas:
     box: viewport.Box = (0.0, 0.0, 1.0, 1.0)
     image_size: tuple[int, int] = NO_IMAGE
     active_tool: str = ""  # tool of the drag in progress, "" without a drag
+    probe: pixel_probe.Pixel | None = None  # image pixel under the mouse
     last_mouse: tuple[float, float] = (0.0, 0.0)  # mouse position in the previous frame
 
     @property
@@ -117,6 +118,8 @@ class Canvas:
     def _handle_mouse(self, result: RenderResult | None, scene: Scene, edit: Callable[[Scene, str], None]) -> None:
         io, hovered = imgui.get_io(), imgui.is_item_hovered()
         point = (io.mouse_pos.x, io.mouse_pos.y)
+        rect = viewport.image_rect(self.view, self.box, self.image_size)
+        self.probe = pixel_probe.pixel_at(point, rect, self.image_size) if hovered and result is not None else None
         if hovered and io.mouse_wheel:
             self.zoom_by(viewport.ZOOM_STEP**io.mouse_wheel, point)
         if hovered and imgui.is_mouse_double_clicked(0):

@@ -151,9 +151,10 @@ class ViewManager:
         usual = 3e-3 * result.timing.get("total", 0.0) if result else 0.0
         return since is not None and time.perf_counter() - since > max(OUTDATED_AFTER, usual)
 
-    def request_canvas(self, scene: Scene, moving: bool = False) -> None:
+    def request_canvas(self, scene: Scene, moving: bool = False, probe: tuple[int, int] | None = None) -> None:
         """Request the canvas's image, unless this scene has been requested already.
 
+        `probe` is a pixel whose values are wanted, as soon as no image is awaited.
         `moving`: a drag is in progress and a preview will do; EXACT_AFTER the last change the exact image follows.
         """
         request = self.canvas.request
@@ -165,7 +166,7 @@ class ViewManager:
         ):
             self.canvas.request = None
             moving = False
-        self._request(CANVAS, self.canvas, scene, moving)
+        self._request(CANVAS, self.canvas, scene, moving, probe)
 
     def request_view(self, name: str, scene: Scene) -> SecondaryView | None:
         """Request an image besides the canvas; None until it is ready. A view that no frame requests is freed."""
@@ -225,10 +226,14 @@ class ViewManager:
             self._client.set_gpu_sharing(bus, False)
         self.canvas, self._secondary = ViewState(), {}
 
-    def _request(self, name: str, view: ViewState, scene: Scene, moving: bool = False) -> None:
+    def _request(
+        self, name: str, view: ViewState, scene: Scene, moving: bool = False, probe: tuple[int, int] | None = None
+    ) -> None:
         if view.request is not None and view.request.scene == scene:
-            return
-        view.request, view.requested_at = RenderRequest(name, next(_ids), scene, moving), time.perf_counter()
+            settled = view.waiting_since is None and view.problem is None and not self.awaiting_exact
+            if probe is None or probe == view.request.probe or not settled:
+                return
+        view.request, view.requested_at = RenderRequest(name, next(_ids), scene, moving, probe), time.perf_counter()
         if view.waiting_since is None:
             view.waiting_since = view.requested_at
         self._client.submit(view.request, active=view is self.canvas)
@@ -243,6 +248,8 @@ class ViewManager:
         elif not self._copy_from_gpu(view.texture, result.gpu_frame):
             return
         done = time.perf_counter()
+        # The image of a probe is the one that is shown already: it counts neither as an image nor as time.
+        is_probe = view.result is not None and not result.resumed_at and "probe" in result.readings
         view.result, view.problem = result, None
         view.is_opaque = result.gpu_frame is None and bool(result.frame[..., 3].min() == 255)
         self._mark_answered(view, result.id, done)
@@ -251,7 +258,8 @@ class ViewManager:
             self.progress = None
             newest = view.waiting_since is None
             latency = 1e3 * (done - view.requested_at) if newest else self.meter.latency
-            self.meter.record({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
+            if not is_probe:
+                self.meter.record({**result.timing, "upload": 1e3 * (done - began)}, latency, done)
 
     def _copy_from_gpu(self, texture: StreamTexture, place: GpuFrameHandle) -> bool:
         """Return whether the copy worked; if not, images come through main memory from now on, this one too."""

@@ -19,6 +19,7 @@ from session import Capture, Model
 from session.fields import suggest
 
 HISTOGRAM_BINS = 64
+MAX_PROBED_CHANNELS = 8192  # that the reading `probe` holds at most
 MAX_HISTOGRAM_VALUES = 1 << 22  # larger maps are subsampled evenly
 
 
@@ -64,6 +65,18 @@ def select_channels(capture: Capture, feature_map: FeatureMap) -> ChannelSelecti
     return ChannelSelection(
         feature_map.values, min(capture.channel, channels - count), count, feature_map.coverage, feature_map.width
     )
+
+
+def probe_values(feature_map: FeatureMap, probe: tuple[int, int] | None) -> dict[str, np.ndarray]:
+    """Return the reading `probe`, all channels float32 [C] at a pixel (x, y), and that pixel as `probed_pixel`.
+
+    Outside of the map there are no readings.
+    """
+    height, width = feature_map.values.shape[1:]
+    if probe is None or not (0 <= probe[0] < width and 0 <= probe[1] < height):
+        return {}
+    values = feature_map.values[:MAX_PROBED_CHANNELS, probe[1], probe[0]].cpu().numpy()
+    return {"probe": values, "probed_pixel": np.array(probe)}
 
 
 @dataclass(frozen=True)

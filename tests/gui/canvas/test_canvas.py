@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gui.canvas import pixel_probe
 from session import Latent
 
 
@@ -93,3 +94,44 @@ def test_a_crisp_picture_follows_its_scene(app):
     app.drag("Truncation/psi", to=-0.5)
     app.wait_for_image()
     assert (pixels_on_screen(app, 20, 40) == app.picture[40, 20, :3]).all()
+
+
+def point_at(app, column: int, row: int) -> tuple[float, float]:
+    """The point of the screen in the middle of an image pixel."""
+    left, top, right, bottom = app.item_rect("Picture")
+    height, width = app.picture.shape[:2]
+    return left + (column + 0.5) * (right - left) / width, top + (row + 0.5) * (bottom - top) / height
+
+
+def probe_text(app) -> str:
+    return pixel_probe.text(app.app.canvas.probe, app.app.views.canvas.result)
+
+
+def test_the_status_bar_tells_the_pixel_under_the_mouse(app):
+    app.move(point_at(app, 12, 40))
+    app.wait_until(lambda: "probe" in app.app.views.canvas.result.readings)
+    app.frames(2)
+    red, green, blue, _ = app.picture[40, 12]
+    assert f"x 12  y 40  ·  rgb {red} {green} {blue}" in probe_text(app)
+    left, top, right, bottom = app.item_rect("Status/probe")
+    assert right < app.screen.width and bottom <= app.screen.height
+    app.move(app.center("Layers/layer"))
+    assert app.app.canvas.probe is None
+
+
+def test_in_a_feature_map_the_probe_tells_the_values_of_its_channels(app):
+    app.click("Layers/layer input")
+    app.wait_for_image()
+    app.click("Layers/rgb")
+    app.wait_for_image()
+    layer, images = app.scene.capture.layer, app.app.views.meter.timings.maxlen
+    counted = len(app.app.views.meter.timings)
+    for place in ((5, 7), (20, 11)):
+        app.move(point_at(app, *place))
+        app.wait_for_image()
+        result = app.app.views.canvas.result
+        value = float(result.readings["probe"][0])
+        assert probe_text(app).startswith(f"x {place[0]}  y {place[1]}  ·  {layer}  ·  channel 0:")
+        gray = round(min(max(value * 127.5 + 128, 0), 255) - 0.5)  # the mapping of published images
+        assert abs(int(app.picture[place[1], place[0], 0]) - gray) <= 1
+    assert len(app.app.views.meter.timings) == counted < images, "what is only probed is no new image"
