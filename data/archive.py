@@ -15,8 +15,9 @@ from typing import Any
 
 from data.errors import DatasetError
 from data.image_decoding import is_hidden, is_image_name
+from session.bounded_read import NotPlainFileError, check_plain, read_bounded
 
-_MAX_FILE_BYTES = 1 << 30
+_MAX_FILE_BYTES = 1 << 28
 _MAX_LINKS = 4  # to folders, one within another
 # What zipfile raises on damaged files; ValueError for names that cannot be decoded.
 _READ_ERRORS = (OSError, ValueError, EOFError, KeyError, IndexError, RuntimeError, NotImplementedError,
@@ -45,7 +46,7 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the contents of a file. Raises DatasetError."""
         if self.sizes.get(name, 0) > _MAX_FILE_BYTES:
-            raise DatasetError(f"{name} in {self.path} is larger than 1 GB, which no picture is: take it out.")
+            raise DatasetError(f"{name} in {self.path} is larger than 256 MB, which no picture is: take it out.")
         if not self.is_zip:
             return self._read_file(name)
         try:
@@ -67,6 +68,7 @@ class Archive:
                 archive, turn = self._zip_handle()
                 with turn, archive.open(name) as stream:
                     return stream.read(length)
+            check_plain(self.path / name)
             with (self.path / name).open("rb") as stream:
                 return stream.read(length)
         except _READ_ERRORS:
@@ -182,7 +184,7 @@ class Archive:
 
     def _read_file(self, name: str) -> bytes:
         try:
-            return (self.path / name).read_bytes()
+            return read_bounded(self.path / name, _MAX_FILE_BYTES)
         except FileNotFoundError:
             raise DatasetError(f"{name} has gone from {self.path} since it was opened: leave it unchanged.") from None
         except OSError as error:
@@ -203,11 +205,14 @@ class Archive:
 
 
 def exists(path: Path) -> bool:
-    """Whether a file or folder exists. Raises DatasetError if permissions forbid to tell."""
+    """Whether a file or folder exists. Raises DatasetError for devices, pipes, sockets and what may not be seen."""
     try:
-        path.stat()
+        if not path.is_dir():
+            check_plain(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except NotPlainFileError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}): give a folder or a zip.") from None
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"{path} cannot be looked at ({_short_reason(error)}): check the path and its permissions."

@@ -20,6 +20,7 @@ from data.errors import DatasetError
 from data.label_matching import match_names, refuse_unmatched
 from data.labels import Label, Style
 from data.unreadable_images import no_images_message, unreadable_images
+from session.bounded_read import check_plain
 
 _MAX_UNPACKED_BYTES = 1 << 30
 
@@ -210,7 +211,8 @@ class Cifar(Arrays):
         except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
             if isinstance(error, DatasetError):
                 raise
-            raise DatasetError(f"{path} is not CIFAR-10 as it is published ({error}): fetch it again.") from None
+            why = getattr(error, "strerror", None) or error
+            raise DatasetError(f"{path} is not CIFAR-10 as it is published ({why}): fetch it again.") from None
         if not images:
             raise DatasetError(f"{path} holds no data_batch files of CIFAR-10: fetch it again.")
         names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -268,6 +270,7 @@ class Mnist(Arrays):
 def read_idx(path: Path) -> np.ndarray:
     """Read an idx file of uint8, gzipped or not. Raises DatasetError."""
     try:
+        check_plain(path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             magic = stream.read(4)
             if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
@@ -280,7 +283,8 @@ def read_idx(path: Path) -> np.ndarray:
                 )
             data = stream.read(count)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DatasetError(f"{path} cannot be read ({error or 'cut off'}): fetch it again.") from None
+        why = getattr(error, "strerror", None) or str(error) or "cut off"
+        raise DatasetError(f"{path} cannot be read ({why}): fetch it again.") from None
     if len(data) < count:
         raise DatasetError(f"{path} is cut off: fetch it again.")
     return np.frombuffer(data, np.uint8).reshape(shape)

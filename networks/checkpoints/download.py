@@ -259,6 +259,8 @@ def _verify(path: Path, checksum: str | None, url: str, keep: bool) -> None:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would block, a device may never end
+        raise CheckpointError(f"{path} is no file; choose a network file.", "foreign")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

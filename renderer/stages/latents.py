@@ -21,6 +21,7 @@ from networks.architectures.mapping import truncate
 from networks.sampling import blend_seeds, draw_latent, to_class_vectors
 from renderer.errors import RenderError
 from session import Latent, Mixing, Scene, Truncation
+from session.bounded_read import check_plain
 from session.scene import bilinear_seeds
 
 MAX_FILE_BYTES = 1 << 28  # a thousand projected w+ take 40 MB
@@ -160,6 +161,7 @@ def read_projected(path: Path) -> np.ndarray:
     Reads .npy, and .npz with an array "w"; [num_ws, w_dim] counts as N = 1. Never unpickles. Raises LatentError.
     """
     try:
+        check_plain(path)
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive, archive.open("w.npy") as file:
                 w = _read_array(file)
@@ -202,4 +204,5 @@ def _read_array(file: IO[bytes]) -> np.ndarray:
     if len(data) != size:
         raise ValueError("it breaks off early")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # infinities are refused by the caller
+        return np.ascontiguousarray(array, np.float32)
