@@ -68,7 +68,7 @@ def _awaits_first_image(app: App) -> bool:
 
 
 def _play(driver: UiDriver, frames: int) -> None:
-    """Play the script; each part takes a percentage of all frames."""
+    """Play the script; each part takes a percentage of all frames. What a small window has no room for is left out."""
 
     def frames_for(percent: float) -> int:
         return max(int(frames * percent / 100), 1)
@@ -83,16 +83,20 @@ def _play(driver: UiDriver, frames: int) -> None:
     driver.move((x + drag_length * 0.2, y + drag_length), frames_for(8))
     driver.screen.release()
     driver.frames(frames_for(2))
-    driver.drag("Truncation/psi", to=0.3, frames=frames_for(8))
-    driver.drag("Truncation/psi", to=0.7, frames=frames_for(6))
+    with contextlib.suppress(LookupError):
+        driver.drag("Truncation/psi", to=0.3, frames=frames_for(8))
+        driver.drag("Truncation/psi", to=0.7, frames=frames_for(6))
     if driver.app.views.model is not None:
         layers = driver.app.views.model.layers
-        driver.click(f"Layers/layer {layers[len(layers) // 2].name}")
-        driver.frames(frames_for(4))
-        driver.click("Layers/Spectrum")
-        driver.frames(frames_for(10))
-        driver.click("Layers/Spectrum")
-        driver.click("Layers/layer Picture")
+        with contextlib.suppress(LookupError):
+            driver.click(f"Layers/layer {layers[len(layers) // 2].name}")
+            driver.frames(frames_for(4))
+        with contextlib.suppress(LookupError):
+            driver.click("Layers/Spectrum")
+            driver.frames(frames_for(10))
+            driver.click("Layers/Spectrum")
+        with contextlib.suppress(LookupError):
+            driver.click("Layers/layer Picture")
     model = driver.app.views.model
     if model is not None and model.family == "StyleGAN3-R":  # images of the other families break when they are rotated
         driver.press("t")
@@ -105,6 +109,7 @@ def _play(driver: UiDriver, frames: int) -> None:
     driver.press("l")
     if not driver.app.scene.model.path:  # bookmarks belong to the demo network
         for bookmark in bookmarks()[:1]:
-            driver.click(f"Bookmarks/{bookmark.name}")
+            with contextlib.suppress(LookupError):
+                driver.click(f"Bookmarks/{bookmark.name}")
         driver.move((x + drag_length, y + drag_length * 1.3), frames_for(6))
     driver.frames(frames_for(8))
